@@ -59,7 +59,7 @@ def take_blocks(ledger: Ledger, sequence: Sequence, count: Number) -> None:
     """Append `count` new GPU blocks to the sequence's table."""
     places = grant_gpu(ledger, count)
     blocks = ledger.new_blocks(ledger.always(sequence), places)
-    sequence.request.held.update(ledger.ordered(blocks))
+    ledger.hold(sequence.request, blocks)
     sequence.table.extend(blocks)
     ledger.grew(ledger.always(sequence), places)
 
@@ -112,7 +112,7 @@ def seal_entry(ledger: Ledger, sequence: Sequence, index: Number, name: Number) 
         name: at least 1; no block can be found under it yet.
     """
     ledger.seal(sequence, index, name)
-    ledger.remove_all(sequence.request.held, sequence.table[index : index + 1])
+    ledger.remove_all(sequence.request, sequence.table[index : index + 1])
 
 
 def seal_entries(ledger: Ledger, sequence: Sequence, first: Number, end: Number) -> None:
@@ -148,7 +148,7 @@ def clear_table(ledger: Ledger, sequence: Sequence) -> None:
     ledger.count_down(sequence, entries)
     sequence.table.clear()
     gone = ledger.select(lambda block: both(block.ref == 0, block.name == 0), entries)
-    ledger.remove_all(request.held, gone)
+    ledger.remove_all(request, gone)
     ledger.pools[tier].put(ledger.places(tier, gone), ledger.issued)  # see *Fences* above
     let_go(ledger, ledger.select(lambda block: both(block.ref == 0, block.name >= 1), entries))
 
@@ -170,7 +170,7 @@ def clear_tables(ledger: Ledger, request: Request) -> None:
     tier = if_else(ledger.on_gpu(request), GPU, CPU)
     blocks = ledger.backwards(request.held)
     ledger.pools[tier].put(ledger.places(tier, blocks), ledger.issued)  # see *Fences* above
-    ledger.empty(request.held)
+    ledger.empty(request)
     let_go(ledger, ledger.drop_sealed(request))
     ledger.each(request.members, lambda sequence: forget_computed(ledger, sequence))
 
@@ -238,7 +238,7 @@ def replace_entry(ledger: Ledger, sequence: Sequence, index: Number) -> None:
     places = grant_gpu(ledger, 1)
     blocks = ledger.new_blocks(ledger.always(sequence), places)
     old = sequence.table[index : index + 1]
-    sequence.request.held.update(ledger.ordered(blocks))
+    ledger.hold(sequence.request, blocks)
     ledger.count_down(sequence, old)
     sequence.table[index : index + 1] = blocks
     # The old block keeps a ref of at least 1, so its place is not free and cannot be taken before the copy has read it.

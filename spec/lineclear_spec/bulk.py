@@ -36,11 +36,6 @@ class Bulk:
     always = staticmethod(Always)
 
     @staticmethod
-    def ordered(blocks: Vector) -> Vector:
-        """The blocks, to be added to a set."""
-        return blocks
-
-    @staticmethod
     def listed(records: Any) -> Vector:
         """The records as they are now."""
         vector: Vector = records.vector()
@@ -60,12 +55,12 @@ class Bulk:
         v = records.vector()
         return Term(v.every(lambda x: raw(condition(Record(self, x)))))
 
-    def all_from(self, condition: Callable[[Any], Any], table: Any, first: Any) -> Term:
-        """Whether the condition holds of the block of every entry from the first one on."""
+    def unshared_from(self, table: Any, first: Any) -> Term:
+        """Whether one entry alone refers to the block of every entry from the first one on."""
         s, q, i = self.state, table.owner, z3.Int("i")
         span = z3.And(raw(first) <= i, i < s.length(q))
         self.demand(Term(raw(first) >= 0), "the first entry is not before the table")
-        return Term(z3.ForAll([i], z3.Implies(span, raw(condition(Record(self, s.table(q, i)))))))
+        return Term(z3.ForAll([i], z3.Implies(span, s.ref(s.table(q, i)) == 1)))
 
     def places(self, tier: Any, blocks: Vector) -> Vector:
         """The places of blocks of one tier."""

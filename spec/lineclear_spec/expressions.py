@@ -218,7 +218,7 @@ class Expressions:
     def of_lambda(self, node: ast.Lambda) -> None:
         """Only where it is run at once."""
         raise self.refuse(
-            node, "a lambda that is not handed to branch, each, select, all_of, all_from or choose"
+            node, "a lambda that is not handed to branch, each, select, all_of or choose"
         )
 
     def argument(self, node: ast.expr) -> None:
@@ -279,7 +279,7 @@ class Expressions:
                 own = vars(Kernel).get(name)
                 if own is not None:
                     self.walk.function(own)
-                return name in ("branch", "each", "select", "all_of", "all_from")
+                return name in ("branch", "each", "select", "all_of")
         elif self.kernel and self.of_container(owner, name):
             self.expression(owner)
             return False

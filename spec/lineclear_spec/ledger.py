@@ -21,6 +21,7 @@ from lineclear_spec.ledger_ends import EndedRequests
 from lineclear_spec.lifecycle import EVENTS, Phase
 from lineclear_spec.records import (
     GPU,
+    NO_REQUEST,
     Block,
     Broken,
     Limits,
@@ -30,7 +31,6 @@ from lineclear_spec.records import (
     Request,
     Sequence,
     Several,
-    new_records,
 )
 
 if TYPE_CHECKING:
@@ -60,18 +60,13 @@ class Ledger(EndedRequests):
         self.gpu = Pool("GPU", limits.gpu_blocks)
         self.cpu = Pool("CPU", limits.cpu_blocks)
         self.pools = (self.gpu, self.cpu)  # by tier
-        self.spare = new_records(limits.gpu_blocks)  # block records that nothing leads to
-        self.spare_sets: list[dict[Block, None]] = []  # and more of them, by what requests held
+        # by GPU place, the record of the next block there: nothing leads to it while the place is free
+        self.records = [Block(NO_REQUEST, GPU, place) for place in range(limits.gpu_blocks)]
         self.waiting: dict[Request, None] = {}
         self.running: dict[Request, None] = {}
         self.swapped: dict[Request, None] = {}
-        self.queues: tuple[dict[Request, None] | None, ...] = (
-            None,
-            self.waiting,
-            self.running,
-            self.swapped,
-            None,
-        )
+        in_queue: tuple[dict[Request, None], ...] = (self.waiting, self.running, self.swapped)
+        self.queues: tuple[dict[Request, None] | None, ...] = (None, *in_queue, None)  # by phase
         self.batch = SteadyBatch()  # the steady sequences
         self.boundaries = Calendar()  # step -> steady sequences whose table is full then
         self.endings = Calendar()  # step -> steady sequences that reach their limit then
@@ -96,8 +91,7 @@ class Ledger(EndedRequests):
         self.sequences_made = 0
         self.grown: list[Added] = []  # entries added since tables were sent last
         self.whole: dict[Sequence, None] = {}  # whose whole table is sent next
-        self.appended: list[Added] = []  # what the last step's plan appends
-        # and the tables that it names whole
+        self.appended: list[Added] = []  # what the last step's plan appends, and names whole
         self.named: list[tuple[Sequence, tuple[int, ...]]] = []
         self.journal: Callable[[str, tuple[object, ...]], None] | None = None
 
@@ -198,7 +192,6 @@ class Ledger(EndedRequests):
 
     always: staticmethod[[Any], Iterator[Any]] = staticmethod(repeat)
     listed: staticmethod[[Iterable[Any]], list[Any]] = staticmethod(list)
-    ordered: staticmethod[[Iterable[Any]], dict[Any, None]] = staticmethod(dict.fromkeys)
 
     @staticmethod
     def backwards(records: Reversible[T]) -> list[T]:
@@ -216,9 +209,9 @@ class Ledger(EndedRequests):
         return all(map(condition, records))
 
     @staticmethod
-    def all_from(condition: Callable[[Block], bool], table: list[Block], first: int) -> bool:
-        """Whether the condition holds of the block of every entry from the first one on."""
-        return all(map(condition, table[first:]))
+    def unshared_from(table: list[Block], first: int) -> bool:
+        """Whether one entry alone refers to the block of every entry from the first one on."""
+        return not [block for block in table[first:] if block.ref != 1]
 
     @staticmethod
     def each(records: Iterable[T], body: Callable[[T], None]) -> None:
@@ -234,52 +227,64 @@ class Ledger(EndedRequests):
     def new_blocks(self, sequences: Iterable[Sequence], places: list[int]) -> list[Block]:
         """New blocks at GPU places just taken, each of its sequence's request, with the one ref of its table to be.
 
-        Their records are those of `spare`, to which nothing leads; more are made if they run out.
+        Their records are those of the places.
         """
-        blocks = self._spare_records(len(places))
+        blocks = self._records_at(places)
         # `always` has no end
-        for sequence, block, place in zip(sequences, blocks, places, strict=False):
+        for sequence, block in zip(sequences, blocks, strict=False):
             block.request = sequence.request
-            block.tier = GPU
-            block.place = place
             block.ref = 1
         return blocks
 
     def append_new_each(self, sequences: Iterable[Sequence], places: list[int]) -> None:
         """Append one new block at a place just taken to the table of each sequence, whose request holds it."""
-        blocks = self._spare_records(len(places))
-        for sequence, block, place in zip(sequences, blocks, places, strict=True):
+        for sequence, block in zip(sequences, self._records_at(places), strict=True):
             request = block.request = sequence.request
-            block.tier = GPU
-            block.place = place
             block.ref = 1
-            request.held[block] = None
+            if request.places is not None:
+                request.places.append(block.place)
+            elif request.held_set is not None:
+                request.held_set[block] = None
             sequence.table.append(block)
 
-    def _spare_records(self, count: int) -> list[Block]:
-        """So many records of blocks that nothing leads to."""
-        spare = self.spare
-        while len(spare) < count and self.spare_sets:
-            spare.extend(self.spare_sets.pop())
-        if len(spare) < count:  # blocks that are swapped out or sealed have records of their own
-            spare.extend(new_records(count - len(spare)))
-        first = len(spare) - count
-        records, spare[first:] = spare[first:], []
-        return records
-
-    def empty(self, held: dict[Block, None]) -> None:
-        """The set is empty; its blocks are private, and their request's tables are cleared next, so that nothing
-        leads to them any more: their records may stand for new blocks.
-        """
-        self.spare.extend(held)
-        held.clear()
+    def _records_at(self, places: list[int]) -> list[Block]:
+        """The records of the new blocks at GPU places that were just taken."""
+        records = self.records
+        if (
+            self.sealed
+        ):  # the name of a sealed block and the order of those at rest know its record
+            for place in places:
+                if records[place].name:
+                    records[place] = Block(NO_REQUEST, GPU, place)
+        return list(map(records.__getitem__, places))
 
     @staticmethod
-    def relocate(blocks: Iterable[Block], tier: int, places: Iterable[int]) -> None:
+    def hold(request: Request, blocks: list[Block]) -> None:
+        """The request holds new blocks, which a table of it names next."""
+        if request.held_set is not None:
+            request.held_set.update(dict.fromkeys(blocks))
+        elif request.places is not None:
+            request.places += [block.place for block in blocks]
+        elif not request.members[0].table:
+            request.places = [block.place for block in blocks]
+
+    @staticmethod
+    def empty(request: Request) -> None:
+        """The request holds no block; those that it held are private, and its tables are cleared next, so that
+        nothing leads to them any more: their records may stand for new blocks.
+        """
+        request.places = None
+        if request.held_set is not None:
+            request.held_set.clear()
+
+    def relocate(self, blocks: Iterable[Block], tier: int, places: Iterable[int]) -> None:
         """The blocks live at these places of the tier from now on; tables stay as they are."""
         for block, place in zip(blocks, places, strict=True):
+            if block.tier == GPU:  # it takes its record along
+                self.records[block.place] = Block(NO_REQUEST, GPU, block.place)
             block.tier = tier
             block.place = place
+            block.request.places = None
 
     @staticmethod
     def count_up(sequence: Sequence, blocks: Iterable[Block]) -> None:
@@ -294,10 +299,12 @@ class Ledger(EndedRequests):
             block.ref -= 1
 
     @staticmethod
-    def remove_all(held: dict[Block, None], blocks: Iterable[Block]) -> None:
-        """Blocks that no entry refers to any more, or that are sealed, leave the set that their request holds."""
-        for block in blocks:
-            del held[block]
+    def remove_all(request: Request, blocks: Iterable[Block]) -> None:
+        """Blocks that no entry refers to any more, or that are sealed, are held by the request no more."""
+        request.places = None
+        if request.held_set is not None:
+            for block in blocks:
+                del request.held_set[block]
 
     def grew(self, sequences: Iterable[Sequence], places: list[int]) -> None:
         """These places were appended to the tables of these sequences: the plan of the next step says so."""

@@ -160,7 +160,9 @@ class CachedBlocks(Kernel):
     def drop_each(unnamed: dict[int, Block]) -> None:
         """Each block leaves the set that its request holds; `seal_each` gives it its name next."""
         for block in unnamed.values():
-            del block.request.held[block]
+            block.request.places = None
+            if (held := block.request.held_set) is not None:
+                del held[block]
 
     def seal_each(self, unnamed: dict[int, Block]) -> None:
         """Each block gets its name, under which it can be found."""

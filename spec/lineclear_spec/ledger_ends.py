@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from lineclear_spec.containers import Calendar, SteadyBatch
     from lineclear_spec.lifecycle import Phase
-    from lineclear_spec.records import Block, Pool, Request, Sequence
+    from lineclear_spec.records import Pool, Request, Sequence
 
 __all__ = ["EndedRequests"]
 
@@ -27,7 +27,6 @@ class EndedRequests(CachedBlocks):
     Attributes:
         gpu: its pool.
         issued: number of the last operation decided.
-        spare_sets: sets of records of blocks that nothing leads to.
         batch: the steady sequences.
         boundaries: steady sequences by the step that begins their next block.
         endings: steady sequences by the step in which they reach their limit.
@@ -36,7 +35,6 @@ class EndedRequests(CachedBlocks):
 
     gpu: Pool
     issued: int
-    spare_sets: list[dict[Block, None]]
     batch: SteadyBatch
     endings: Calendar
     boundaries: Calendar
@@ -60,14 +58,15 @@ class EndedRequests(CachedBlocks):
         one request last one first. Nothing leads to the blocks any more once the tables are cleared, so their records
         may stand for new ones.
         """
-        put, until, sets = self.gpu.put, self.issued, self.spare_sets
-        for (
-            request
-        ) in requests:  # one after another, while a request's blocks are in the processor's cache
-            held = request.held
-            put([block.place for block in reversed(held)], until)
-            sets.append(held)  # emptied when the records are needed
-            request.held = {}
+        put, until = self.gpu.put, self.issued
+        for request in requests:
+            places = request.places
+            if places is None:
+                places = [block.place for block in request.held]
+            put(places[::-1], until)
+            request.places = None
+            if request.held_set is not None:
+                request.held_set.clear()
 
     def unlist_each(self, sequences: Iterable[Sequence]) -> None:
         """The sequences leave the batch and both calendars.

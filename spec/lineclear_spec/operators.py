@@ -108,13 +108,14 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     Operator(
         "ordered set",
-        ("held.update", "ledger.empty", "batch.add", "batch.remove"),
-        "the keys of a dict",
+        ("ledger.hold", "ledger.empty", "batch.add", "batch.remove"),
+        "the keys of a dict; a request that may have one sequence only has no set of blocks: its table says the same",
         "size and entries; a block that `empty` takes out has ref 0 (on plain data nothing leads to it any more, and "
         "its record may stand for a new block)",
         (),
         (
             "tests/spec/test_container_operators.py::test_set",
+            "tests/spec/test_container_operators.py::test_set_of_a_request_that_may_have_one_sequence_only",
             "tests/spec/test_calendar_operators.py::test_batch_and_calendars",
         ),
     ),
@@ -173,8 +174,8 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     Operator(
         "records as they are now",
-        ("ledger.listed", "ledger.backwards", "ledger.ordered", "ledger.always", "ledger.places"),
-        "list, reversed, dict.fromkeys, itertools.repeat, an attribute of each",
+        ("ledger.listed", "ledger.backwards", "ledger.always", "ledger.places"),
+        "list, reversed, itertools.repeat, an attribute of each",
         "a vector: size, entries and the index of an entry, of the state of this moment",
         (),
         (
@@ -185,10 +186,10 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     Operator(
         "select and all",
-        ("ledger.select", "ledger.all_of", "ledger.all_from"),
-        "filter(condition, records), all(map(condition, records))",
-        "an enumeration of the elements of which the condition holds; the condition for every element, or "
-        "every entry from one on",
+        ("ledger.select", "ledger.all_of", "ledger.unshared_from"),
+        "filter(condition, records), all(map(condition, records)), a comprehension",
+        "an enumeration of the elements of which the condition holds; the condition for every element; that the "
+        "ref is 1 for every entry from one on",
         ("lemma_select",),
         ("tests/spec/test_view_operators.py::test_views",),
     ),

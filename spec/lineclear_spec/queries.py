@@ -142,7 +142,7 @@ def writable(ledger: Ledger, sequence: Sequence) -> Truth:
     """
     first = ledger.computed(sequence)
     ledger.demand(first >= 0, "what the sequence has computed is not negative")
-    return ledger.all_from(lambda block: block.ref == 1, sequence.table, ledger.block_of(first))
+    return ledger.unshared_from(sequence.table, ledger.block_of(first))
 
 
 def unscheduled(ledger: Ledger, request: Request) -> Truth:

@@ -35,7 +35,6 @@ __all__ = [
     "Request",
     "Sequence",
     "Several",
-    "new_records",
 ]
 
 T = TypeVar("T")
@@ -178,7 +177,11 @@ class Pool:
 
     def latest(self, places: Iterable[int], at_least: int) -> int:
         """The largest fence of the places; `at_least` if that is larger."""
-        return max((at_least, *map(self.until.__getitem__, places)))
+        fences = self.until
+        for place in places:
+            if fences[place] > at_least:
+                at_least = fences[place]
+        return at_least
 
     def fence(self, places: Collection[int], until: int) -> None:
         """Set the fence of places that are not free.
@@ -223,17 +226,9 @@ class Request:
     """
 
     __slots__ = (
-        "copy",
-        "held",
-        "id",
-        "limit",
-        "members",
-        "moved",
-        "opening",
-        "parallel",
-        "phase",
+        "copy", "held_set", "id", "limit", "members", "moved", "opening", "parallel", "phase", "places",
         "prompt",
-    )
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -249,8 +244,10 @@ class Request:
         self.parallel = parallel
         self.phase = Phase.NEW
         self.members: list[Sequence] = []
-        # the distinct private blocks of its tables, in the order they were taken
-        self.held: dict[Block, None] = {}
+        # what it holds, in the order it was taken; None if it has one sequence at most, whose table says the same
+        self.held_set: dict[Block, None] | None = None if parallel == 1 else {}
+        # where what it holds lies, in that order; None if not kept: it has a set, was swapped or gave a block a name,
+        self.places: list[int] | None = None  # or holds nothing
         self.opening = opening
         self.copy = 0  # the operation number of its open swap, 0 if none is open
         self.moved = 0  # the operation number of its last swap, open or not; 0 if there was none
@@ -259,6 +256,14 @@ class Request:
     def width(self) -> int:
         """Number of sequences that are alive."""
         return len(self.members)
+
+    @property
+    def held(self) -> dict[Block, None]:
+        """The distinct private blocks of its tables, in the order they were taken."""
+        if self.held_set is not None:
+            return self.held_set
+        tables = [sequence.table for sequence in self.members]
+        return dict.fromkeys([block for table in tables for block in table if not block.name])
 
     @property
     def blocks(self) -> int:
@@ -270,11 +275,6 @@ class Request:
 
 
 NO_REQUEST = Request(-1, 1, 2, 1)  # that of a block which is not there yet
-
-
-def new_records(count: int) -> list[Block]:
-    """Records of blocks that are not there yet: without a place, a name and an entry that refers to them."""
-    return [Block(NO_REQUEST, GPU, -1) for _ in range(count)]
 
 
 class Sequence:
@@ -298,26 +298,10 @@ class Sequence:
     """
 
     __slots__ = (
-        "alive",
-        "drafts",
-        "id",
-        "known_tokens",
-        "last_samples",
-        "last_step",
-        "last_tokens",
-        "late_drafts",
-        "offset",
-        "previous_samples",
-        "previous_tokens",
-        "promised_samples",
-        "reach_tokens",
-        "request",
-        "slot_tokens",
-        "steady",
-        "table",
-        "void",
-        "words",
-    )
+        "alive", "drafts", "id", "known_tokens", "last_samples", "last_step", "last_tokens", "late_drafts",
+        "offset", "previous_samples", "previous_tokens", "promised_samples", "reach_tokens", "request",
+        "slot_tokens", "steady", "table", "void", "words",
+    )  # fmt: skip
 
     def __init__(self, sequence_id: int, request: Request) -> None:
         self.id = sequence_id
@@ -328,12 +312,8 @@ class Sequence:
         self.offset = 0
         self.known_tokens = 0  # prompt and generated tokens
         self.reach_tokens = 0  # positions computed, in flight or being built
-        self.slot_tokens = (
-            0  # positions that were given room; the last block may have room for more
-        )
-        self.promised_samples = (
-            0  # samples that steps in flight or committed have not delivered yet
-        )
+        self.slot_tokens = 0  # positions given room; the last block may have room for more
+        self.promised_samples = 0  # samples that steps issued so far have not delivered yet
         self.last_step = 0  # the last step that scheduled it
         self.last_tokens = 0  # tokens in that step
         self.previous_tokens = 0  # tokens in the step before that one

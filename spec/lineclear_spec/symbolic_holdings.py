@@ -146,10 +146,16 @@ class Holdings:
     demand_of_lemma: Callable[[Any, str], None]
     new_blocks: Callable[[Vector, Vector], Vector]
 
-    def remove_all(self, held: Held, blocks: Vector) -> None:
+    @staticmethod
+    def hold(request: Any, blocks: Vector) -> None:
+        """The request holds blocks that it does not hold yet."""
+        request.held.update(blocks)
+
+    def remove_all(self, request: Any, blocks: Vector) -> None:
         """Blocks that no entry names any more, or that are sealed, leave their request; the order of the
         rest is open.
         """
+        held: Held = request.held
         s, r = self.state, held.owner
         blocks.demand_distinct()
         before = held.vector()
@@ -174,12 +180,13 @@ class Holdings:
         s.put("blocks", (r,), after.size)
         self.wrote = True
 
-    def empty(self, held: Held) -> None:
+    def empty(self, request: Any) -> None:
         """Nothing is held, and no entry names the blocks any more: their `ref` is 0.
 
         On plain data they keep the `ref` that they had: nothing leads to them any more, since they were private
         and the tables of their request are cleared in the same block step (`blocks.clear_tables`).
         """
+        held: Held = request.held
         s, r = self.state, held.owner
         gone = held.vector()
         old = s.snapshot()

@@ -63,7 +63,7 @@ POOL_OPERATIONS = words("pool")
 LIST_OPERATIONS = {
     name: words(name)
     for name in (
-        "table", "held", "members", "batch", "boundaries", "endings", "operations", "step_operations",
+        "table", "members", "batch", "boundaries", "endings", "operations", "step_operations",
     )
 }  # fmt: skip
 #: Modules of the kernel.

@@ -140,7 +140,11 @@ def each_one_cases() -> None:
             both = Both(with_tables(state))
             due = [both.ledger.sequences[k] for k in chosen]
             d, n = both.vector(due, "sequence"), both.record(len(due))
-            both.given |= listed("new", both.ledger.spare[len(both.ledger.spare) - len(due) :])
+            gpu = both.ledger.gpu
+            new = [
+                both.ledger.records[p] for p in reversed(gpu.order[gpu.free - len(due) : gpu.free])
+            ]
+            both.given |= listed("new", new)
 
             def holding(_: Any, after: Values) -> dict[str, Any]:
                 return {
@@ -180,20 +184,46 @@ def test_what_is_sent_of_those_that_are_due() -> None:
 
 
 def test_records_are_used_again() -> None:
-    """A record is new again once its request has given it up, and never while anything leads to it."""
-    ledger = with_tables(((0, 1), (1,)))
-    ledger.spare.clear()
-    request = ledger.requests[0]
-    given_up, others = list(request.held), list(ledger.requests[1].held)
-    ledger.clear_tables(request)
-    own = ledger.sequences[2]
+    """The record of a place is that of its next block once nothing leads to it."""
+    ledger = with_tables(((), ()))
+    first, _, own = ledger.sequences
+    others = list(own.table)
+    ledger.take_blocks(first, 2)
+    given_up = list(first.table)
+    ledger.clear_tables(first.request)
     ledger.take_blocks(own, 3)
     assert own.table[:1] == others
     assert set(given_up) < set(own.table)
     assert len(set(own.table)) == 4
     assert [(b.request, b.tier, b.ref) for b in own.table] == [(own.request, GPU, 1)] * 4
-    assert len({b.place for b in own.table}) == 4
-    assert not ledger.spare
+    assert sorted(b.place for b in own.table) == [0, 1, 2, 3]
+
+
+def test_a_block_that_moves_takes_its_record_along() -> None:
+    ledger = with_tables(((), ()))
+    first, second, _ = ledger.sequences
+    ledger.take_blocks(first, 2)
+    moved, places = list(first.table), ledger.places(GPU, first.table)
+    ledger.gpu.put(places, 0)
+    ledger.relocate(moved, CPU, ledger.cpu.take(2))
+    ledger.take_blocks(second, 2)
+    assert ledger.places(GPU, second.table) == places[::-1]
+    assert not set(second.table) & set(moved)
+
+
+def test_a_sealed_block_keeps_its_record() -> None:
+    ledger = with_tables(((), ()))
+    first, second, _ = ledger.sequences
+    ledger.take_blocks(first, 2)
+    sealed, other = first.table
+    ledger.seal_entry(first, 0, 7)
+    ledger.gpu.put([other.place, sealed.place], 0)
+    ledger.take_blocks(second, 2)
+    new, again = second.table
+    assert (new.place, again.place) == (sealed.place, other.place)
+    assert new is not sealed
+    assert (new.name, new.readers, sealed.name) == (0, 0, 7)
+    assert again is other
 
 
 @pytest.mark.parametrize("target", [GPU, CPU])

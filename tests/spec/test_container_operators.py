@@ -102,8 +102,8 @@ def set_cases(states: list[Tables]) -> None:
 
             compare(
                 both,
-                lambda w, x=gone: w.remove_all(w.requests[0].held, x),
-                lambda s, r=r, v=v: s.remove_all(r.held, v),
+                lambda w, x=gone: w.remove_all(w.requests[0], x),
+                lambda s, r=r, v=v: s.remove_all(r, v),
                 left,
             )
         for added in (0, 1, 3):
@@ -113,18 +113,70 @@ def set_cases(states: list[Tables]) -> None:
             r, v = both.record(request), both.vector(new, "block")
             compare(
                 both,
-                lambda w, x=new: w.requests[0].held.update(w.ordered(x)),
-                lambda s, r=r, v=v: r.held.update(s.ordered(v)),
+                lambda w, x=new: w.hold(w.requests[0], x),
+                lambda s, r=r, v=v: s.hold(r, v),
             )
         both = Both(with_tables(state))
         r = both.record(both.ledger.requests[0])
 
         def clear(v: GhostLedger) -> None:
-            v.empty(v.requests[0].held)
+            v.empty(v.requests[0])
             for sequence in v.requests[0].members:
                 sequence.table.clear()  # what is held nowhere is named nowhere
 
-        compare(both, clear, lambda s, r=r: s.empty(r.held))
+        compare(both, clear, lambda s, r=r: s.empty(r))
+
+
+def test_set_of_a_request_that_may_have_one_sequence_only() -> None:
+    """On plain data it is what the table says, before and after each statement that changes the two."""
+
+    def start() -> tuple[Both, Request, list[Block]]:
+        both = Both(with_tables(((), ())))
+        request = both.ledger.requests[1]
+        request.held_set = None  # as in a scheduler
+        request.places = [b.place for b in request.members[0].table]
+        assert held_of(request) == request.members[0].table
+        return both, request, [Block(request, GPU, -1) for _ in range(2)]
+
+    both, request, new = start()
+    r, v = both.record(request), both.vector(new, "block")
+
+    def hold(w: GhostLedger) -> None:
+        w.hold(w.requests[1], new)
+        w.sequences[2].table.extend(new)
+
+    compare(both, hold, lambda s: s.hold(r, v))
+    assert held_of(request)[1:] == new
+
+    for sealed in (False, True):
+        both, request, _ = start()
+        (block,) = gone = list(request.members[0].table)
+        block.name = 5 if sealed else 0
+        block.ref = int(sealed)
+        r, v = both.record(request), both.vector(gone, "block")
+        both.before = Values(both.ledger)
+        both.before._held[request] = gone  # it was private, and an entry named it
+
+        def remove(w: GhostLedger, x: list[Block] = gone, sealed: bool = sealed) -> None:
+            w.remove_all(w.requests[1], x)
+            if not sealed:
+                w.sequences[2].table.clear()
+
+        def left(_: Any, after: Values, r: Request = request) -> dict[str, Any]:
+            return {"left": lambda k: after.held(r, k), "left_slot": after.slot}
+
+        compare(both, remove, lambda s, r=r, v=v: s.remove_all(r, v), left)
+        assert held_of(request) == []
+
+    both, request, _ = start()
+    r = both.record(request)
+
+    def clear(w: GhostLedger) -> None:
+        w.empty(w.requests[1])
+        w.sequences[2].table.clear()
+
+    compare(both, clear, lambda s: s.empty(r))
+    assert held_of(request) == []
 
 
 @pytest.mark.parametrize(

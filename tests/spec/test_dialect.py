@@ -108,7 +108,7 @@ ACTION: dict[str, tuple[str, str]] = {
     "another ledger": ("ledger = sequence", "another value for `ledger`"),
     "setattr": ("setattr(sequence, 'drafts', 0)", "a call of `setattr`"),
     "f-string": ("ledger.require(True, f'{sequence}')", "`joinedstr`"),
-    "an operator of the kernel": ("ledger.remove_all(sequence.request.held, 0)", "ledger.remove_all"),
+    "an operator of the kernel": ("ledger.remove_all(sequence.request, 0)", "ledger.remove_all"),
     "an operator of a pool": ("ledger.gpu.take(1)", "ledger.gpu.take"),
     "an operator of a list": ("sequence.table.clear()", "sequence.table.clear"),
     "some entries of a table": ("sequence.drafts = sequence.table[0:1]", "`slice`"),

@@ -35,6 +35,7 @@ def ending(first: int, second: int, shared: str, steady: tuple[int, ...]) -> Gho
     """
     ledger = GhostLedger(LIMITS)
     requests = [ledger.new_request(1, 9, n) for n in (1, 1, 2)]
+    requests[0].held_set = None  # as in a scheduler
     for request in requests:
         request.phase = Phase.RUNNING
         ledger.running[request] = None
@@ -52,7 +53,7 @@ def ending(first: int, second: int, shared: str, steady: tuple[int, ...]) -> Gho
     for request, count in zip(requests, (first, second, 1), strict=True):
         for place in ledger.gpu.take(count):
             block = Block(request, GPU, place, 1)
-            request.held[block] = None
+            ledger.hold(request, [block])
             request.members[0].table.append(block)
     for k in steady:
         sequence = ledger.sequences[k]
@@ -127,6 +128,8 @@ def test_requests_that_end_at_once() -> None:
 
             both.given |= listed("private", blocks) | {"private_count": lambda x=blocks: len(x)}
             compare(both, give_up, lambda s, r=r: s.give_up_each(r), put_back)
+            gpu = both.ledger.gpu  # formulas leave the order open
+            assert gpu.order[gpu.free - len(blocks) : gpu.free] == [b.place for b in blocks]
 
             for phase in (Phase.SWAPPED, Phase.FINISHED):  # a queue, and none
                 both = Both(state.clone())

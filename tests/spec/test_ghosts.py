@@ -85,7 +85,7 @@ def test_a_copy_shares_no_record_and_no_container() -> None:
     ledger = replay(BRANCHES, (*FORKED, ("swap_out", ("r1",))))
     copy = ledger.clone()
     for one in (ledger, copy):
-        one.spare.clear()  # records that nothing leads to, however many there are
+        one.records.clear()  # each has its own, to which nothing leads while a place is free
         one.grown = [([s], [p]) for s, p in pairs_of(one.grown)]
 
     def reached(root: Any, seen: dict[int, Any]) -> dict[int, Any]:

@@ -28,8 +28,7 @@ def one(ledger: SymbolicLedger, sort: Any, element: Any) -> Vector:
 def a_set_that_lists_a_block_twice() -> Case:
     ledger, s = SymbolicLedger(State.arbitrary().snapshot()), State.arbitrary()
     r, b = z3.Const("r", Request), z3.Const("b", Block)
-    held: Any = Record(ledger, r).held
-    ledger.remove_all(held, one(ledger, Block, b))
+    ledger.remove_all(Record(ledger, r), one(ledger, Block, b))
     twice = [s.held(r, k) == b for k in range(3)]
     return ledger, [s.blocks(r) == 3, *twice, s.slot(b) == 0, s.ref(b) == 0]
 

@@ -62,7 +62,7 @@ QUESTIONS: dict[str, tuple[str, str, str]] = {
     "slots": ("sequence.offset + ledger.steps", "sequence.offset + ledger.settled", "join_batch"),
     "runs": ("if sequence.alive else False", "if sequence.alive else True", "append_slots"),
     "on_gpu": ("== RUNNING", "!= RUNNING", "clear_tables"),
-    "writable": ("block.ref == 1", "block.ref >= 1", "schedule_tokens"),
+    "writable": ("block_of(first)", "block_of(first + 1)", "schedule_tokens"),
     "divisible": (
         "> limits.max_num_batched_tokens", ">= limits.max_num_batched_tokens", "schedule_tokens"),
     "unscheduled": ("False if sequence.steady", "True if sequence.steady", "finish"),

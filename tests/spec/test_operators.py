@@ -28,7 +28,7 @@ from lineclear_spec.records import Pool
 from lineclear_spec.symbolic import SymbolicLedger
 from lineclear_spec.symbolic_pool import SymbolicPool
 from lineclear_spec.symbolic_records import Forwards, Operations, SymbolicBatch, SymbolicCalendar
-from lineclear_spec.vectors import Held, Members, Table
+from lineclear_spec.vectors import Members, Table
 from lineclear_spec.vocabulary import LIST_OPERATIONS
 
 
@@ -57,7 +57,7 @@ def test_what_an_operator_assumes_is_proved_by_a_lemma_or_said(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A method on formulas that calls `assume`: its row has a lemma, or says what is assumed."""
-    kinds = {"ledger": SymbolicLedger, "pool": SymbolicPool, "table": Table, "held": Held,
+    kinds = {"ledger": SymbolicLedger, "pool": SymbolicPool, "table": Table,
              "boundaries": SymbolicCalendar, "endings": SymbolicCalendar}  # fmt: skip
     assuming: set[str] = set()
     for row in OPERATORS:
@@ -117,7 +117,7 @@ def test_what_is_written_twice_is_listed(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(SymbolicLedger, "shrink", lambda ledger: None, raising=False)
     assert unlisted() == {"shrink"}
     containers = {
-        "pool": (Pool, SymbolicPool), "table": (list, Table), "held": (dict, Held),
+        "pool": (Pool, SymbolicPool), "table": (list, Table),
         "members": (list, Members), "batch": (SteadyBatch, SymbolicBatch),
         "boundaries": (Calendar, SymbolicCalendar), "operations": (dict, Operations),
         "step_operations": (dict, Forwards),

@@ -46,8 +46,8 @@ def views_of(states: list[Tables]) -> None:
             q, n = both.record(both.ledger.sequences[0]), both.record(least)
             compare(
                 both,
-                lambda v, n=least: v.all_from(lambda b: b.ref == 1, v.sequences[0].table, n),
-                lambda s, q=q, n=n: s.all_from(lambda b: b.ref == 1, q.table, n),
+                lambda v, n=least: v.unshared_from(v.sequences[0].table, n),
+                lambda s, q=q, n=n: s.unshared_from(q.table, n),
             )
             both = Both(with_tables(state))
             r, n = both.record(both.ledger.requests[0]), both.record(least)

@@ -90,7 +90,7 @@ EDITS: dict[str, tuple[Any, str, str, str]] = {
         KeyedOrder, "_file", "for block in newest:", "for block in reversed(newest):",
     ),
     "nothing is waited for": (
-        Step, "_awaits", "if not self.config.wait_for_prefix or", "if True or",
+        Step, "_admit_all", "fits and self.config.wait_for_prefix and", "False and",
     ),
     "what one behind it computes is waited for": (
         Step, "_awaits", "behind(self.live.of[other.request].rank, entry.rank)", "True",

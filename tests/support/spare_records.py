@@ -10,14 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from lineclear_spec.ledger import Ledger
-from lineclear_spec.records import Block
+from lineclear_spec.records import GPU, Block
 
-__all__ = ["assert_apart", "spare"]
-
-
-def spare(ledger: Ledger) -> list[Block]:
-    """Records that may stand for new blocks."""
-    return [*ledger.spare, *[block for held in ledger.spare_sets for block in held]]
+__all__ = ["assert_apart"]
 
 
 def led_to(ledger: Ledger, requests: list[Any]) -> set[Block]:
@@ -28,7 +23,12 @@ def led_to(ledger: Ledger, requests: list[Any]) -> set[Block]:
 
 
 def assert_apart(ledger: Ledger, requests: list[Any]) -> None:
-    """No record is spare twice, and nothing leads to one that is."""
-    records = spare(ledger)
+    """Each GPU place has a record of its own, and what leads to one leads to the block at its place."""
+    records = ledger.records
     assert len(set(records)) == len(records)
-    assert not led_to(ledger, requests).intersection(records)
+    free = {records[place] for place in ledger.gpu.order[: ledger.gpu.free]}
+    found = led_to(ledger, requests)
+    assert not found & free
+    for block in found.intersection(records):
+        assert records[block.place] is block
+        assert block.tier == GPU

@@ -16,14 +16,14 @@ STEP_EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "one that cannot grow stops everybody behind it": (
         "scheduling/step.py",
-        "            if entry not in wants:\n",
+        "            want = wants.get(entry)\n",
         "            if self.transitions.changes.preempted:\n                wants.pop(entry, None)\n"
-        "            if entry not in wants:\n",
+        "            want = wants.get(entry)\n",
     ),
     "room is made in reverse order": (
         "scheduling/step.py",
-        "for entry in sorted(wants, key=lambda entry: entry.rank):",
-        "for entry in sorted(wants, key=lambda entry: entry.rank, reverse=True):",
+        "for entry in sorted(wants, key=RANK):",
+        "for entry in sorted(wants, key=RANK, reverse=True):",
     ),
     "may_displace is ignored": (
         "scheduling/step.py",
@@ -107,7 +107,7 @@ STEP_EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "tokens that no other can use are left over": (
         "scheduling/step.py",
-        "more = min(job.tokens - tokens, self.room.left)",
+        "more = min(job.tokens - tokens, left)",
         "more = 0",
     ),
     "a prompt that enters may take all tokens that are left": (
@@ -137,7 +137,7 @@ STEP_EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "what shares leave over is lost": (
         "scheduling/step.py",
-        "            pair[1] += more\n            self.room.promised += more\n",
+        "            pair[1] += more\n            left -= more\n",
         "",
     ),
     "who enters beside a prompt that lacks tokens is not sheltered": (

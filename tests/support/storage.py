@@ -48,7 +48,7 @@ def everything(ledger: GhostLedger) -> dict[str, Any]:
 
     found = {name: attributes(record) for record, name in names.items()}
     # Records that nothing leads to are no state: they only spare the making of others.
-    apart = ("limits", "spare", "spare_sets")
+    apart = ("limits", "records")
     own = {k: v for k, v in vars(ledger).items() if k not in apart}
     own |= {name: list(pairs_of(own[name])) for name in ("grown", "appended")}
     return found | {"ledger": plain(own)}

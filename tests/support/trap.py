@@ -32,6 +32,7 @@ MAKERS = frozenset(
         Ledger.new_request.__code__,
         Ledger.name_blocks.__code__,
         GhostLedger.clone.__code__,
+        GhostLedger.new_request.__code__,
     }
 )
 

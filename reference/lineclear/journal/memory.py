@@ -24,8 +24,6 @@ __all__ = ["JournalRow", "Ring"]
 JournalRow = tuple[str, tuple[Any, ...]]
 #: The first actions of a request.
 FIRST = frozenset({"submit", "reject"})
-#: What a journal has the number of.
-RECORDS = (Record, Sequence)
 #: How a journal on disk marks an argument that is a number of a record.
 MARKS = {"request": "r", "sequence": "s", "parent": "s"}
 
@@ -46,14 +44,14 @@ class Ring:
     def __call__(self, name: str, arguments: tuple[Any, ...]) -> None:
         """Enters one action."""
         self.total += 1
-        if name in FIRST:
-            request = arguments[0]
-            arguments = (request.id, request.prompt, request.limit, request.parallel)
-            if request.opening:
-                arguments = (*arguments, request.opening)
-        elif arguments:
+        if arguments:
             first = arguments[0]  # no other argument of an action is a record
-            if isinstance(first, RECORDS):
+            kind = first.__class__
+            if kind is Record and name in FIRST:
+                arguments = (first.id, first.prompt, first.limit, first.parallel)
+                if first.opening:
+                    arguments = (*arguments, first.opening)
+            elif kind is Sequence or kind is Record:
                 arguments = (first.id, *arguments[1:])
         self.rows.append((name, arguments))
 

@@ -163,6 +163,8 @@ def check_request(
         check_counters(ledger, sequence, size)
     if set(own) != set(request.held):
         raise InvariantViolation("holdings", f"{request} does not list the blocks of its tables")
+    if request.places not in (None, [block.place for block in request.held]):
+        raise InvariantViolation("holdings", f"{request} does not list the places of its blocks")
     tier = CPU if phase == Phase.SWAPPED else GPU
     for block, count in own.items():
         if block.request is not request:

@@ -150,7 +150,8 @@ def plain_places(
         return None
     if not sequence.steady or not plain_counters(ledger, request):
         check_counters(ledger, sequence, ledger.limits.block_size)
-    return [block.place for block in table]
+    places = [block.place for block in table]
+    return places if request.places in (None, places) else None
 
 
 def plain_counters(ledger: Ledger, request: Request) -> bool:

@@ -166,8 +166,8 @@ class Commit:
     def _learn(self, learning: list[int]) -> None:
         """Pruned branches go first, so that others may fork in their place; then all learn."""
         flight, lengths = self.flight, self.lengths
-        for position in learning:
-            if lengths.get(position, ONE) == ():
+        for position, sizes in lengths.items():
+            if sizes == ():
                 sequence = flight.sequence(position)
                 if flight.counts(sequence):
                     self._end(sequence, "pruned")
@@ -176,7 +176,7 @@ class Commit:
             sequence = flight.sequence(position)
             if sizes and flight.counts(sequence):
                 self._sample(sequence, sizes, self.stops.get(position, frozenset()))
-        apart = {flight.sequence(position) for position in learning if position in lengths}
+        apart = {flight.sequence(position) for position in lengths}
         for sequence in flight.left:
             if sequence not in apart and flight.counts(sequence):
                 self._sample(sequence, ONE, frozenset())

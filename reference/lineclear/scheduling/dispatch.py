@@ -63,7 +63,7 @@ class Dispatch:
         tokens = 0 if hold else ledger.step_tokens + len(ledger.batch)
         step = None
         if tokens:
-            if ledger.resting:
+            if ledger.cached:
                 self.cache.free_up(ledger.due().count)
             actions.issue_step(ledger)
             step = ledger.steps

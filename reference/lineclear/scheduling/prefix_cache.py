@@ -82,6 +82,8 @@ class PrefixCache:
     def available(self) -> int:
         """Blocks that are free, or rest and can be evicted."""
         ledger = self.ledger
+        if not ledger.cached:
+            return ledger.gpu.free
         kept = sum([not ledger.cached[name].ref for name in self.held]) if self.held else 0
         return ledger.gpu.free + len(ledger.resting) - kept
 

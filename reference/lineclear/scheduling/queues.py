@@ -33,8 +33,12 @@ class RunningOrder:
 
     def add(self, entry: Entry) -> None:
         """The request runs."""
-        insort(self.orders, entry.rank)
-        self.entries[entry.rank] = entry
+        orders, rank = self.orders, entry.rank
+        if not orders or rank > orders[-1]:
+            orders.append(rank)  # what enters last mostly is the last
+        else:
+            insort(orders, rank)
+        self.entries[rank] = entry
 
     def remove(self, entry: Entry) -> None:
         """The request runs no longer."""

@@ -45,6 +45,8 @@ class Room:
         due: blocks that issue_step will take.
         promised: tokens that prompts will get of the step and that are not scheduled yet.
         most: tokens that one prompt may take while others could use them.
+        watermark: blocks that admission leaves free while a request runs.
+        counts_worst: whether a request enters only if its worst case fits beside those of all that run.
         longs: requests of the step with a prompt that could use more than its share.
     """
 
@@ -66,6 +68,8 @@ class Room:
         self.due = 0
         self.promised = 0
         self.most = config.most_of_a_prompt
+        self.watermark = config.watermark_blocks
+        self.counts_worst = config.capacity_policy != "max_utilization"
         self.longs: set[Entry] = set()
 
     @property
@@ -78,6 +82,10 @@ class Room:
     def jobs_of(self, entry: Entry, drafts: bool = True) -> list[SequenceDemand]:
         """Jobs of one request's sequences, with drafts if they may have any."""
         ledger, config, members = self.ledger, self.config, entry.record.members
+        if len(members) == 1:
+            job = demand_of(ledger, config, members[0], entry, drafts=drafts)
+            if job is None or not job.copy:
+                return [] if job is None else [job]
         made = [demand_of(ledger, config, sequence, entry, drafts=drafts) for sequence in members]
         found = [job for job in made if job is not None]
         spare_last_holders(ledger, found)
@@ -119,7 +127,7 @@ class Room:
         these count.
         """
         have, want = self.have(watermark), self.want(entry)
-        if self.config.capacity_policy != "max_utilization":
+        if self.counts_worst:
             ledger = self.ledger
             have += Need(worst=ledger.gpu.total - self.live.worst)
             want += Need(worst=ledger.worst_case(entry.record))
@@ -149,7 +157,7 @@ class Room:
 
     def _kept(self) -> int:
         """Blocks that admission leaves free while a request runs."""
-        kept, share = self.config.watermark_blocks, self.config.schedule_conservativeness
+        kept, share = self.watermark, self.config.schedule_conservativeness
         if share:
             ledger = self.ledger
             tokens = sum([remaining_tokens(ledger, record) for record in ledger.running])

@@ -11,7 +11,8 @@ admitted in order until one does not fit.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from lineclear.config import Config
@@ -47,6 +48,8 @@ from lineclear_spec.progress import (
 from lineclear_spec.records import Sequence
 
 __all__ = ["Step", "StepParts"]
+
+RANK: Callable[[Entry], Any] = attrgetter("rank")
 
 
 class StepParts(NamedTuple):
@@ -158,19 +161,17 @@ class Step:
             self.room.due = due.count
             return jobs
         self.preempted = True
-        wants: dict[Entry, int] = {}
-        for job in jobs:
-            wants[job.entry] = wants.get(job.entry, 0) + job.blocks
         of = self.live.of
-        for sequence in due.records:
-            entry = of[sequence.request]
-            wants[entry] = wants.get(entry, 0) + 1
+        wants = Counter([of[sequence.request] for sequence in due.records])
+        for job in jobs:
+            wants[job.entry] += job.blocks
         passed = 0  # blocks of those that could grow so far
         available = self.cache.available
-        for entry in sorted(wants, key=lambda entry: entry.rank):
-            if entry not in wants:
+        for entry in sorted(wants, key=RANK):
+            want = wants.get(entry)
+            if want is None:
                 continue  # preempted meanwhile
-            while not grows(passed, wants[entry], available):
+            while not grows(passed, want, available):
                 victim = self._victim_after(entry) or entry
                 self.transitions.preempt_for_growth(victim)
                 available = self.cache.available
@@ -178,7 +179,7 @@ class Step:
                 if victim is entry:
                     break
             else:
-                passed += wants[entry]
+                passed += want
         self.room.due = ledger.due().count
         return [job for job in jobs if job.entry in wants]
 
@@ -190,7 +191,9 @@ class Step:
 
     def _chunk(self, job: SequenceDemand, tokens: int) -> int:
         """The number of these tokens of a sequence that this step takes: all, a part, or none."""
-        taken: int = chunk(tokens, self.room.left, self.ledger.divisible(job.sequence))
+        left = self.room.left
+        divisible = tokens > left and self.ledger.divisible(job.sequence)  # asked if it is needed
+        taken: int = chunk(tokens, left, divisible)
         return taken
 
     def _run(self, jobs: list[SequenceDemand]) -> None:
@@ -227,13 +230,16 @@ class Step:
 
     def _share_out(self) -> None:
         """Tokens left over go to prompts in the order; then all are scheduled."""
-        for pair in self.shares or ():
+        if not self.shares:
+            return
+        left = self.room.left
+        for pair in self.shares:
             job, tokens = pair
-            more = min(job.tokens - tokens, self.room.left)
+            more = min(job.tokens - tokens, left)
             pair[1] += more
-            self.room.promised += more
-        for job, tokens in self.shares or ():
-            self.room.promised -= tokens
+            left -= more
+        self.room.promised = 0
+        for job, tokens in self.shares:
             self._schedule(job, tokens)
 
     def _compute(self, job: SequenceDemand, tokens: int) -> None:
@@ -272,11 +278,11 @@ class Step:
             if not beside and not self.admission_blocked_by:
                 self.admission_blocked_by = "prefill_first"
             fits = beside and not entry.record.copy and have.covers(want)
-            awaits = fits and self._awaits(entry)
+            awaits = fits and self.config.wait_for_prefix and self._awaits(entry)
             if awaits and not self.admission_blocked_by:
                 self.admission_blocked_by = "prefix"
             if fits and not awaits:
-                if not all(may_be_passed(other.bypassed, most) for other in passed):
+                if passed and not all(may_be_passed(other.bypassed, most) for other in passed):
                     break
                 for other in passed:
                     other.bypassed += 1
@@ -290,7 +296,7 @@ class Step:
 
     def _awaits(self, entry: Entry) -> bool:
         """Whether it waits for a block that one before it in the order computes: so the first never does."""
-        if not self.config.wait_for_prefix or entry.record.phase != Phase.WAITING:
+        if entry.record.phase != Phase.WAITING:
             return False
         found = self.cache.computing(entry.record.members[0])
         return any(behind(self.live.of[other.request].rank, entry.rank) for other in found)

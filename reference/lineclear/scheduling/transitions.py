@@ -81,7 +81,7 @@ class Transitions:
     def grow(self, job: SequenceDemand) -> None:
         """Gives the job's sequence its blocks."""
         ledger, sequence = self.ledger, job.sequence
-        if ledger.resting:
+        if ledger.cached:
             self.cache.free_up(job.blocks)
         if job.shared:
             actions.rejoin(ledger, sequence, job.shared)

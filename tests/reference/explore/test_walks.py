@@ -27,8 +27,8 @@ EDITS: dict[str, tuple[str, str, str, str]] = {
     ),
     "only with chunking is a sequence that is longer than a step cut": (
         "scheduling.step",
-        "chunk(tokens, self.room.left, self.ledger.divisible(job.sequence))",
-        "chunk(tokens, self.room.left, self.config.enable_chunked_prefill)",
+        "tokens > left and self.ledger.divisible(job.sequence)",
+        "self.config.enable_chunked_prefill",
         "a recompute that is longer than a step",
     ),
     "a sequence that is longer than a step enters only with tokens for all of a step": (

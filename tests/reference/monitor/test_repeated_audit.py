@@ -25,7 +25,7 @@ FIELDS = {
         "previous_samples", "previous_tokens", "promised_samples", "reach_tokens", "request",
         "slot_tokens", "steady", "table",
     ),
-    "Request": ("phase", "parallel", "prompt", "limit", "held", "members"),
+    "Request": ("phase", "parallel", "prompt", "limit", "held_set", "places", "members"),
     "Pool": ("free", "order", "total"),
     "Ledger": ("steps", "settled", "issued", "done", "carried"),
 }  # fmt: skip
@@ -93,7 +93,7 @@ def spoil(scheduler: Scheduler, draw: Callable[[st.SearchStrategy[Any]], Any]) -
     record = draw(st.sampled_from(same))
     field = draw(st.sampled_from(FIELDS[wanted]))
     value = getattr(record, field)
-    others = [getattr(other, field) for other in same]
+    others = [found for other in same if (found := getattr(other, field)) is not None]
     if isinstance(value, list):
         new = as_list(value)
         at = draw(st.integers(0, max(0, len(new) - 1)))
@@ -167,6 +167,16 @@ def test_a_place_deep_in_the_free_list_is_looked_at_again() -> None:
     below(scheduler.ledger.gpu)
     with pytest.raises(InvariantViolation, match="free_list"):
         quick.check()
+
+
+def test_places_that_are_not_those_of_the_blocks_are_seen() -> None:
+    scheduler = world(12).scheduler
+    request = next(r for r in scheduler.ledger.running if r.places and len(r.places) > 1)
+    audit(scheduler)
+    assert request.places is not None
+    request.places.reverse()
+    with pytest.raises(InvariantViolation, match="holdings"):
+        audit(scheduler)
 
 
 def test_a_run_is_followed_without_a_full_look() -> None:
