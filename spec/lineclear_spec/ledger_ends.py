@@ -27,7 +27,8 @@ class EndedRequests(CachedBlocks):
     Attributes:
         gpu: its pool.
         issued: number of the last operation decided.
-        spare_sets: sets of records of blocks that nothing leads to.
+        spare: records of blocks that nothing leads to.
+        spare_sets: sets of more of them.
         batch: the steady sequences.
         boundaries: steady sequences by the step that begins their next block.
         endings: steady sequences by the step in which they reach their limit.
@@ -36,6 +37,7 @@ class EndedRequests(CachedBlocks):
 
     gpu: Pool
     issued: int
+    spare: list[Block]
     spare_sets: list[dict[Block, None]]
     batch: SteadyBatch
     endings: Calendar
@@ -55,19 +57,59 @@ class EndedRequests(CachedBlocks):
                 raise Broken(f"{request} has {len(request.members)} sequences, it must have one")
         return requests
 
-    def give_up_each(self, requests: Iterable[Request]) -> None:
-        """The requests hold nothing: the places of their private blocks, which are GPU blocks, are put back, those of
-        one request last one first. Nothing leads to the blocks any more once the tables are cleared, so their records
-        may stand for new ones.
+    def give_up_tables(self, sequences: Iterable[Sequence]) -> None:
+        """Each of the sequences, which has all its tokens and is the only one of its request, gives up the blocks of
+        its table, which the caller clears. Those that `unnamed_at_end` has get their names; then private ones are put
+        back, and sealed ones that no entry refers to any more rest or are put back, as by `let_go`, those at the end
+        of the table first.
         """
-        put, until, sets = self.gpu.put, self.issued, self.spare_sets
-        for (
-            request
-        ) in requests:  # one after another, while a request's blocks are in the processor's cache
-            held = request.held
-            put([block.place for block in reversed(held)], until)
-            sets.append(held)  # emptied when the records are needed
-            request.held = {}
+        put, until, fences, cached = self.gpu.put, self.issued, self.gpu.until, self.cached
+        for sequence in sequences:  # one after another, while its blocks are in the processor's cache
+            request, table = sequence.request, sequence.table
+            held, request.held = request.held, {}
+            unnamed = self.unnamed_at_end(sequence, len(held)) if sequence.words else {}
+            if not self.sealed and not unnamed:  # no block has a name
+                put([block.place for block in reversed(held)], until)
+                self.spare_sets.append(held)  # emptied when the records are needed
+                continue
+            first = max(0, len(table) - len(held))
+            # To ask a block for its name costs much: its number is seldom in the processor's cache.
+            behind = list(held) == table[first:]
+            sealed = table[:first] if behind else [block for block in table if block.name]
+            for block in sealed:
+                block.ref -= 1
+            gone = [block for block in sealed if not block.ref]
+            if unnamed:
+                for name, block in unnamed.items():
+                    block.name = name
+                    block.ref = 0
+                cached.update(unnamed)
+                self.sealed += len(unnamed)
+                gone += unnamed.values()
+            private = [block for block in reversed(held) if not block.name]
+            put([block.place for block in private], until)
+            self.spare += private
+            gone.reverse()
+            for block in gone:
+                fences[block.place] = until
+            if self.unlisted:
+                lost = self.lost_among(gone)
+                put([block.place for block in lost], until)
+                gone = self.found_among(gone)
+            self.resting.extend(gone)
+
+    def unnamed_at_end(self, sequence: Sequence, last: int) -> dict[int, Block]:
+        """Of the last entries of a sequence that has all its tokens, the blocks that `publish` would seal, by the names
+        that they would get.
+
+        Args:
+            sequence: the only one of its request.
+            last: how many entries.
+        """
+        first = max(0, len(sequence.table) - last)
+        if sequence.request.copy or first >= len(sequence.words):
+            return {}
+        return self.unnamed(sequence, first, self.block_of(sequence.request.limit - 1))
 
     def unlist_each(self, sequences: Iterable[Sequence]) -> None:
         """The sequences leave the batch and both calendars.

@@ -14,14 +14,17 @@ from typing import Any
 
 import z3
 
+from lineclear_spec.blocks import let_go
+from lineclear_spec.invariants import leads
 from lineclear_spec.invariants.clause import NEVER
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import GPU
-from lineclear_spec.state import CAP, Block, Int, Request, Sequence, State, unique
+from lineclear_spec.state import BLOCK_OF, CAP, Block, Int, Request, Sequence, State, unique
+from lineclear_spec.symbolic_cache import entry_of, named_by, only_entries
 from lineclear_spec.symbolic_holdings import facts_of_remove_all, its_request_holds
 from lineclear_spec.symbolic_pool import SymbolicPool
 from lineclear_spec.terms import Term
-from lineclear_spec.vectors import Vector, selected
+from lineclear_spec.vectors import Vector, selected, within
 
 __all__ = ["Ends"]
 
@@ -37,6 +40,8 @@ class Ends:
     gpu: SymbolicPool
     issued: Any
     places: Callable[[Any, Vector], Vector]
+    drop_holders: Callable[[Callable[[Any], Any]], Vector]
+    _by_lemma: Callable[[str, Any], None]
 
     def requests_of(self, sequences: Vector) -> Vector:
         """The requests of the sequences, each of which is the only one of its request."""
@@ -57,14 +62,86 @@ class Ends:
         self.demand(Term(z3.ForAll([q], theirs)), "no other sequence of the requests lives")
         return requests
 
-    def give_up_each(self, requests: Vector) -> None:
-        """The requests hold nothing, and the places of their private blocks, GPU blocks, are put back."""
+    def give_up_tables(self, sequences: Vector) -> None:
+        """Full blocks get their names, and then the blocks of the sequences, each the only one of its request, are
+        given up: private ones are put back, and sealed ones that no entry names any more rest or are put back.
+        """
+        requests = self.requests_of(sequences)
+        s = self.state.snapshot()
+        q, i, b = z3.Const("q", Sequence), z3.Int("i"), z3.Const("b", Block)
+        block = s.table(q, i)
+        own = z3.And(s.group(block) == s.request(q), its_request_holds(s, block))
+        entry = z3.And(sequences.has(q), within(0, i, s.length(q)))
+        self.demand(
+            Term(z3.ForAll([q, i], z3.Implies(entry, z3.Or(s.name(block) != 0, own)))),
+            "a block of their tables has a name, or their request holds it",
+        )
+        held = z3.And(requests.has(s.group(b)), its_request_holds(s, b))
+        self.demand(
+            Term(z3.ForAll([b], z3.Implies(held, s.name(b) == 0))),
+            "no block that the requests hold has a name",
+        )
+        got_name = self._name_at_end(sequences)
         blocks = self._private_of(requests)
         self.gpu.put(self.places(GPU, blocks), self.issued)
         self._empty_each(requests)
+        gone = self.drop_holders(sequences.has)
+        new = self.state.snapshot()
+        ended = z3.Or(new.ref(b) <= 0, sequences.has(new.holder(b, 0)))
+        self.demand(
+            Term(z3.ForAll([b], z3.Implies(got_name(b), ended))),
+            "who names a block that got a name ends",
+        )
+        let_go(self, gone)
+
+    def _name_at_end(self, sequences: Vector) -> Callable[[Any], Any]:
+        """Of the last entries of each sequence, as many as its request holds blocks, those blocks get their names that
+        `publish` would seal, under which they can be found.
+
+        Two of them may be about to get one name: one of these gets it, whichever comes first on plain data. Whether a
+        block gets a name.
+        """
+        s = self.state
+        old = s.snapshot()
+        self._by_lemma("references", only_entries(old))
+
+        def may(b: Any) -> Any:
+            """Whether `publish` would seal the block; it is known by the only entry that names it."""
+            q, k = entry_of(old, b)
+            r = old.request(q)
+            return z3.And(
+                sequences.has(q),
+                old.copy(r) == 0,
+                old.ref(b) == 1,
+                old.name(b) == 0,
+                within(old.length(q) - old.blocks(r), k, BLOCK_OF(old.limit(r) - 1)),
+                within(0, k, old.length(q)),
+                old.table(q, k) == b,
+                old.word(q, k) >= 1,
+                z3.Not(leads(old, old.word(q, k))),
+            )
+
+        # There is such a function: of the blocks that are to get a name, if there are any, it has one.
+        first = z3.Function(unique("first"), Int, Block)
+        b = z3.Const("b", Block)
+        name = named_by(old, b)
+        one = z3.And(may(first(name)), named_by(old, first(name)) == name)
+        self.assume(z3.ForAll([b], z3.Implies(may(b), one)))
+
+        def gets(b: Any) -> Any:
+            return z3.And(may(b), first(named_by(old, b)) == b)
+
+        def given(n: Any) -> Any:
+            return z3.And(may(first(n)), named_by(old, first(n)) == n)
+
+        s.fields["name"] = lambda b: z3.If(gets(b), named_by(old, b), old.name(b))
+        s.fields["listed"] = lambda b: z3.Or(gets(b), old.listed(b))
+        s.fields["cached"] = lambda n: z3.If(given(n), first(n), old.cached(n))
+        self.wrote = True
+        return gets
 
     def _private_of(self, requests: Vector) -> Vector:
-        """The private blocks of the requests, in some order."""
+        """The private blocks of the requests, in some order: those that they held and that have got no name."""
         s = self.state.snapshot()
         name = unique("private")
         at, seat = z3.Function(name, Int, Block), z3.Function(f"{name}_seat", Block, Int)
@@ -75,7 +152,9 @@ class Ends:
             size,
             at,
             seat,
-            lambda b: z3.And(requests.has(s.group(b)), its_request_holds(s, b)),
+            lambda b: z3.And(
+                requests.has(s.group(b)), its_request_holds(s, b), s.name(b) == 0
+            ),
         ):
             self.assume(fact)
         return Vector(self, Block, size, lambda k: at(k), lambda b: seat(b))
@@ -87,7 +166,9 @@ class Ends:
         s = self.state
         old = s.snapshot()
         s.fields["ref"] = lambda b: z3.If(
-            z3.And(requests.has(old.group(b)), its_request_holds(old, b)), 0, old.ref(b)
+            z3.And(requests.has(old.group(b)), its_request_holds(old, b), old.name(b) == 0),
+            0,
+            old.ref(b),
         )
         s.fields["blocks"] = lambda r: z3.If(requests.has(r), 0, old.blocks(r))
         self.wrote = True

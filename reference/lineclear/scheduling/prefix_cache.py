@@ -68,7 +68,7 @@ class PrefixCache:
         self.counters = counters
         self.pending: dict[Branch, int] = {}
         self.late: dict[Branch, None] = {}
-        self.ask: Callable[[Hashable, int, tuple[int, ...]], tuple[int, ...] | None] | None = None
+        self.ask: Receiver | None = None
         self.listener: Callable[[CacheEvent], object] | None = None
         key = eviction or EVICTION[config.prefix_eviction]
         self.order = None if key is None else KeyedOrder(key)
@@ -331,6 +331,17 @@ class PrefixCache:
                 first = self.pending.get(sequence, len(words))
                 self._publish(sequence, first, min(certain, len(sequence.words)))
                 self.pending[sequence] = certain
+
+    def name_ended(self, ended: dict[Branch, Entry]) -> None:
+        """Asks for the names of output of sequences that `finish_each` ends next, which publishes it."""
+        ask, size, name_blocks = self.ask, self.size, self.ledger.name_blocks
+        if ask is None:
+            return
+        lacking = [q for q in ended if (q.request.limit - 1) // size > len(q.words)]
+        asked = ((ended[q].name, ended[q].branch(q), q.words) for q in lacking)
+        for sequence, names in zip(lacking, ask.each(asked), strict=False):
+            if names:
+                name_blocks(sequence, names)
 
     @staticmethod
     def _tell_stored(

@@ -6,7 +6,7 @@ half changed: the next call of the scheduler raises it. It may not call the sche
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from lineclear.scheduling.policy_adapter import PolicyAdapter
@@ -34,16 +34,20 @@ class Receiver:
         """Passes the arguments on, unless it has failed: what it received would have a gap. What it answers, None if it
         fails.
         """
+        return next(self.each((arguments,)), None)
+
+    def each(self, calls: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+        """Passes the arguments of each call on, until it fails. What it answers, one after another."""
         if self.failed:
-            return None
-        adapter = self.adapter
+            return
+        adapter, receive = self.adapter, self.receive
         asking, refused = adapter.asking, adapter.reentrancy_error
         adapter.asking = True
         try:
-            return self.receive(*arguments)
+            for arguments in calls:
+                yield receive(*arguments)
         except BaseException as error:  # the next call raises it
             self.failed = True
             adapter.interruption = adapter.interruption or error
         finally:
             adapter.asking, adapter.reentrancy_error = asking, refused
-        return None

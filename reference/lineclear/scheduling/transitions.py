@@ -121,8 +121,7 @@ class Transitions:
         for sequence in ledger.ended_alone():
             ended[sequence] = live.of[sequence.request]
         if self.cache.ask is not None:
-            for sequence, entry in ended.items():
-                self.cache.publish_output(entry, (sequence,))
+            self.cache.name_ended(ended)
         if ended:
             actions.finish_each(ledger)
         for sequence, entry in ended.items():
