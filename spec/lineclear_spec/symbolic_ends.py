@@ -121,18 +121,17 @@ class Ends:
                 z3.Not(leads(old, old.word(q, k))),
             )
 
-        # There is such a function: of the blocks that are to get a name, if there are any, it has one.
-        first = z3.Function(unique("first"), Int, Block)
+        # There are such: of the blocks that are to get a name, if there are any, `first` is one, and that one gets it.
+        word = unique("gets")
+        gets, first = z3.Function(word, Block, z3.BoolSort()), z3.Function(f"{word}_first", Int, Block)
         b = z3.Const("b", Block)
         name = named_by(old, b)
-        one = z3.And(may(first(name)), named_by(old, first(name)) == name)
+        one = z3.And(gets(first(name)), named_by(old, first(name)) == name)
+        self.assume(z3.ForAll([b], z3.Implies(gets(b), z3.And(may(b), first(name) == b))))
         self.assume(z3.ForAll([b], z3.Implies(may(b), one)))
 
-        def gets(b: Any) -> Any:
-            return z3.And(may(b), first(named_by(old, b)) == b)
-
         def given(n: Any) -> Any:
-            return z3.And(may(first(n)), named_by(old, first(n)) == n)
+            return z3.And(gets(first(n)), named_by(old, first(n)) == n)
 
         s.fields["name"] = lambda b: z3.If(gets(b), named_by(old, b), old.name(b))
         s.fields["listed"] = lambda b: z3.Or(gets(b), old.listed(b))

@@ -21,6 +21,7 @@ from lineclear.kv_events import CacheEvent, Cleared, Removed, Stored
 from lineclear.scheduling.counters import Counters
 from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.eviction import EVICTION, EvictionKey, KeyedOrder
+from lineclear.scheduling.receiver import Receiver
 from lineclear_spec import actions
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
@@ -317,31 +318,55 @@ class PrefixCache:
 
     def publish_output(self, entry: Entry, members: Iterable[Branch]) -> None:
         """Asks for the names of output that these sequences are about to give up or to share, and publishes what
-        committed steps have computed of it.
+        committed steps have computed of it: of the last entries of a table, as many as the request has private blocks.
         """
         ledger, ask, size = self.ledger, self.ask, self.size
         record = entry.record
-        if ask is None or record.phase != Phase.RUNNING or record.copy:
+        if not self.enabled or record.phase != Phase.RUNNING or record.copy:
             return
         for sequence in members:
             words = sequence.words
             certain = min(ledger.computed(sequence), ledger.known(sequence)) // size
-            if certain > len(words) and (names := ask(entry.name, entry.branch(sequence), words)):
-                ledger.name_blocks(sequence, names)
-                first = self.pending.get(sequence, len(words))
-                self._publish(sequence, first, min(certain, len(sequence.words)))
-                self.pending[sequence] = certain
+            if ask is not None and certain > len(words):
+                names = ask(entry.name, entry.branch(sequence), words)
+                if names:
+                    ledger.name_blocks(sequence, names)
+                    self.pending[sequence] = certain
+            first = max(0, len(sequence.table) - record.blocks)
+            end = certain if self.outputs else min(certain, record.prompt // size)
+            if first < end and ledger.unnamed(sequence, first, end):
+                self._publish(sequence, first, min(end, len(sequence.words)))
 
-    def name_ended(self, ended: dict[Branch, Entry]) -> None:
-        """Asks for the names of output of sequences that `finish_each` ends next, which publishes it."""
-        ask, size, name_blocks = self.ask, self.size, self.ledger.name_blocks
-        if ask is None:
+    def keeps_output(self, ended: Iterable[Branch]) -> bool:
+        """Whether one of the sequences has names for blocks of output, which are not to be published."""
+        size = self.size
+        return not self.outputs and any(len(q.words) > q.request.prompt // size for q in ended)
+
+    def finish_each(self, ended: dict[Branch, Entry]) -> None:
+        """Asks for the names of output of the sequences that `actions.finish_each` ends, and ends them: it publishes
+        what they have computed.
+        """
+        ledger, ask, size = self.ledger, self.ask, self.size
+        if ask is not None:
+            lacking = [q for q in ended if (q.request.limit - 1) // size > len(q.words)]
+            asked = ((ended[q].name, ended[q].branch(q), q.words) for q in lacking)
+            for sequence, names in zip(lacking, ask.each(asked), strict=False):
+                if names:
+                    ledger.name_blocks(sequence, names)
+        if self.listener is None or not self.enabled:
+            actions.finish_each(ledger)
             return
-        lacking = [q for q in ended if (q.request.limit - 1) // size > len(q.words)]
-        asked = ((ended[q].name, ended[q].branch(q), q.words) for q in lacking)
-        for sequence, names in zip(lacking, ask.each(asked), strict=False):
-            if names:
-                name_blocks(sequence, names)
+        lacks: dict[int, None] = {}  # each name once
+        runs: list[tuple[Sequence[int], list[int]]] = []
+        for sequence in ended:
+            words = sequence.words
+            new = [k for k, w in enumerate(words) if w not in ledger.cached and w not in lacks]
+            lacks.update(dict.fromkeys([words[k] for k in new]))
+            runs.append((words, new))
+        actions.finish_each(ledger)
+        for words, new in runs:
+            published = [k for k in new if words[k] in ledger.cached]
+            self._tell_stored(self.listener, words, published)
 
     @staticmethod
     def _tell_stored(
