@@ -64,7 +64,9 @@ class EndedRequests(CachedBlocks):
         of the table first.
         """
         put, until, fences, cached = self.gpu.put, self.issued, self.gpu.until, self.cached
-        for sequence in sequences:  # one after another, while its blocks are in the processor's cache
+        for (
+            sequence
+        ) in sequences:  # one after another, while its blocks are in the processor's cache
             request, table = sequence.request, sequence.table
             held, request.held = request.held, {}
             unnamed = self.unnamed_at_end(sequence, len(held)) if sequence.words else {}

@@ -140,10 +140,17 @@ OPERATORS: tuple[Operator, ...] = (
         "one entry more for each sequence; sets that have each block with its owner besides; vectors of requests and "
         "of their private blocks; the batch without some sequences, in any order; names, if several blocks are to get "
         "one, for any one of them",
-        ("lemma_hold_each", "lemma_remove_all", "lemma_select", "lemma_others_of", "lemma_only_entry"),
+        (
+            "lemma_hold_each",
+            "lemma_remove_all",
+            "lemma_select",
+            "lemma_others_of",
+            "lemma_only_entry",
+        ),
         (
             "tests/spec/test_block_operators.py::test_each_to_its_own",
             "tests/spec/test_end_operators.py::test_requests_that_end_at_once",
+            "tests/spec/test_end_operators.py::test_tables_that_are_given_up",
         ),
         "records can be made: see `new record`",
     ),

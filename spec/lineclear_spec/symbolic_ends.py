@@ -123,7 +123,10 @@ class Ends:
 
         # There are such: of the blocks that are to get a name, if there are any, `first` is one, and that one gets it.
         word = unique("gets")
-        gets, first = z3.Function(word, Block, z3.BoolSort()), z3.Function(f"{word}_first", Int, Block)
+        gets, first = (
+            z3.Function(word, Block, z3.BoolSort()),
+            z3.Function(f"{word}_first", Int, Block),
+        )
         b = z3.Const("b", Block)
         name = named_by(old, b)
         one = z3.And(gets(first(name)), named_by(old, first(name)) == name)
@@ -151,9 +154,7 @@ class Ends:
             size,
             at,
             seat,
-            lambda b: z3.And(
-                requests.has(s.group(b)), its_request_holds(s, b), s.name(b) == 0
-            ),
+            lambda b: z3.And(requests.has(s.group(b)), its_request_holds(s, b), s.name(b) == 0),
         ):
             self.assume(fact)
         return Vector(self, Block, size, lambda k: at(k), lambda b: seat(b))
