@@ -59,35 +59,37 @@ class EndedRequests(CachedBlocks):
 
     def give_up_tables(self, sequences: Iterable[Sequence]) -> None:
         """Each of the sequences, which has all its tokens and is the only one of its request, gives up the blocks of
-        its table, which the caller clears. Those that `unnamed_at_end` has get their names; then private ones are put
-        back, and sealed ones that no entry refers to any more rest or are put back, as by `let_go`, those at the end
-        of the table first.
+        its table, which the caller clears. Of its last entries, as many as its request holds blocks, those blocks get
+        their names that `publish` would seal. Then private ones are put back, and sealed ones that no entry refers to
+        any more rest or are put back, as by `let_go`, those at the end of the table first.
         """
         put, until, fences, cached = self.gpu.put, self.issued, self.gpu.until, self.cached
+        size = self.limits.block_size
         for (
             sequence
         ) in sequences:  # one after another, while its blocks are in the processor's cache
             request, table = sequence.request, sequence.table
             held, request.held = request.held, {}
-            unnamed = self.unnamed_at_end(sequence, len(held)) if sequence.words else {}
+            first = max(0, len(table) - len(held))
+            unnamed: dict[int, Block] = {}
+            if first < len(sequence.words) and not request.copy:
+                unnamed = self.unnamed(sequence, first, (request.limit - 1) // size)
             if not self.sealed and not unnamed:  # no block has a name
                 put([block.place for block in reversed(held)], until)
                 self.spare_sets.append(held)  # emptied when the records are needed
                 continue
-            first = max(0, len(table) - len(held))
-            # To ask a block for its name costs much: its number is seldom in the processor's cache.
+            # To ask a block for its name costs much: the number is seldom in the processor's cache.
             behind = list(held) == table[first:]
             sealed = table[:first] if behind else [block for block in table if block.name]
             for block in sealed:
                 block.ref -= 1
             gone = [block for block in sealed if not block.ref]
-            if unnamed:
-                for name, block in unnamed.items():
-                    block.name = name
-                    block.ref = 0
-                cached.update(unnamed)
-                self.sealed += len(unnamed)
-                gone += unnamed.values()
+            for name, block in unnamed.items():
+                block.name = name
+                block.ref = 0
+            cached.update(unnamed)
+            self.sealed += len(unnamed)
+            gone += unnamed.values()
             private = [block for block in reversed(held) if not block.name]
             put([block.place for block in private], until)
             self.spare += private
@@ -95,23 +97,9 @@ class EndedRequests(CachedBlocks):
             for block in gone:
                 fences[block.place] = until
             if self.unlisted:
-                lost = self.lost_among(gone)
-                put([block.place for block in lost], until)
+                put([block.place for block in self.lost_among(gone)], until)
                 gone = self.found_among(gone)
             self.resting.extend(gone)
-
-    def unnamed_at_end(self, sequence: Sequence, last: int) -> dict[int, Block]:
-        """Of the last entries of a sequence that has all its tokens, the blocks that `publish` would seal, by the names
-        that they would get.
-
-        Args:
-            sequence: the only one of its request.
-            last: how many entries.
-        """
-        first = max(0, len(sequence.table) - last)
-        if sequence.request.copy or first >= len(sequence.words):
-            return {}
-        return self.unnamed(sequence, first, self.block_of(sequence.request.limit - 1))
 
     def unlist_each(self, sequences: Iterable[Sequence]) -> None:
         """The sequences leave the batch and both calendars.

@@ -174,9 +174,9 @@ class Blocks:
         no entry names then, in some order.
         """
         of, r = self.state.snapshot().request, request.z
-        return self.drop_holders(lambda q: of(q) == r)
+        return self._drop_holders(lambda q: of(q) == r)
 
-    def drop_holders(self, leaves: Callable[[Any], Any]) -> Vector:
+    def _drop_holders(self, leaves: Callable[[Any], Any]) -> Vector:
         """The tables of the sequences that leave name no sealed block any more; the sealed blocks that no entry
         names then, in some order.
         """

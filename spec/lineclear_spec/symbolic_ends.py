@@ -10,21 +10,23 @@ if its first sequence is in the vector of sequences that it was made of.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import z3
 
 from lineclear_spec.blocks import let_go
-from lineclear_spec.invariants import leads
 from lineclear_spec.invariants.clause import NEVER
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import GPU
 from lineclear_spec.state import BLOCK_OF, CAP, Block, Int, Request, Sequence, State, unique
-from lineclear_spec.symbolic_cache import entry_of, named_by, only_entries
+from lineclear_spec.symbolic_cache import entry_of, may_be_sealed, named_by, only_entries
 from lineclear_spec.symbolic_holdings import facts_of_remove_all, its_request_holds
 from lineclear_spec.symbolic_pool import SymbolicPool
 from lineclear_spec.terms import Term
 from lineclear_spec.vectors import Vector, selected, within
+
+if TYPE_CHECKING:
+    from lineclear_spec.protocol import Ledger
 
 __all__ = ["Ends"]
 
@@ -40,7 +42,7 @@ class Ends:
     gpu: SymbolicPool
     issued: Any
     places: Callable[[Any, Vector], Vector]
-    drop_holders: Callable[[Callable[[Any], Any]], Vector]
+    _drop_holders: Callable[[Callable[[Any], Any]], Vector]
     _by_lemma: Callable[[str, Any], None]
 
     def requests_of(self, sequences: Vector) -> Vector:
@@ -73,60 +75,39 @@ class Ends:
         own = z3.And(s.group(block) == s.request(q), its_request_holds(s, block))
         entry = z3.And(sequences.has(q), within(0, i, s.length(q)))
         self.demand(
-            Term(z3.ForAll([q, i], z3.Implies(entry, z3.Or(s.name(block) != 0, own)))),
+            Term(z3.ForAll([q, i], z3.Implies(entry, (s.name(block) != 0) != own))),
             "a block of their tables has a name, or their request holds it",
         )
-        held = z3.And(requests.has(s.group(b)), its_request_holds(s, b))
-        self.demand(
-            Term(z3.ForAll([b], z3.Implies(held, s.name(b) == 0))),
-            "no block that the requests hold has a name",
-        )
-        got_name = self._name_at_end(sequences)
-        blocks = self._private_of(requests)
-        self.gpu.put(self.places(GPU, blocks), self.issued)
+        gets = self._name_at_end(sequences)
+        self.gpu.put(self.places(GPU, self._private_of(requests)), self.issued)
         self._empty_each(requests)
-        gone = self.drop_holders(sequences.has)
+        gone = self._drop_holders(sequences.has)
         new = self.state.snapshot()
         ended = z3.Or(new.ref(b) <= 0, sequences.has(new.holder(b, 0)))
-        self.demand(
-            Term(z3.ForAll([b], z3.Implies(got_name(b), ended))),
-            "who names a block that got a name ends",
-        )
-        let_go(self, gone)
+        fact = z3.ForAll([b], z3.Implies(gets(b), ended))
+        self.demand(Term(fact), "who names a block that got a name ends")
+        let_go(cast("Ledger", self), gone)
 
     def _name_at_end(self, sequences: Vector) -> Callable[[Any], Any]:
         """Of the last entries of each sequence, as many as its request holds blocks, those blocks get their names that
-        `publish` would seal, under which they can be found.
+        `publish` would seal, under which they can be found. Whether a block gets one.
 
-        Two of them may be about to get one name: one of these gets it, whichever comes first on plain data. Whether a
-        block gets a name.
+        Two of them may be about to get one name: one of these gets it, whichever comes first on plain data.
         """
         s = self.state
         old = s.snapshot()
         self._by_lemma("references", only_entries(old))
 
         def may(b: Any) -> Any:
-            """Whether `publish` would seal the block; it is known by the only entry that names it."""
             q, k = entry_of(old, b)
             r = old.request(q)
-            return z3.And(
-                sequences.has(q),
-                old.copy(r) == 0,
-                old.ref(b) == 1,
-                old.name(b) == 0,
-                within(old.length(q) - old.blocks(r), k, BLOCK_OF(old.limit(r) - 1)),
-                within(0, k, old.length(q)),
-                old.table(q, k) == b,
-                old.word(q, k) >= 1,
-                z3.Not(leads(old, old.word(q, k))),
-            )
+            behind = within(old.length(q) - old.blocks(r), k, BLOCK_OF(old.limit(r) - 1))
+            return z3.And(sequences.has(q), old.copy(r) == 0, behind, may_be_sealed(old, b))
 
         # There are such: of the blocks that are to get a name, if there are any, `first` is one, and that one gets it.
         word = unique("gets")
-        gets, first = (
-            z3.Function(word, Block, z3.BoolSort()),
-            z3.Function(f"{word}_first", Int, Block),
-        )
+        gets = z3.Function(word, Block, z3.BoolSort())
+        first = z3.Function(f"{word}_first", Int, Block)
         b = z3.Const("b", Block)
         name = named_by(old, b)
         one = z3.And(gets(first(name)), named_by(old, first(name)) == name)
@@ -140,7 +121,7 @@ class Ends:
         s.fields["listed"] = lambda b: z3.Or(gets(b), old.listed(b))
         s.fields["cached"] = lambda n: z3.If(given(n), first(n), old.cached(n))
         self.wrote = True
-        return gets
+        return lambda b: gets(b)
 
     def _private_of(self, requests: Vector) -> Vector:
         """The private blocks of the requests, in some order: those that they held and that have got no name."""

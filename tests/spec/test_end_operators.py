@@ -18,7 +18,7 @@ from two_readings import GHOSTS, Both, compare, listed, lists
 
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.lifecycle import Phase
-from lineclear_spec.records import GPU, Block, Broken, Limits, Request, Sequence
+from lineclear_spec.records import GPU, Block, Broken, Limits, Sequence
 
 LIMITS = Limits(block_size=2, gpu_blocks=5, max_model_len=16)
 #: Of the block that the first two tables share, if there is one.
@@ -73,7 +73,7 @@ def states() -> Iterator[GhostLedger]:
             yield ending(first, second, shared, (0, 1, 2))
 
 
-#: Names of the two sequences that end: none, one each, the same, 0 for one that is not given, one that is found already.
+#: Names of the two sequences that end: none, others each, the same, 0 for one that is not given, one found already.
 WORDS = (((), ()), ((8, 9), (18, 19)), ((8, 9), (8, 19)), ((0, 9), (18, 0)), ((7, 9), (7,)))
 
 
@@ -87,7 +87,7 @@ def named_states() -> Iterator[GhostLedger]:
     ]
     few = [((2, 1), "listed", WORDS[1], limit, copy) for limit in (3, 4, 9) for copy in (0, 2)]
     for counts, shared, words, limit, copy in [*most, *few]:
-        ledger = ending(*counts, shared, (0, 1))
+        ledger = ending(counts[0], counts[1], shared, (0, 1))
         for request, given in zip(ledger.requests[:2], words, strict=True):
             request.members[0].words = (7, *given) if shared else given
             request.limit = limit
@@ -215,6 +215,7 @@ def test_tables_that_are_given_up() -> None:
             cached, free = len(both.ledger.cached), both.ledger.gpu.free
             compare(both, lambda v, x=ended: give_up(v, x), lambda s, d=d: s.give_up_tables(d))
             rest = [b for b in both.ledger.cached.values() if not b.ref]
-            assert len(rest) == len(both.ledger.resting) and {*rest} == {*both.ledger.resting}
+            assert len(rest) == len(both.ledger.resting)
+            assert {*rest} == {*both.ledger.resting}
             shown[len(both.ledger.cached) - cached, both.ledger.gpu.free - free] += 1
-    assert shown[2, 0] and shown[1, 1] and shown[1, 2] and shown[0, 3], shown
+    assert all(shown[seen] for seen in ((2, 0), (1, 1), (1, 2), (0, 3))), shown

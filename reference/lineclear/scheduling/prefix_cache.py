@@ -13,7 +13,7 @@ its name is neither evicted nor unlisted, which the table enforces.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, takewhile
 
 from lineclear.config import Config
@@ -357,16 +357,16 @@ class PrefixCache:
             actions.finish_each(ledger)
             return
         lacks: dict[int, None] = {}  # each name once
-        runs: list[tuple[Sequence[int], list[int]]] = []
+        runs: list[tuple[Branch, list[int]]] = []
         for sequence in ended:
             words = sequence.words
             new = [k for k, w in enumerate(words) if w not in ledger.cached and w not in lacks]
             lacks.update(dict.fromkeys([words[k] for k in new]))
-            runs.append((words, new))
+            runs.append((sequence, new))
         actions.finish_each(ledger)
-        for words, new in runs:
-            published = [k for k in new if words[k] in ledger.cached]
-            self._tell_stored(self.listener, words, published)
+        for sequence, new in runs:
+            published = [k for k in new if sequence.words[k] in ledger.cached]
+            self._tell_stored(self.listener, sequence.words, published)
 
     @staticmethod
     def _tell_stored(

@@ -190,7 +190,6 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
                     published(q, i),
                     new.name(old.table(q, i)) == old.word(q, i),
                     new.listed(old.table(q, i)),
-                    new.cached(old.word(q, i)) == old.table(q, i),
                 ),
             ),
         ),
