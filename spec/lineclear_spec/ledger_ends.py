@@ -83,17 +83,16 @@ class EndedRequests(CachedBlocks):
             sealed = table[:first] if behind else [block for block in table if block.name]
             for block in sealed:
                 block.ref -= 1
-            gone = [block for block in sealed if not block.ref]
             for name, block in unnamed.items():
                 block.name = name
                 block.ref = 0
             cached.update(unnamed)
             self.sealed += len(unnamed)
-            gone += unnamed.values()
+            named = [*sealed, *unnamed.values()] if behind else [b for b in table if b.name]
+            gone = [block for block in reversed(named) if not block.ref]
             private = [block for block in reversed(held) if not block.name]
             put([block.place for block in private], until)
             self.spare += private
-            gone.reverse()
             for block in gone:
                 fences[block.place] = until
             if self.unlisted:
