@@ -88,7 +88,7 @@ def checked_names(names: Iterable[int]) -> tuple[int, ...]:
         found = tuple(names)
     except TypeError as error:
         raise InvalidRequest(f"prefix_names must be a sequence, not {names!r}") from error
-    if not INTEGERS.issuperset(map(type, found)) or min(found, default=1) < 1:
+    if found and (not INTEGERS.issuperset(map(type, found)) or min(found) < 1):
         for name in found:
             whole("a prefix name", name, 1)
     if len(set(found)) < len(found):

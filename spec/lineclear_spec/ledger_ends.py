@@ -64,17 +64,15 @@ class EndedRequests(CachedBlocks):
         any more rest or are put back, as by `let_go`, those at the end of the table first.
         """
         put, until, fences, cached = self.gpu.put, self.issued, self.gpu.until, self.cached
-        size = self.limits.block_size
-        for (
-            sequence
-        ) in sequences:  # one after another, while its blocks are in the processor's cache
+        size, give, before = self.limits.block_size, cached.setdefault, len(cached)
+        rest: list[Block] = []
+        # One sequence after another, while its blocks are in the processor's cache.
+        for sequence in sequences:
             request, table = sequence.request, sequence.table
             held, request.held = request.held, {}
-            first = max(0, len(table) - len(held))
-            unnamed: dict[int, Block] = {}
-            if first < len(sequence.words) and not request.copy:
-                unnamed = self.unnamed(sequence, first, (request.limit - 1) // size)
-            if not self.sealed and not unnamed:  # no block has a name
+            first, end = max(0, len(table) - len(held)), (request.limit - 1) // size
+            names = () if request.copy else sequence.words[first:end]
+            if not self.sealed and not names:  # no block has a name
                 put([block.place for block in reversed(held)], until)
                 self.spare_sets.append(held)  # emptied when the records are needed
                 continue
@@ -83,22 +81,28 @@ class EndedRequests(CachedBlocks):
             sealed = table[:first] if behind else [block for block in table if block.name]
             for block in sealed:
                 block.ref -= 1
-            for name, block in unnamed.items():
-                block.name = name
-                block.ref = 0
-            cached.update(unnamed)
-            self.sealed += len(unnamed)
-            named = [*sealed, *unnamed.values()] if behind else [b for b in table if b.name]
-            gone = [block for block in reversed(named) if not block.ref]
-            private = [block for block in reversed(held) if not block.name]
-            put([block.place for block in private], until)
-            self.spare += private
+            if names:
+                run = zip(names, held) if behind else self.unnamed(sequence, first, end).items()  # noqa: B905
+                for name, block in run:  # no other entry refers to the block
+                    if name and give(name, block) is block:
+                        block.name = name
+                        block.ref = 0
+                if behind:
+                    sealed += [block for block in held if block.name]
+                else:
+                    sealed = [block for block in table if block.name]
+                held = {block: None for block in held if not block.name}
+            put([block.place for block in reversed(held)], until)
+            self.spare += held
+            gone = [block for block in reversed(sealed) if not block.ref]
             for block in gone:
                 fences[block.place] = until
-            if self.unlisted:
-                put([block.place for block in self.lost_among(gone)], until)
-                gone = self.found_among(gone)
-            self.resting.extend(gone)
+            rest += gone
+        if self.unlisted:
+            put([block.place for block in self.lost_among(rest)], until)
+            rest = self.found_among(rest)
+        self.resting.extend(rest)
+        self.sealed += len(cached) - before
 
     def unlist_each(self, sequences: Iterable[Sequence]) -> None:
         """The sequences leave the batch and both calendars.

@@ -78,6 +78,10 @@ class Ends:
             Term(z3.ForAll([q, i], z3.Implies(entry, (s.name(block) != 0) != own))),
             "a block of their tables has a name, or their request holds it",
         )
+        last = z3.And(s.holder(block, 0) == q, s.holder(block, s.ref(block) - 1) == q)
+        for fact in (last, s.ref(block) == 1):
+            alone = z3.ForAll([q, i], z3.Implies(z3.And(entry, own), fact))
+            self.demand(Term(alone), "one entry names a block that the request holds")
         gets = self._name_at_end(sequences)
         self.gpu.put(self.places(GPU, self._private_of(requests)), self.issued)
         self._empty_each(requests)

@@ -93,7 +93,9 @@ def named_states() -> Iterator[GhostLedger]:
             request.limit = limit
         ledger.requests[0].copy = copy
         yield ledger
-        if shared and limit in (4, 9) and not copy:  # no action does it: private blocks before a sealed one
+        if (
+            shared and limit in (4, 9) and not copy
+        ):  # no action does it: private blocks before a sealed one
             first = ledger.sequences[0]
             first.table.reverse()
             first.words = (8, 9, 10)
