@@ -27,6 +27,7 @@ class EndedRequests(CachedBlocks):
     Attributes:
         gpu: its pool.
         issued: number of the last operation decided.
+        settled: steps committed.
         spare: records of blocks that nothing leads to.
         spare_sets: sets of more of them.
         batch: the steady sequences.
@@ -37,6 +38,7 @@ class EndedRequests(CachedBlocks):
 
     gpu: Pool
     issued: int
+    settled: int
     spare: list[Block]
     spare_sets: list[dict[Block, None]]
     batch: SteadyBatch
@@ -58,9 +60,9 @@ class EndedRequests(CachedBlocks):
         return requests
 
     def give_up_tables(self, sequences: Iterable[Sequence]) -> None:
-        """Each of the sequences, which has all its tokens and is the only one of its request, gives up the blocks of
-        its table, which the caller clears. Of its last entries, as many as its request holds blocks, those blocks get
-        their names that `publish` would seal. Then private ones are put back, and sealed ones that no entry refers to
+        """Each of the sequences, which is steady and the only one of its request, gives up the blocks of its table,
+        which the caller clears. Of its last entries, as many as its request holds blocks, those blocks get their names
+        that `publish` would seal. Then private ones are put back, and sealed ones that no entry refers to
         any more rest or are put back, as by `let_go`, those at the end of the table first.
         """
         put, until, fences, cached = self.gpu.put, self.issued, self.gpu.until, self.cached
@@ -70,7 +72,7 @@ class EndedRequests(CachedBlocks):
         for sequence in sequences:
             request, table = sequence.request, sequence.table
             held, request.held = request.held, {}
-            first, end = max(0, len(table) - len(held)), (request.limit - 1) // size
+            first, end = max(0, len(table) - len(held)), (sequence.offset + self.settled) // size
             names = () if request.copy else sequence.words[first:end]
             if not self.sealed and not names:  # no block has a name
                 put([block.place for block in reversed(held)], until)

@@ -105,7 +105,9 @@ class Ends:
         def may(b: Any) -> Any:
             q, k = entry_of(old, b)
             r = old.request(q)
-            behind = within(old.length(q) - old.blocks(r), k, BLOCK_OF(old.limit(r) - 1))
+            behind = within(
+                old.length(q) - old.blocks(r), k, BLOCK_OF(old.offset(q) + old.settled)
+            )
             return z3.And(sequences.has(q), old.copy(r) == 0, behind, may_be_sealed(old, b))
 
         # There are such: of the blocks that are to get a name, if there are any, `first` is one, and that one gets it.

@@ -80,21 +80,22 @@ WORDS = (((), ()), ((8, 9), (18, 19)), ((8, 9), (8, 19)), ((0, 9), (18, 0)), ((7
 def named_states() -> Iterator[GhostLedger]:
     """The first two requests with private blocks, full or not, whose tokens have names or not."""
     most = [
-        (counts, shared, words, 5, 0)
+        (counts, shared, words, 2, 0)
         for counts in ((1, 1), (2, 0))
         for shared in SHARED
         for words in WORDS
     ]
-    few = [((2, 1), "listed", WORDS[1], limit, copy) for limit in (3, 4, 9) for copy in (0, 2)]
-    for counts, shared, words, limit, copy in [*most, *few]:
+    few = [((2, 1), "listed", WORDS[1], offset, copy) for offset in (0, 1, 6) for copy in (0, 2)]
+    for counts, shared, words, offset, copy in [*most, *few]:
         ledger = ending(counts[0], counts[1], shared, (0, 1))
         for request, given in zip(ledger.requests[:2], words, strict=True):
             request.members[0].words = (7, *given) if shared else given
-            request.limit = limit
+            request.members[0].offset = offset
+        ledger.steps = 3  # one is in flight
         ledger.requests[0].copy = copy
         yield ledger
         if (
-            shared and limit in (4, 9) and not copy
+            shared and offset in (1, 6) and not copy
         ):  # no action does it: private blocks before a sealed one
             first = ledger.sequences[0]
             first.table.reverse()

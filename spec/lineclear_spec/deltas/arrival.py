@@ -134,7 +134,7 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
         return both(
             last(q),
             old.copy(r) == 0,
-            within(old.length(q) - old.blocks(r), i, old.block_of(old.limit(r) - 1)),
+            within(old.length(q) - old.blocks(r), i, old.block_of(old.computed(q))),
             may_be_published(old, q, i),
         )
 
