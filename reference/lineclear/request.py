@@ -74,6 +74,10 @@ def moment(name: str, value: object) -> None:
         raise InvalidRequest(f"{name} must be a number of seconds, not {value!r}")
 
 
+#: The type of a name.
+INTEGERS = frozenset((int,))
+
+
 def checked_names(names: Iterable[int]) -> tuple[int, ...]:
     """Names of blocks as a tuple.
 
@@ -84,7 +88,7 @@ def checked_names(names: Iterable[int]) -> tuple[int, ...]:
         found = tuple(names)
     except TypeError as error:
         raise InvalidRequest(f"prefix_names must be a sequence, not {names!r}") from error
-    if {*map(type, found)} - {int} or min(found, default=1) < 1:
+    if found and (not INTEGERS.issuperset(map(type, found)) or min(found) < 1):
         for name in found:
             whole("a prefix name", name, 1)
     if len(set(found)) < len(found):

@@ -175,17 +175,16 @@ def clear_tables(ledger: Ledger, request: Request) -> None:
     ledger.each(request.members, lambda sequence: forget_computed(ledger, sequence))
 
 
-def clear_each(ledger: Ledger, sequences: Records, requests: Records) -> None:
-    """Give up every private block of the requests, each of which has one of the sequences alone; these end, with
-    their tables empty. What becomes of sealed blocks is as in `clear_tables`.
+def clear_each(ledger: Ledger, sequences: Records) -> None:
+    """Clear the tables of the sequences, each the only one of its request, which end with all their tokens. Full
+    blocks that have a name under which none can be found get it. What becomes of the blocks then is as in
+    `clear_tables`.
 
     Args:
         ledger: plain or symbolic.
         sequences: steady ones, which the batch and the calendars do not list any more.
-        requests: theirs.
     """
-    ledger.give_up_each(requests)  # fenced with `issued`: see *Fences* above
-    let_go(ledger, ledger.drop_sealed_each(sequences))
+    ledger.give_up_tables(sequences)  # fenced with `issued`: see *Fences* above
     ledger.each(sequences, lambda sequence: end_steady(ledger, sequence))
 
 

@@ -53,20 +53,17 @@ class CachedBlocks(Kernel):
         every guard that reads it refuses. So each run on plain data is a run of which the proofs speak.
         """
         added = tuple(names)
-        self._append_names(sequence, added)
-        if self.journal is not None:
-            self.journal("name_blocks", (sequence, added))
-
-    def _append_names(self, sequence: Sequence, added: tuple[int, ...]) -> None:
         request = sequence.request
         lacking = request.prompt // self.limits.block_size - len(sequence.words)
         if lacking > 0:  # every sequence of the request has names for as many blocks as this one
             late = added[:lacking]
-            request.opening = (*sequence.words, *late)
+            request.opening = sequence.words + late
             for other in request.members:
                 if other is not sequence:
-                    other.words = (*other.words, *late)
-        sequence.words = (*sequence.words, *added)
+                    other.words += late
+        sequence.words += added
+        if self.journal is not None:
+            self.journal("name_blocks", (sequence, added))
 
     def inherit(self, parent: Sequence, child: Sequence, count: int) -> None:
         """The child's first names are its parent's."""
@@ -183,14 +180,10 @@ class CachedBlocks(Kernel):
         """Drop the references of the request's tables to sealed blocks, whose entries the caller removes; returns
         the sealed blocks that no entry refers to then, those at the end of a table first.
         """
-        return self.drop_sealed_each(request.members)
-
-    def drop_sealed_each(self, sequences: Iterable[Sequence]) -> list[Block]:
-        """Drop the references of the sequences' tables to sealed blocks; see `drop_sealed`."""
         gone: list[Block] = []
         if not self.sealed:  # no block has a name
             return gone
-        for sequence in sequences:
+        for sequence in request.members:
             for block in reversed(sequence.table):
                 if block.name:
                     block.ref -= 1

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from lineclear_spec.containers import Calendar, SteadyBatch
     from lineclear_spec.lifecycle import Phase
-    from lineclear_spec.records import Pool, Request, Sequence
+    from lineclear_spec.records import Block, Pool, Request, Sequence
 
 __all__ = ["EndedRequests"]
 
@@ -27,6 +27,7 @@ class EndedRequests(CachedBlocks):
     Attributes:
         gpu: its pool.
         issued: number of the last operation decided.
+        settled: steps committed.
         batch: the steady sequences.
         boundaries: steady sequences by the step that begins their next block.
         endings: steady sequences by the step in which they reach their limit.
@@ -35,6 +36,7 @@ class EndedRequests(CachedBlocks):
 
     gpu: Pool
     issued: int
+    settled: int
     batch: SteadyBatch
     endings: Calendar
     boundaries: Calendar
@@ -53,20 +55,57 @@ class EndedRequests(CachedBlocks):
                 raise Broken(f"{request} has {len(request.members)} sequences, it must have one")
         return requests
 
-    def give_up_each(self, requests: Iterable[Request]) -> None:
-        """The requests hold nothing: the places of their private blocks, which are GPU blocks, are put back, those of
-        one request last one first. Nothing leads to the blocks any more once the tables are cleared, so their records
-        may stand for new ones.
+    def give_up_tables(self, sequences: Iterable[Sequence]) -> None:
+        """Each of the sequences, which is steady and the only one of its request, gives up the blocks of its table,
+        which the caller clears. Of its last entries, as many as its request holds blocks, those blocks get their names
+        that `publish` would seal. Then private ones are put back, and sealed ones that no entry refers to
+        any more rest or are put back, as by `let_go`, those at the end of the table first.
         """
-        put, until = self.gpu.put, self.issued
-        for request in requests:
-            places = request.places
-            if places is None:
-                places = [block.place for block in request.held]
-            put(places[::-1], until)
-            request.places = None
+        put, until, fences, cached = self.gpu.put, self.issued, self.gpu.until, self.cached
+        size, give, before = self.limits.block_size, cached.setdefault, len(cached)
+        rest: list[Block] = []
+        # One sequence after another, while its blocks are in the processor's cache.
+        for sequence in sequences:
+            request, table = sequence.request, sequence.table
+            places, request.places = request.places, None
+            held = [] if places is not None else list(request.held)
+            first = len(table) - len(held if places is None else places)
+            first, end = max(0, first), (sequence.offset + self.settled) // size
+            names = () if request.copy else sequence.words[first:end]
             if request.held_set is not None:
                 request.held_set.clear()
+            if not self.sealed and not names:  # no block has a name
+                put(places[::-1] if places else [b.place for b in reversed(held)], until)
+                continue
+            # Whoever keeps places has given no block a name, so the last entries are what it holds. Otherwise they are
+            # compared: to ask a block for its name costs much, as the number is seldom in the processor's cache.
+            last = table[first:]
+            behind = places is not None or held == last
+            sealed = table[:first] if behind else [block for block in table if block.name]
+            held = last if behind else held
+            for block in sealed:
+                block.ref -= 1
+            if names:
+                run = zip(names, held) if behind else self.unnamed(sequence, first, end).items()  # noqa: B905
+                for name, block in run:  # no other entry refers to the block
+                    if name and give(name, block) is block:
+                        block.name = name
+                        block.ref = 0
+                if behind:
+                    sealed += [block for block in held if block.name]
+                else:
+                    sealed = [block for block in table if block.name]
+                held = [block for block in held if not block.name]
+            put([block.place for block in reversed(held)], until)
+            gone = [block for block in reversed(sealed) if not block.ref]
+            for block in gone:
+                fences[block.place] = until
+            rest += gone
+        if self.unlisted:
+            put([block.place for block in self.lost_among(rest)], until)
+            rest = self.found_among(rest)
+        self.resting.extend(rest)
+        self.sealed += len(cached) - before
 
     def unlist_each(self, sequences: Iterable[Sequence]) -> None:
         """The sequences leave the batch and both calendars.

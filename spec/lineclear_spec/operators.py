@@ -132,18 +132,26 @@ OPERATORS: tuple[Operator, ...] = (
         (
             "ledger.append_new_each",
             "ledger.requests_of",
-            "ledger.give_up_each",
-            "ledger.drop_sealed_each",
+            "ledger.give_up_tables",
             "ledger.unlist_each",
             "ledger.enqueue_each",
         ),
-        "a loop over sequences or requests, which does to each what is done to one alone",
+        "a loop over sequences or requests, which does to each what is done to one alone; of tables that are given up, "
+        "what `unnamed`, `seal_each`, `drop_sealed` and the step `let_go` do",
         "one entry more for each sequence; sets that have each block with its owner besides; vectors of requests and "
-        "of their private blocks; the batch without some sequences, in any order",
-        ("lemma_hold_each", "lemma_remove_all", "lemma_select", "lemma_others_of"),
+        "of their private blocks; the batch without some sequences, in any order; names, if several blocks are to get "
+        "one, for any one of them",
+        (
+            "lemma_hold_each",
+            "lemma_remove_all",
+            "lemma_select",
+            "lemma_others_of",
+            "lemma_only_entry",
+        ),
         (
             "tests/spec/test_block_operators.py::test_each_to_its_own",
             "tests/spec/test_end_operators.py::test_requests_that_end_at_once",
+            "tests/spec/test_end_operators.py::test_tables_that_are_given_up",
         ),
         "records can be made: see `new record`",
     ),

@@ -163,6 +163,10 @@ IN_TRANSITIONS: dict[str, tuple[str, Transition]] = {
         "publish_run",
         lambda old, own, new: new.sealed - old.sealed < own[2] - own[1],
     ),
+    "requests that end at once publish a block": (
+        "finish_each",
+        lambda old, _own, new: new.sealed > old.sealed,
+    ),
     "a shared block is copied before it is written": ("copy_on_write", always),
     "a shared block is copied to a fenced place": (
         "copy_on_write",

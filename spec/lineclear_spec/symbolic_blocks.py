@@ -177,10 +177,6 @@ class Blocks:
         of, r = self.state.snapshot().request, request.z
         return self._drop_holders(lambda q: of(q) == r)
 
-    def drop_sealed_each(self, sequences: Vector) -> Vector:
-        """The tables of the sequences name no sealed block any more; the sealed blocks that no entry names then."""
-        return self._drop_holders(sequences.has)
-
     def _drop_holders(self, leaves: Callable[[Any], Any]) -> Vector:
         """The tables of the sequences that leave name no sealed block any more; the sealed blocks that no entry
         names then, in some order.

@@ -23,7 +23,7 @@ from lineclear_spec.state import Block, Int, Sequence, State, unique
 from lineclear_spec.terms import Record, Term, raw
 from lineclear_spec.vectors import Vector, select, selected, within
 
-__all__ = ["Cache", "only_entries", "only_entry"]
+__all__ = ["Cache", "entry_of", "may_be_sealed", "named_by", "only_entries", "only_entry"]
 
 
 def only_entry(s: State, q: Any, at: Any) -> Any:
@@ -61,6 +61,19 @@ def entry_of(s: State, b: Any) -> tuple[Any, Any]:
 def named_by(s: State, b: Any) -> Any:
     """The name of the tokens of a block that one entry names."""
     return s.word(*entry_of(s, b))
+
+
+def may_be_sealed(s: State, b: Any) -> Any:
+    """Whether one entry names the block, and `publish` would seal it as far as that entry's block and name decide."""
+    q, k = entry_of(s, b)
+    return z3.And(
+        s.ref(b) == 1,
+        s.name(b) == 0,
+        within(0, k, s.length(q)),
+        s.table(q, k) == b,
+        s.word(q, k) >= 1,
+        z3.Not(leads(s, s.word(q, k))),
+    )
 
 
 class Cache:
@@ -186,16 +199,7 @@ class Cache:
 
         def chosen(b: Any) -> Any:
             q, k = entry_of(s, b)
-            return z3.And(
-                q == sequence.z,
-                s.ref(b) == 1,
-                s.name(b) == 0,
-                within(low, k, high),
-                within(0, k, s.length(q)),
-                s.table(q, k) == b,
-                s.word(q, k) >= 1,
-                z3.Not(leads(s, s.word(q, k))),
-            )
+            return z3.And(q == sequence.z, within(low, k, high), may_be_sealed(s, b))
 
         # They are finitely many, as the entries of a table are, which `lemma_select` filters.
         for fact in selected(Block, size, block, seat, chosen):

@@ -10,18 +10,23 @@ if its first sequence is in the vector of sequences that it was made of.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import z3
 
+from lineclear_spec.blocks import let_go
 from lineclear_spec.invariants.clause import NEVER
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import GPU
-from lineclear_spec.state import CAP, Block, Int, Request, Sequence, State, unique
+from lineclear_spec.state import BLOCK_OF, CAP, Block, Int, Request, Sequence, State, unique
+from lineclear_spec.symbolic_cache import entry_of, may_be_sealed, named_by, only_entries
 from lineclear_spec.symbolic_holdings import facts_of_remove_all, its_request_holds
 from lineclear_spec.symbolic_pool import SymbolicPool
 from lineclear_spec.terms import Term
-from lineclear_spec.vectors import Vector, selected
+from lineclear_spec.vectors import Vector, selected, within
+
+if TYPE_CHECKING:
+    from lineclear_spec.protocol import Ledger
 
 __all__ = ["Ends"]
 
@@ -37,6 +42,8 @@ class Ends:
     gpu: SymbolicPool
     issued: Any
     places: Callable[[Any, Vector], Vector]
+    _drop_holders: Callable[[Callable[[Any], Any]], Vector]
+    _by_lemma: Callable[[str, Any], None]
 
     def requests_of(self, sequences: Vector) -> Vector:
         """The requests of the sequences, each of which is the only one of its request."""
@@ -57,14 +64,73 @@ class Ends:
         self.demand(Term(z3.ForAll([q], theirs)), "no other sequence of the requests lives")
         return requests
 
-    def give_up_each(self, requests: Vector) -> None:
-        """The requests hold nothing, and the places of their private blocks, GPU blocks, are put back."""
-        blocks = self._private_of(requests)
-        self.gpu.put(self.places(GPU, blocks), self.issued)
+    def give_up_tables(self, sequences: Vector) -> None:
+        """Full blocks get their names, and then the blocks of the sequences, each the only one of its request, are
+        given up: private ones are put back, and sealed ones that no entry names any more rest or are put back.
+        """
+        requests = self.requests_of(sequences)
+        s = self.state.snapshot()
+        q, i, b = z3.Const("q", Sequence), z3.Int("i"), z3.Const("b", Block)
+        block = s.table(q, i)
+        own = z3.And(s.group(block) == s.request(q), its_request_holds(s, block))
+        entry = z3.And(sequences.has(q), within(0, i, s.length(q)))
+        self.demand(
+            Term(z3.ForAll([q, i], z3.Implies(entry, (s.name(block) != 0) != own))),
+            "a block of their tables has a name, or their request holds it",
+        )
+        last = z3.And(s.holder(block, 0) == q, s.holder(block, s.ref(block) - 1) == q)
+        for fact in (last, s.ref(block) == 1):
+            alone = z3.ForAll([q, i], z3.Implies(z3.And(entry, own), fact))
+            self.demand(Term(alone), "one entry names a block that the request holds")
+        gets = self._name_at_end(sequences)
+        self.gpu.put(self.places(GPU, self._private_of(requests)), self.issued)
         self._empty_each(requests)
+        gone = self._drop_holders(sequences.has)
+        new = self.state.snapshot()
+        ended = z3.Or(new.ref(b) <= 0, sequences.has(new.holder(b, 0)))
+        fact = z3.ForAll([b], z3.Implies(gets(b), ended))
+        self.demand(Term(fact), "who names a block that got a name ends")
+        let_go(cast("Ledger", self), gone)
+
+    def _name_at_end(self, sequences: Vector) -> Callable[[Any], Any]:
+        """Of the last entries of each sequence, as many as its request holds blocks, those blocks get their names that
+        `publish` would seal, under which they can be found. Whether a block gets one.
+
+        Two of them may be about to get one name: one of these gets it, whichever comes first on plain data.
+        """
+        s = self.state
+        old = s.snapshot()
+        self._by_lemma("references", only_entries(old))
+
+        def may(b: Any) -> Any:
+            q, k = entry_of(old, b)
+            r = old.request(q)
+            behind = within(
+                old.length(q) - old.blocks(r), k, BLOCK_OF(old.offset(q) + old.settled)
+            )
+            return z3.And(sequences.has(q), old.copy(r) == 0, behind, may_be_sealed(old, b))
+
+        # There are such: of the blocks that are to get a name, if there are any, `first` is one, and that one gets it.
+        word = unique("gets")
+        gets = z3.Function(word, Block, z3.BoolSort())
+        first = z3.Function(f"{word}_first", Int, Block)
+        b = z3.Const("b", Block)
+        name = named_by(old, b)
+        one = z3.And(gets(first(name)), named_by(old, first(name)) == name)
+        self.assume(z3.ForAll([b], z3.Implies(gets(b), z3.And(may(b), first(name) == b))))
+        self.assume(z3.ForAll([b], z3.Implies(may(b), one)))
+
+        def given(n: Any) -> Any:
+            return z3.And(gets(first(n)), named_by(old, first(n)) == n)
+
+        s.fields["name"] = lambda b: z3.If(gets(b), named_by(old, b), old.name(b))
+        s.fields["listed"] = lambda b: z3.Or(gets(b), old.listed(b))
+        s.fields["cached"] = lambda n: z3.If(given(n), first(n), old.cached(n))
+        self.wrote = True
+        return lambda b: gets(b)
 
     def _private_of(self, requests: Vector) -> Vector:
-        """The private blocks of the requests, in some order."""
+        """The private blocks of the requests, in some order: those that they held and that have got no name."""
         s = self.state.snapshot()
         name = unique("private")
         at, seat = z3.Function(name, Int, Block), z3.Function(f"{name}_seat", Block, Int)
@@ -75,7 +141,7 @@ class Ends:
             size,
             at,
             seat,
-            lambda b: z3.And(requests.has(s.group(b)), its_request_holds(s, b)),
+            lambda b: z3.And(requests.has(s.group(b)), its_request_holds(s, b), s.name(b) == 0),
         ):
             self.assume(fact)
         return Vector(self, Block, size, lambda k: at(k), lambda b: seat(b))
@@ -87,7 +153,9 @@ class Ends:
         s = self.state
         old = s.snapshot()
         s.fields["ref"] = lambda b: z3.If(
-            z3.And(requests.has(old.group(b)), its_request_holds(old, b)), 0, old.ref(b)
+            z3.And(requests.has(old.group(b)), its_request_holds(old, b), old.name(b) == 0),
+            0,
+            old.ref(b),
         )
         s.fields["blocks"] = lambda r: z3.If(requests.has(r), 0, old.blocks(r))
         self.wrote = True

@@ -42,7 +42,7 @@ USED_BY: dict[str, tuple[str, ...]] = {
     "seal_entry": ("publish",),
     "seal_entries": ("publish_run",),
     "free_resting": ("evict",),
-    "let_go": ("prune", "finish", "finish_each", "recompute", "discard_swapped"),
+    "let_go": ("prune", "finish", "recompute", "discard_swapped"),
     "give_each_one": ("issue_step",),
     "give_each": ("issue_step",),
     "share_table": ("fork", "rejoin"),

@@ -160,6 +160,15 @@ BOUNDS = (
         ),
     ),
     Bounds(
+        "equal prompts end at once", block_size=1, gpu_blocks=8, cpu_blocks=0, max_model_len=4, shapes=(), tokens=(1,), depth=1,
+        max_states=40,
+        start=(
+            ("submit", (2, 4, 1, 1)), ("submit", (2, 4, 1, 1)), ("admit", ("r1",)), ("admit", ("r2",)), ("schedule_tokens", ("s1", 2, 0)),
+            ("schedule_tokens", ("s2", 2, 0)), ("issue_step", ()), ("settle_step", ()), ("sample", ("s1", 1, 1, 0)),
+            ("sample", ("s2", 1, 1, 0)), ("join_batch", ("s1",)), ("join_batch", ("s2",)), ("issue_step", ()), ("settle_step", ()),
+        ),
+    ),
+    Bounds(
         "ended while it is read", block_size=1, gpu_blocks=6, max_model_len=4, live=1, shapes=(), tokens=(1,), max_states=60,
         start=(
             ("submit", (2, 4, 1, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 2, 0)), ("issue_step", ()), ("settle_step", ()),

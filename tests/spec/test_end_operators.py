@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,7 +18,7 @@ from two_readings import GHOSTS, Both, compare, listed, lists
 
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.lifecycle import Phase
-from lineclear_spec.records import GPU, Block, Broken, Limits, Request, Sequence
+from lineclear_spec.records import GPU, Block, Broken, Limits, Sequence
 
 LIMITS = Limits(block_size=2, gpu_blocks=5, max_model_len=16)
 #: Of the block that the first two tables share, if there is one.
@@ -47,6 +48,8 @@ def ending(first: int, second: int, shared: str, steady: tuple[int, ...]) -> Gho
         block.name, ledger.sealed = 7, 1
         if shared == "listed":
             ledger.cached[7] = block
+        else:
+            ledger.unlisted = 1
         for request in requests[:2]:
             request.members[0].words = (7,)
             request.members[0].table.append(block)
@@ -71,29 +74,83 @@ def states() -> Iterator[GhostLedger]:
             yield ending(first, second, shared, (0, 1, 2))
 
 
-def dropped(ended: list[Sequence], sequences: list[Sequence]) -> Callable[[Any, Values], Any]:
-    """What stands for the holders that are listed anew: sequences that do not end."""
+#: Names of the two sequences that end: none, others each, the same, 0 for one that is not given, one found already.
+WORDS = (((), ()), ((8, 9), (18, 19)), ((8, 9), (8, 19)), ((0, 9), (18, 0)), ((7, 9), (7,)))
+
+
+def named_states() -> Iterator[GhostLedger]:
+    """The first two requests with private blocks, full or not, whose tokens have names or not."""
+    most = [
+        (counts, shared, words, 2, 0)
+        for counts in ((1, 1), (2, 0))
+        for shared in SHARED
+        for words in WORDS
+    ]
+    few = [((2, 1), "listed", WORDS[1], offset, copy) for offset in (0, 1, 6) for copy in (0, 2)]
+    for counts, shared, words, offset, copy in [*most, *few]:
+        ledger = ending(counts[0], counts[1], shared, (0, 1))
+        for request, given in zip(ledger.requests[:2], words, strict=True):
+            request.members[0].words = (7, *given) if shared else given
+            request.members[0].offset = offset
+        ledger.steps = 3  # one is in flight
+        ledger.requests[0].copy = copy
+        yield ledger
+        if (
+            shared and offset in (1, 6) and not copy
+        ):  # no action does it: private blocks before a sealed one
+            first = ledger.sequences[0]
+            first.table.reverse()
+            first.words = (8, 9, 10)
+            yield ledger
+
+
+def give_up(ledger: GhostLedger, ended: list[Sequence]) -> None:
+    """The operator, and what is held nowhere is named nowhere."""
+    ledger.give_up_tables(ended)
+    for sequence in ended:
+        sequence.table[:] = [b for b in sequence.table if b.name]
+
+
+def left_open(state: GhostLedger, chosen: list[int]) -> dict[str, Callable[..., Any]]:
+    """What formulas leave open of tables that are given up, from what plain data does to a twin of the state."""
+    twin = state.clone()
+    ours: dict[Block, Block] = {}
+    for here, there in zip(state.sequences, twin.sequences, strict=True):
+        ours.update(zip(there.table, here.table, strict=True))
+    tables = {q: list(q.table) for q in state.sequences}
+    ended = [state.sequences[k] for k in chosen]
+    held = [b for q in ended for b in reversed(q.request.held)]
+    give_up(twin, [twin.sequences[k] for k in chosen])
+    after = Values(twin)
+    new = {n: ours[b] for n, b in twin.cached.items() if n not in state.cached}
 
     def holders(block: Block) -> list[Sequence]:
-        return [q for q in sequences if q not in ended and block in q.table]
+        return [q for q in tables if q not in ended and block in tables[q]]
 
-    def made(result: list[Block], _after: Values) -> dict[str, Callable[..., Any]]:
-        return listed("dropped", result) | {
-            "dropped_count": lambda: len(result),
-            "dropped_ref": lambda b: len(holders(b)),
-            "dropped_holder": lambda b, k: holders(b)[k] if 0 <= k < len(holders(b)) else None,
-            "dropped_rank": lambda q, b: holders(b).index(q) if q in holders(b) else -1,
-        }
-
-    return made
-
-
-def put_back(_: Any, after: Values) -> dict[str, Callable[..., Any]]:
-    """What stands for the order of the pool."""
+    named = {ours[b] for b in ours if b.name}
+    backwards = dict.fromkeys([b for q in ended for b in reversed(tables[q]) if b in named])
+    gone = [b for b in backwards if not holders(b)]
+    found = [b for b in gone if state.finds(b) or b in new.values()]
     return {
+        **listed("private", [b for b in held if b not in named]),
+        "private_count": lambda: len([b for b in held if b not in named]),
+        "gets": lambda b: b in new.values(),
+        "gets_first": new.get,
+        **listed("dropped", gone),
+        "dropped_count": lambda: len(gone),
+        "dropped_ref": lambda b: len(holders(b)),
+        "dropped_holder": lambda b, k: holders(b)[k] if 0 <= k < len(holders(b)) else None,
+        "dropped_rank": lambda q, b: holders(b).index(q) if q in holders(b) else -1,
+        **vector("selected!same1", found),
+        **vector("selected!same2", [b for b in gone if b not in found]),
         "put_order": lambda j: after.order(GPU, j),
         "put_position": lambda p: after.position(GPU, p),
     }
+
+
+def vector(name: str, elements: list[Block]) -> dict[str, Callable[..., Any]]:
+    """What the functions of one of several vectors of one name are."""
+    return listed(name, elements) | {f"{name}_count": lambda: len(elements)}
 
 
 def test_requests_that_end_at_once() -> None:
@@ -103,33 +160,6 @@ def test_requests_that_end_at_once() -> None:
             ended = [both.ledger.sequences[k] for k in chosen]
             d = both.vector(ended, "sequence")
             compare(both, lambda v, x=ended: v.requests_of(x), lambda s, d=d: s.requests_of(d))
-
-            both = Both(state.clone())
-            both.symbolic.start_watching()  # the lemma that it rests on asks what is still known
-            ended = [both.ledger.sequences[k] for k in chosen]
-            d = both.vector(ended, "sequence")
-            compare(
-                both,
-                lambda v, x=ended: v.drop_sealed_each(x),
-                lambda s, d=d: s.drop_sealed_each(d),
-                dropped(ended, both.ledger.sequences),
-            )
-
-            both = Both(state.clone())
-            requests = [both.ledger.requests[k] for k in chosen]
-            r = both.vector(requests, "request")
-            blocks = [b for request in requests for b in reversed(request.held)]
-
-            def give_up(v: GhostLedger, x: list[Request] = requests) -> None:
-                v.give_up_each(x)
-                for request in x:  # what is held nowhere is named nowhere
-                    table = request.members[0].table
-                    table[:] = [b for b in table if b.name]
-
-            both.given |= listed("private", blocks) | {"private_count": lambda x=blocks: len(x)}
-            compare(both, give_up, lambda s, r=r: s.give_up_each(r), put_back)
-            gpu = both.ledger.gpu  # formulas leave the order open
-            assert gpu.order[gpu.free - len(blocks) : gpu.free] == [b.place for b in blocks]
 
             for phase in (Phase.SWAPPED, Phase.FINISHED):  # a queue, and none
                 both = Both(state.clone())
@@ -175,3 +205,21 @@ def test_a_request_of_several_sequences_does_not_end_so() -> None:
     compare(both, lambda v: v.requests_of([third]), lambda s: s.requests_of(d))
     with pytest.raises(Broken, match="has 2 sequences"):
         both.ledger.requests_of([third])
+
+
+def test_tables_that_are_given_up() -> None:
+    shown: Counter[tuple[int, int]] = Counter()
+    for state in itertools.chain(states(), named_states()):
+        for chosen in ([0], [0, 1], [1, 0]):
+            both = Both(state.clone())
+            both.symbolic.start_watching()  # the lemma that it rests on asks what is still known
+            ended = [both.ledger.sequences[k] for k in chosen]
+            d = both.vector(ended, "sequence")
+            both.given |= left_open(both.ledger, chosen)
+            last = dict.fromkeys([b for q in reversed(ended) for b in q.table])
+            cached, free = len(both.ledger.cached), both.ledger.gpu.free
+            compare(both, lambda v, x=ended: give_up(v, x), lambda s, d=d: s.give_up_tables(d))
+            rest = {b for b in both.ledger.cached.values() if not b.ref}
+            assert list(both.ledger.resting) == [b for b in reversed(last) if b in rest]
+            shown[len(both.ledger.cached) - cached, both.ledger.gpu.free - free] += 1
+    assert all(shown[seen] for seen in ((2, 0), (1, 1), (1, 2), (0, 3))), shown

@@ -154,6 +154,7 @@ KEPT: list[tuple[Any, str, str, str]] = [
     *[(Held, "update", field, "take_blocks") for field in ("held", "slot", "blocks")],
     *[(Holdings, "empty", field, "clear_tables") for field in ("ref", "blocks")],
     *[(Ends, "_empty_each", field, "finish_each") for field in ("ref", "blocks")],
+    *[(Ends, "_name_at_end", field, "finish_each") for field in ("name", "listed", "cached")],
     *[
         (Ends, "unlist_each", field, "finish_each")
         for field in ("batch", "batch_seat", "batch_size", "boundary", "ending")

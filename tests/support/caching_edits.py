@@ -122,6 +122,9 @@ EDITS: dict[str, tuple[Any, str, str, str]] = {
     "one that ends publishes no output": (
         Transitions, "end", "self.cache.publish_output(entry, entry.record.members)", "pass",
     ),
+    "those that end at once get no names of output": (
+        PrefixCache, "finish_each", "ledger.name_blocks(sequence, names)", "pass",
+    ),
     "a victim publishes no output": (
         Transitions, "preempt", "self.cache.publish_output(entry, record.members)", "pass",
     ),
@@ -132,7 +135,7 @@ EDITS: dict[str, tuple[Any, str, str, str]] = {
         Commit, "_end", "parts.cache.publish_output(entry, (sequence,))", "pass",
     ),
     "the last full block of output is not published": (
-        PrefixCache, "publish_output", "min(certain, len(sequence.words)))", "certain - 1)",
+        PrefixCache, "publish_output", "min(end, len(sequence.words)))", "end - 1)",
     ),
     "the first block of output is passed over": (
         PrefixCache, "publish_output", "self._publish(sequence, first,", "self._publish(sequence, first + 1,",

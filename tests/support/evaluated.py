@@ -61,7 +61,7 @@ def field(name: str) -> Callable[..., Any]:
     if name in FIELDS or name in CONSTANTS or name in ("chunked", "cut_long", "block_size"):
         return lambda v: getattr(v, name)
     key = re.sub(r"!(same)?\d+", "", name)  # a name that is unique has a number
-    return lambda v, *a: v.extra[key](*a)
+    return lambda v, *a: v.extra[name if name in v.extra else key](*a)
 
 
 #: Formulas that were read, each kept so that its number is not given to another one.

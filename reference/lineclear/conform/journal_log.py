@@ -22,6 +22,7 @@ from lineclear_spec.records import (
     GPU,
     SWAP_IN,
     SWAP_OUT,
+    Block,
     Operation,
     Request,
     Sequence,
@@ -118,7 +119,12 @@ class Translator:
         self._end(request, "finish")
 
     def _finish_each(self) -> None:
-        for request in [r for r in self._members if r.phase == Phase.FINISHED]:
+        ended = [request for request in self._members if request.phase == Phase.FINISHED]
+        for request in ended:
+            for sequence in self._members[request]:
+                found = map(self.ledger.cached.get, sequence.words)
+                self._store([block for block in found if block is not None])
+        for request in ended:
             self._end(request, "finish")
 
     def _abort(self, request: Request) -> None:
@@ -160,8 +166,13 @@ class Translator:
         self._emit(e="store", blocks=[block.place], keys=[block.name])
 
     def _publish_run(self, sequence: Sequence, first: int, end: int) -> None:
-        for block in sequence.table[first:end]:
-            if block.name and block.name not in self._listed and self.ledger.finds(block):
+        blocks = sequence.table[first:end]
+        self._store([block for block in blocks if block.name and self.ledger.finds(block)])
+
+    def _store(self, found: list[Block]) -> None:
+        """Blocks that are found under their names; those that were not before are told."""
+        for block in found:
+            if block.name not in self._listed:
                 self._listed[block.name] = block.place
                 self._emit(e="store", blocks=[block.place], keys=[block.name])
 

@@ -56,16 +56,23 @@ def publish_computed(state: OracleState) -> None:
 def publish_output(
     state: OracleState, live: OracleRequest, branches: Iterable[OracleSequence]
 ) -> None:
-    """Output of branches that are about to give their blocks up, or to share them, gets names."""
-    if state.asked is None or live.phase != Phase.RUNNING or live.copying:
+    """Output of branches that are about to give their blocks up, or to share them, gets names, and can be found: blocks
+    of the last entries of a table, as many as the request has private ones.
+    """
+    config = state.config
+    if config.prefix_caching == "off" or live.phase != Phase.RUNNING or live.copying:
         return
     for branch in list(branches):
-        first, last = len(branch.words), computed(state, branch)
-        more = state.asked(live.name, branch.number, branch.words) if last > first else ()
-        if more:
-            branch.words = (*branch.words, *more)
-            publish(state, branch, state.looked.get(branch.sequence, first), last)
-            state.looked[branch.sequence] = last
+        known, last = len(branch.words), computed(state, branch)
+        if state.asked is not None and last > known:
+            more = state.asked(live.name, branch.number, branch.words)
+            if more:
+                branch.words = (*branch.words, *more)
+                state.looked[branch.sequence] = last
+        private = {block for each in live.branches for block in each.table} - state.cache.sealed
+        if config.prefix_caching == "prompt":
+            last = min(last, live.prompt // config.block_size)
+        publish(state, branch, max(0, len(branch.table) - len(private)), last)
 
 
 def publish(state: OracleState, branch: OracleSequence, first: int, end: int) -> None:

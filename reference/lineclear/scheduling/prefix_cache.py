@@ -13,7 +13,7 @@ its name is neither evicted nor unlisted, which the table enforces.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, takewhile
 
 from lineclear.config import Config
@@ -21,6 +21,7 @@ from lineclear.kv_events import CacheEvent, Cleared, Removed, Stored
 from lineclear.scheduling.counters import Counters
 from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.eviction import EVICTION, EvictionKey, KeyedOrder
+from lineclear.scheduling.receiver import Receiver
 from lineclear_spec import actions
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
@@ -68,7 +69,7 @@ class PrefixCache:
         self.counters = counters
         self.pending: dict[Branch, int] = {}
         self.late: dict[Branch, None] = {}
-        self.ask: Callable[[Hashable, int, tuple[int, ...]], tuple[int, ...] | None] | None = None
+        self.ask: Receiver | None = None
         self.listener: Callable[[CacheEvent], object] | None = None
         key = eviction or EVICTION[config.prefix_eviction]
         self.order = None if key is None else KeyedOrder(key)
@@ -319,20 +320,55 @@ class PrefixCache:
 
     def publish_output(self, entry: Entry, members: Iterable[Branch]) -> None:
         """Asks for the names of output that these sequences are about to give up or to share, and publishes what
-        committed steps have computed of it.
+        committed steps have computed of it: of the last entries of a table, as many as the request has private blocks.
         """
         ledger, ask, size = self.ledger, self.ask, self.size
         record = entry.record
-        if ask is None or record.phase != Phase.RUNNING or record.copy:
+        if not self.enabled or record.phase != Phase.RUNNING or record.copy:
             return
         for sequence in members:
             words = sequence.words
             certain = min(ledger.computed(sequence), ledger.known(sequence)) // size
-            if certain > len(words) and (names := ask(entry.name, entry.branch(sequence), words)):
-                ledger.name_blocks(sequence, names)
-                first = self.pending.get(sequence, len(words))
-                self._publish(sequence, first, min(certain, len(sequence.words)))
-                self.pending[sequence] = certain
+            if ask is not None and certain > len(words):
+                names = ask(entry.name, entry.branch(sequence), words)
+                if names:
+                    ledger.name_blocks(sequence, names)
+                    self.pending[sequence] = certain
+            first = max(0, len(sequence.table) - record.blocks)
+            end = certain if self.outputs else min(certain, record.prompt // size)
+            if first < end and ledger.unnamed(sequence, first, end):
+                self._publish(sequence, first, min(end, len(sequence.words)))
+
+    def keeps_output(self, ended: Iterable[Branch]) -> bool:
+        """Whether one of the sequences has names for blocks of output, which are not to be published."""
+        size = self.size
+        return not self.outputs and any(len(q.words) > q.request.prompt // size for q in ended)
+
+    def finish_each(self, ended: dict[Branch, Entry]) -> None:
+        """Asks for the names of output of the sequences that `actions.finish_each` ends, and ends them: it publishes
+        what they have computed.
+        """
+        ledger, ask, size = self.ledger, self.ask, self.size
+        if ask is not None:
+            lacking = [q for q in ended if (q.request.limit - 1) // size > len(q.words)]
+            asked = ((ended[q].name, ended[q].branch(q), q.words) for q in lacking)
+            for sequence, names in zip(lacking, ask.each(asked), strict=False):
+                if names:
+                    ledger.name_blocks(sequence, names)
+        if self.listener is None or not self.enabled:
+            actions.finish_each(ledger)
+            return
+        lacks: dict[int, None] = {}  # each name once
+        runs: list[tuple[Branch, list[int]]] = []
+        for sequence in ended:
+            words = sequence.words
+            new = [k for k, w in enumerate(words) if w not in ledger.cached and w not in lacks]
+            lacks.update(dict.fromkeys([words[k] for k in new]))
+            runs.append((sequence, new))
+        actions.finish_each(ledger)
+        for sequence, new in runs:
+            published = [k for k in new if sequence.words[k] in ledger.cached]
+            self._tell_stored(self.listener, sequence.words, published)
 
     @staticmethod
     def _tell_stored(

@@ -6,7 +6,7 @@ half changed: the next call of the scheduler raises it. It may not call the sche
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from lineclear.scheduling.policy_adapter import PolicyAdapter
@@ -34,16 +34,23 @@ class Receiver:
         """Passes the arguments on, unless it has failed: what it received would have a gap. What it answers, None if it
         fails.
         """
+        answers = self.each((arguments,))
+        return answers[0] if answers else None
+
+    def each(self, calls: Iterable[tuple[Any, ...]]) -> list[Any]:
+        """Passes the arguments of each call on, until it fails. What it answers, to one after another."""
+        answers: list[Any] = []
         if self.failed:
-            return None
-        adapter = self.adapter
+            return answers
+        adapter, receive = self.adapter, self.receive
         asking, refused = adapter.asking, adapter.reentrancy_error
         adapter.asking = True
         try:
-            return self.receive(*arguments)
+            for arguments in calls:
+                answers.append(receive(*arguments))
         except BaseException as error:  # the next call raises it
             self.failed = True
             adapter.interruption = adapter.interruption or error
         finally:
             adapter.asking, adapter.reentrancy_error = asking, refused
-        return None
+        return answers

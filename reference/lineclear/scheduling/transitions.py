@@ -99,7 +99,7 @@ class Transitions:
 
     def end(self, entry: Entry, action: Callable[..., object] = actions.finish) -> None:
         """The request ends, by `finish` or by `abort`, and nothing of it is kept."""
-        if self.cache.ask is not None:
+        if self.cache.enabled:
             self.cache.publish_output(entry, entry.record.members)
         self.batch.leave_all(entry)
         phase, members = entry.record.phase, tuple(entry.record.members)
@@ -120,10 +120,11 @@ class Transitions:
         live, ended_names = self.live, self.changes.ended
         for sequence in ledger.ended_alone():
             ended[sequence] = live.of[sequence.request]
-        if self.cache.ask is not None:
-            for sequence, entry in ended.items():
-                self.cache.publish_output(entry, (sequence,))
-        if ended:
+        if ended and self.cache.enabled:
+            if self.cache.keeps_output(ended):
+                return {}  # `finish_each` would publish it
+            self.cache.finish_each(ended)
+        elif ended:
             actions.finish_each(ledger)
         for sequence, entry in ended.items():
             self.batch.forget(sequence, entry)

@@ -72,7 +72,7 @@ def finish(ledger: Ledger, request: Request) -> None:
 @action("finish")
 def finish_each(ledger: Ledger) -> None:
     """Every request that has one sequence, a steady one which knows every token that it may know, ends, and gives
-    up all it holds, once.
+    up all it holds, once. Full blocks of its output that have a name are published.
     """
     # GUARD
     ledger.require(ledger.settled == ledger.steps, "no step is in flight")
@@ -83,7 +83,7 @@ def finish_each(ledger: Ledger) -> None:
     sequences = ledger.ended_alone()
     requests = ledger.requests_of(sequences)
     ledger.unlist_each(sequences)
-    ledger.clear_each(sequences, requests)
+    ledger.clear_each(sequences)
     ledger.move_each(requests, "finish")
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from lineclear_spec.contracts import Part, same
+from lineclear_spec.deltas.cache import may_be_published
 from lineclear_spec.deltas.frames import (
     BLOCK,
     REQUEST,
@@ -19,7 +20,7 @@ from lineclear_spec.deltas.frames import (
     promise,
     request_same,
 )
-from lineclear_spec.invariants import FINISHED, WAITING, present, private, within
+from lineclear_spec.invariants import FINISHED, WAITING, leads, present, private, within
 from lineclear_spec.logic import both, implies, negate
 
 
@@ -117,13 +118,25 @@ def ends(v: Any, r: Any) -> Any:
 
 @promise
 def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
-    """Exactly the requests that end are over, complete and holding nothing."""
+    """Exactly the requests that end are over, complete and holding nothing. Full blocks of theirs can be found under
+    their names.
+    """
 
     def last(q: Any) -> Any:
         return both(old.alive(q), ends(old, old.request(q)))
 
     def kept(r: Any) -> Any:
         return negate(ends(old, r))
+
+    def published(q: Any, i: Any) -> Any:
+        """Whether the entry is one of the last, as many as there are private blocks, and `publish` would take it."""
+        r = old.request(q)
+        return both(
+            last(q),
+            old.copy(r) == 0,
+            within(old.length(q) - old.blocks(r), i, old.block_of(old.computed(q))),
+            may_be_published(old, q, i),
+        )
 
     fields = tuple(
         [
@@ -159,6 +172,27 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
             ),
         ),
         now("fewer", lambda: new.batch_size < old.batch_size),
+        Part(
+            "found",
+            ("sequence", "index"),
+            lambda q, i: implies(published(q, i), leads(new, old.word(q, i))),
+        ),
+        Part(
+            "sealed",
+            ("sequence", "index"),
+            lambda q, i: implies(
+                both(
+                    last(q),
+                    within(0, i, old.length(q)),
+                    new.name(old.table(q, i)) != old.name(old.table(q, i)),
+                ),
+                both(
+                    published(q, i),
+                    new.name(old.table(q, i)) == old.word(q, i),
+                    new.listed(old.table(q, i)),
+                ),
+            ),
+        ),
         Part(
             "members_gone",
             ("sequence",),

@@ -72,7 +72,7 @@ def test_output_is_published_when_a_request_ends() -> None:
     # 15 tokens are known and 14 computed: three full blocks.
     assert {*scheduler.ledger.cached} == {1, 2, 3, 101, 102, 103}
     assert ASKED == [(0, 0, 1), (1, 0, 1)]
-    assert published(scheduler) == ["publish"] * 2 + ["publish_run"] * 2
+    assert published(scheduler) == ["publish"] * 2  # `finish_each` publishes the rest
     assert stored == [Stored((2, 3), 1), Stored((102, 103), 101)]
     assert [block.name for block in scheduler.ledger.resting] == [3, 2, 1, 103, 102, 101]
 
@@ -238,7 +238,10 @@ def test_who_is_asked_must_not_call_the_scheduler() -> None:
 def test_of_two_equal_outputs_the_first_is_published() -> None:
     scheduler = made(ask=False)
     scheduler.ask_for_names(lambda _r, _b, names: range(7 + len(names), 10))
+    stored: list[Any] = []
+    scheduler.watch_prefix_cache(stored.append)
     run(scheduler, 9)
+    assert stored == [Stored((1,), 0), Stored((101,), 0), Stored((8, 9), 1)]
     ledger = scheduler.ledger
     assert {*ledger.cached} == {1, 101, 8, 9}
     assert [block.name for block in ledger.resting] == [9, 8, 1, 101]
@@ -252,7 +255,8 @@ def test_journals_tell_names_and_runs() -> None:
     assert isinstance(scheduler.ledger.journal, JournalFile)
     scheduler.ledger.journal.end(scheduler.ledger)
     lines = file.getvalue().splitlines()
-    assert '["publish_run","s1",1,3]' in lines
+    assert '["name_blocks","s1",[2,3,4,5,6,7,8,9]]' in lines
+    assert '["finish_each"]' in lines
     again = replay(lines)
     assert again.complete
     assert {*again.ledger.cached} == {1, 2, 3, 101, 102, 103}
@@ -263,3 +267,32 @@ def test_journals_tell_names_and_runs() -> None:
     _, events = journal_events(lines)
     stored = [key for event in events if event["e"] == "store" for key in event["keys"]]
     assert stored == [1, 101, 2, 3, 102, 103]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_names_of_output_are_not_published_where_prompts_alone_are(together: bool) -> None:
+    scheduler = made(prefix_caching="prompt")
+    run(scheduler, 8)
+    for name in range(2):
+        scheduler.name_blocks(name, 1, [100 * name + 2, 100 * name + 3])
+    plan = scheduler.schedule()
+    scheduler.commit(plan, [0, 0], stopped=[] if together else [0, 1])
+    assert not scheduler.entries
+    assert {*scheduler.ledger.cached} == {1, 101}
+    audit(scheduler)
+
+
+def test_a_block_that_was_found_elsewhere_is_published_at_the_end() -> None:
+    """The first block of the second request has the name of the first one's, which is gone when it ends."""
+    scheduler = made(ask=False)
+    scheduler.abort(1)
+    scheduler.add(Request(request_id=1, prompt_tokens=6, max_tokens=11, prefix_names=(1,)))
+    run(scheduler, 9)
+    assert {*scheduler.ledger.cached} == {1}
+    assert scheduler.reset_prefix_cache() == 1
+    stored: list[Any] = []
+    scheduler.watch_prefix_cache(stored.append)
+    run(scheduler, 2)
+    assert not scheduler.entries
+    assert stored == [Stored((1,), 0)]
+    assert {*scheduler.ledger.cached} == {1}
