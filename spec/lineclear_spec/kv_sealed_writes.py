@@ -112,7 +112,6 @@ class sealed_writes:
         others: list[tuple[Any, str, Any]] = [
             (KvGhosts, "_rests_on", staticmethod(rests_on)),
             (KvGhosts, "_writers", self.writers()),
-            (KvGhosts, "_names", staticmethod(names)),
             (kv_lemmas, "only_holder", entry_found),
             (kv_obligations, "only_holder", entry_found),
             (kv_obligations, "written_alone", self.written),
@@ -130,7 +129,7 @@ class sealed_writes:
         is only one.
         """
 
-        def chosen(ghosts: Any, old: State) -> Callable[[Any], Any]:
+        def chosen(ghosts: Any, old: State) -> tuple[Callable[..., Any], Callable[..., Any]]:
             self.of = of = z3.Function(unique("writer"), z3.IntSort(), Sequence)
             q, k = z3.Const("q", Sequence), z3.Int("k")
             fact = z3.Implies(
@@ -139,7 +138,7 @@ class sealed_writes:
             # There is such a function: blocks of sequences that run lie on the GPU (`residency`), each in a place of
             # its own (`conservation`).
             ghosts.assume(z3.ForAll([q, k], fact, patterns=[old.table(q, k)]))
-            return lambda p: of(p)
+            return of, lambda q, b: names(old, q, b)
 
         return chosen
 

@@ -225,10 +225,7 @@ class Ledger(EndedRequests):
         return [block.place for block in blocks]
 
     def new_blocks(self, sequences: Iterable[Sequence], places: list[int]) -> list[Block]:
-        """New blocks at GPU places just taken, each of its sequence's request, with the one ref of its table to be.
-
-        Their records are those of the places.
-        """
+        """New blocks at GPU places just taken, each of its sequence's request, with the one ref of its table to be."""
         blocks = self._records_at(places)
         # `always` has no end
         for sequence, block in zip(sequences, blocks, strict=False):
@@ -250,9 +247,7 @@ class Ledger(EndedRequests):
     def _records_at(self, places: list[int]) -> list[Block]:
         """The records of the new blocks at GPU places that were just taken."""
         records = self.records
-        if (
-            self.sealed
-        ):  # the name of a sealed block and the order of those at rest know its record
+        if self.sealed:  # names, and the order of those at rest, know the records of sealed blocks
             for place in places:
                 if records[place].name:
                     records[place] = Block(NO_REQUEST, GPU, place)

@@ -81,9 +81,7 @@ def build(name: str, body: Callable[..., Any] | None = None) -> Unit:
         Misuse: the function uses Python that is not allowed on formulas (`dialect.Forbidden`), treats
             a formula as a value, or guards after it has written.
     """
-    with (
-        numbering()
-    ):  # or the names, and with them a solver's luck, depend on what was built before
+    with numbering():  # or names, and with them a solver's luck, depend on what was built before
         return _build(name, body)
 
 

@@ -142,14 +142,9 @@ class KvGhosts:
         """The copy on which what the forward computes of a sequence rests."""
         return old.copy(old.request(q))
 
-    def _writers(self, old: State) -> Callable[[Any], Any]:
-        """Whose positions the forward writes into a place: those of the only sequence that names its block."""
-        return lambda p: old.holder(old.owner(GPU, p), 0)
-
-    @staticmethod
-    def _names(old: State, _q: Any, b: Any) -> Any:
-        """Whether an entry of who is said to write names the block."""
-        return old.ref(b) >= 1
+    def _writers(self, old: State) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """Whose positions the forward writes into a place, if an entry names the block there: the only one's."""
+        return lambda p: old.holder(old.owner(GPU, p), 0), lambda _q, b: old.ref(b) >= 1
 
     def _write_rows(self, number: Any, old: State) -> None:
         """The forward's plan: who takes part, with which positions, in which places; and what it writes there."""
@@ -173,28 +168,21 @@ class KvGhosts:
         row("row_place", old.sent_place)
         row("row_kv", old.token_kv)
         row("row_relies", lambda q: self._rests_on(old, q))
-        writer = self._writers(old)
+        writer, names = self._writers(old)
 
         def entry(p: Any) -> Any:
             return old.index(writer(p), old.owner(GPU, p))
 
+        def there(p: Any) -> Any:
+            here = z3.And(within(0, p, old.total(GPU)), z3.Not(is_free(old, GPU, p)))
+            return here, names(writer(p), old.owner(GPU, p)), being_built(old, writer(p))
+
         def written(p: Any, k: Any) -> Any:
             q, i = writer(p), POSITION(entry(p), k)
-            here = z3.And(within(0, p, old.total(GPU)), z3.Not(is_free(old, GPU, p)))
-            named = self._names(old, q, old.owner(GPU, p))
-            return z3.And(
-                here,
-                named,
-                being_built(old, q),
-                within(0, k, BLOCK_SIZE),
-                within(first(q), i, last(q)),
-            )
+            return z3.And(*there(p), within(0, k, BLOCK_SIZE), within(first(q), i, last(q)))
 
         def target(p: Any) -> Any:
-            q = writer(p)
-            here = z3.And(within(0, p, old.total(GPU)), z3.Not(is_free(old, GPU, p)))
-            named = self._names(old, q, old.owner(GPU, p))
-            return z3.And(here, named, being_built(old, q), BLOCK_OF(first(q)) <= entry(p))
+            return z3.And(*there(p), BLOCK_OF(first(writer(p))) <= entry(p))
 
         row("slot_written", written)
         row("writer", writer)

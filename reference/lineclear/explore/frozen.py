@@ -12,6 +12,7 @@ import io
 import pickle
 from collections import Counter
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Any, ClassVar
 
 from lineclear.config import Config
@@ -62,6 +63,7 @@ class Freezer:
             **copyreg.dispatch_table,
             **dict.fromkeys(UNCHANGING, self._share),
             Counter: counted,
+            repeat: repeated,
         }
 
     def dumps(self, whole: object) -> bytes:
@@ -89,3 +91,10 @@ class Freezer:
 def counted(counts: Counter[Any]) -> tuple[Any, tuple[type], None, None, Iterator[Any]]:
     """How a counter is written down: its items, which are put in one by one."""
     return counter, (Counter,), None, None, iter(list(counts.items()))
+
+
+def repeated(same: repeat[Any]) -> tuple[Any, tuple[Any]]:
+    """How the record of which a ledger says that it is always the same one is written down: from Python 3.14 on
+    itertools does not say.
+    """
+    return repeat, (next(same),)
