@@ -155,11 +155,14 @@ class CachedBlocks(Kernel):
 
     @staticmethod
     def drop_each(unnamed: dict[int, Block]) -> None:
-        """Each block leaves the set that its request holds; `seal_each` gives it its name next."""
-        for block in unnamed.values():
-            block.request.places = None
-            if (held := block.request.held_set) is not None:
-                del held[block]
+        """Each block, of one request, leaves the set that it holds; `seal_each` gives it its name next."""
+        for request in {block.request for block in unnamed.values()}:
+            if (places := request.places) is not None:  # kept if the first ones leave
+                gone = [block.place for block in unnamed.values()]
+                request.places = places[len(gone) :] if places[: len(gone)] == gone else None
+            elif (held := request.held_set) is not None:
+                for block in unnamed.values():
+                    del held[block]
 
     def seal_each(self, unnamed: dict[int, Block]) -> None:
         """Each block gets its name, under which it can be found."""

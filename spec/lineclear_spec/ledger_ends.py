@@ -77,30 +77,28 @@ class EndedRequests(CachedBlocks):
             if not self.sealed and not names:  # no block has a name
                 put(places[::-1] if places else [b.place for b in reversed(held)], until)
                 continue
-            # Whoever keeps places has given no block a name, so the last entries are what it holds. Otherwise they are
-            # compared: to ask a block for its name costs much, as the number is seldom in the processor's cache.
+            # Whoever keeps places has given names to its first blocks alone, so the last entries are what it holds.
+            # Otherwise they are compared: a block's name is seldom in the processor's cache.
             last = table[first:]
             behind = places is not None or held == last
             sealed = table[:first] if behind else [block for block in table if block.name]
             held = last if behind else held
-            for block in sealed:
-                block.ref -= 1
             if names:
                 run = zip(names, held) if behind else self.unnamed(sequence, first, end).items()  # noqa: B905
                 for name, block in run:  # no other entry refers to the block
                     if name and give(name, block) is block:
                         block.name = name
-                        block.ref = 0
                 if behind:
                     sealed += [block for block in held if block.name]
                 else:
                     sealed = [block for block in table if block.name]
                 held = [block for block in held if not block.name]
-            put([block.place for block in reversed(held)], until)
-            gone = [block for block in reversed(sealed) if not block.ref]
-            for block in gone:
-                fences[block.place] = until
-            rest += gone
+            put(places[::-1] if places and not names else [b.place for b in reversed(held)], until)
+            for block in reversed(sealed):
+                block.ref -= 1
+                if not block.ref:
+                    fences[block.place] = until
+                    rest.append(block)
         if self.unlisted:
             put([block.place for block in self.lost_among(rest)], until)
             rest = self.found_among(rest)

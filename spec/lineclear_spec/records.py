@@ -246,8 +246,8 @@ class Request:
         self.members: list[Sequence] = []
         # what it holds, in the order it was taken; None if it has one sequence at most, whose table says the same
         self.held_set: dict[Block, None] | None = None if parallel == 1 else {}
-        # where what it holds lies, in that order; None if not kept: it has a set, was swapped or gave a block a name,
-        self.places: list[int] | None = None  # or holds nothing
+        # where what it holds lies, in that order; None if not kept: it has a set, was swapped, gave a name to another
+        self.places: list[int] | None = None  # block than its first, or holds nothing
         self.opening = opening
         self.copy = 0  # the operation number of its open swap, 0 if none is open
         self.moved = 0  # the operation number of its last swap, open or not; 0 if there was none
