@@ -6,7 +6,7 @@ import inspect
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 import pytest
@@ -18,7 +18,7 @@ from lineclear.explore.walk_worlds import drawn
 from lineclear.explore.walks import WalkResult, walk
 
 
-def walks(seeds: range) -> Iterator[WalkResult]:
+def walks(seeds: Iterable[int]) -> Iterator[WalkResult]:
     """Encounters and long walks in which most prompts begin as others do."""
     for seed in seeds:
         script = script_alike(encounter(seed), seed)
@@ -68,11 +68,24 @@ def edited(kind: Any, name: str, old: str, new: str) -> Any:
     return scope[name]
 
 
+#: Of edits that few walks show, the first that does: it goes first, and all others follow if it does not any more.
+SHOWN_BY = {
+    "no block grows older": 184,
+    "one that is swapped in publishes nothing more": 292,
+    "one that was admitted computes drafts": 52,
+    "what one behind it computes is waited for": 47,
+    "a block that is computed anew counts as found before": 40,
+    "branches of a group are not watched": 36,
+    "a victim publishes no output": 23,
+}
+
+
 @pytest.mark.parametrize("what", EDITS)
 def test_an_edit_is_seen(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     kind, name, old, new = EDITS[what]
     monkeypatch.setattr(kind, name, edited(kind, name, old, new))
-    assert any(done.error is not None for done in walks(range(400))), what
+    seeds = (SHOWN_BY.get(what, 0), *range(400))
+    assert any(done.error is not None for done in walks(seeds)), what
 
 
 def test_a_function_that_is_edited_to_itself_is_the_function(
