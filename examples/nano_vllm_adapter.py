@@ -95,7 +95,7 @@ class NanoVllm:
         return True
 
     def abort(self, request_id: str) -> None:
-        """Not called while `aborts` is off; if somebody sets it, the test finds what is raised, and says it."""
+        """Not called while `aborts` is off; with it on, the test reports the error that this raises."""
         raise NotImplementedError("nano-vllm cannot abort: leave Limits(aborts=False)")
 
     def step(self, execute: Any) -> list[str]:

@@ -46,6 +46,21 @@ def lies_there(v: Any, tier: int, p: Any) -> Any:
     return both(present(v, b), v.tier(b) == tier, v.place(b) == p)
 
 
+def may_touch(v: Any, tier: int, o: Any, p: Any) -> Any:
+    """Whether the open operation touches the place, which is held and has not leaked.
+
+    Args:
+        v, tier, o, p: state, pool, operation and place.
+    """
+    return both(
+        within(0, p, v.total(tier)),
+        negate(is_free(v, tier, p)),
+        lies_there(v, tier, p),
+        v.touch(tier, o, p),
+        v.open(o),
+    )
+
+
 #: Whose a place is that its block has left and that was not put back: that of a block that is not there. No plain
 #: data says whose a place is.
 GONE = z3.Const("gone", Block)
@@ -57,24 +72,10 @@ WEAKER: dict[str, Predicate] = {
     "conservation.no_leak_cpu": owned(CPU),
     # of places that have not leaked
     "fence.held_gpu": lambda v, o, p: implies(
-        both(
-            within(0, p, v.total(GPU)),
-            negate(is_free(v, GPU, p)),
-            lies_there(v, GPU, p),
-            v.touch(GPU, o, p),
-            v.open(o),
-        ),
-        any_of(v.compute(o), o <= v.barrier),
+        may_touch(v, GPU, o, p), any_of(v.compute(o), o <= v.barrier)
     ),
     "fence.held_cpu": lambda v, o, p: implies(
-        both(
-            within(0, p, v.total(CPU)),
-            negate(is_free(v, CPU, p)),
-            lies_there(v, CPU, p),
-            v.touch(CPU, o, p),
-            v.open(o),
-        ),
-        o <= v.moved(v.group(v.owner(CPU, p))),
+        may_touch(v, CPU, o, p), o <= v.moved(v.group(v.owner(CPU, p)))
     ),
     # without `copy <= moved`
     "pending.copy": lambda v, r: both(

@@ -77,7 +77,7 @@ class EndedRequests(CachedBlocks):
             if not self.sealed and not names:  # no block has a name
                 put(places[::-1] if places else [b.place for b in reversed(held)], until)
                 continue
-            # Whoever keeps places has given names to its first blocks alone, so the last entries are what it holds.
+            # A request that keeps places has given names to its first blocks alone: the last entries are what it holds.
             # Otherwise they are compared: a block's name is seldom in the processor's cache.
             last = table[first:]
             behind = places is not None or held == last

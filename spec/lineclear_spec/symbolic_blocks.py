@@ -81,8 +81,8 @@ class Blocks:
 
         A block that nothing names, that has no name and cannot be found is one that is not there yet. That there
         are as many of those as are wanted is assumed, not proved: a ledger can always make another Python object,
-        so the sort has unused elements without end. (It makes one only if `spare` has none. That nothing leads to a
-        spare record is tested, `tests/spec/test_spare_records.py`.)
+        so the sort has unused elements without end. (The record of a GPU place stands for its next block. That
+        nothing leads to it while the place is free is tested, `tests/spec/test_spare_records.py`.)
         """
         s = self.state
         name = unique("new")

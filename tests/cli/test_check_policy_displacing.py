@@ -18,7 +18,7 @@ from lineclear.cli import main
 
 pytestmark = pytest.mark.usefixtures("module_folder")
 
-#: Orders that turn round in every step, by policies that let anybody be displaced.
+#: Orders that turn round in every step, by policies that let any request be displaced.
 TURNING = {
     "Flip": "request.number if request.step % 2 else -request.number",
     "Waits": "0 if request.waiting is not None else 1",

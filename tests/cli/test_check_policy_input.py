@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     ("text", "policy", "complaint"),
     [
-        ("", "mine:Nobody", "has no attribute 'Nobody'"),
+        ("", "mine:Missing", "has no attribute 'Missing'"),
         ("", "nowhere_at_all:Policy", "No module named"),
         ("def", "mine:P", "SyntaxError"),
         ("1 / 0", "mine:P", "ZeroDivisionError"),

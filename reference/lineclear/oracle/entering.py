@@ -26,7 +26,7 @@ class Entering:
     """
 
     def __init__(self, state: OracleState, serving: Serving) -> None:
-        """Nobody has asked."""
+        """No request was asked for yet."""
         self.state, self.config, self.serving = state, state.config, serving
 
     def fits(self, live: OracleRequest) -> bool:

@@ -65,7 +65,7 @@ class Preempting:
     """
 
     def __init__(self, state: OracleState, orders: Orders) -> None:
-        """Nobody was preempted."""
+        """No request was preempted yet."""
         self.state, self.config, self.orders = state, state.config, orders
         self.preempted: list[tuple[Hashable, str]] = []
         self.discarded: list[Hashable] = []

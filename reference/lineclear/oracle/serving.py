@@ -33,7 +33,7 @@ class Serving:
     """
 
     def __init__(self, state: OracleState, orders: Orders) -> None:
-        """Nobody is served."""
+        """No request is served yet."""
         self.state, self.config, self.orders = state, state.config, orders
         self.prefills: list[tuple[Work, int]] = []
         self.decodes: list[tuple[Work, int]] = []

@@ -1,7 +1,7 @@
-"""The requests of a workload that have not arrived, and what the scheduler is told of one that does.
+"""The requests of a workload that have not arrived, and what the scheduler learns of one that does.
 
 Guarantees: a request comes in its turn, by the clock or as soon as one of the users has nothing else; the
-scheduler is told its prompt and its cap, never its output.
+scheduler learns its prompt and its cap, never its output.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ class ArrivalQueue:
     """Who has still to come, the next one first.
 
     Args:
-        workload: whose requests; nobody has come yet.
+        workload: whose requests; none has arrived yet.
     """
 
     def __init__(self, workload: Workload) -> None:
-        """Nobody has come."""
+        """No request has arrived yet."""
         self.users = workload.users
         self._left = deque(workload.requests)
 
@@ -68,7 +68,7 @@ class ArrivalQueue:
 
 
 def request_of(arrival: Arrival, config: Config) -> Request:
-    """What the scheduler is told of a request: its prompt and its cap, never its output."""
+    """What the scheduler learns of a request: its prompt and its cap, never its output."""
     cap = max(1, min(arrival.max_tokens, config.max_model_len - arrival.prompt_tokens))
     shares = config.prefix_caching != "off"
     return Request(

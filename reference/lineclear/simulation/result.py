@@ -112,7 +112,7 @@ def found_in_the_cache(counters: Counters, seen: PromptsSeen | None) -> dict[str
 
 
 def why_stalled(ledger: Ledger, left: int) -> str:
-    """What nobody can use although so many requests are left and nothing can happen any more."""
+    """What no request can use although so many requests are left and nothing can happen any more."""
     return (
         f"nothing can happen any more and {left} requests are left: "
         f"{len(ledger.running)} running, {len(ledger.waiting)} waiting, "

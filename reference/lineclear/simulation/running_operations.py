@@ -1,6 +1,6 @@
 """What a plan hands to the simulated device, and when each of it ends.
 
-Guarantees: forwards end in the order in which they began; every copy between the tiers is told once, when
+Guarantees: forwards end in the order in which they began; every copy between the tiers is reported once, when
 it has ended.
 """
 
@@ -74,7 +74,7 @@ class RunningOperations:
                 collector.swapped_in_blocks += blocks
 
     def take_done(self, now: float) -> list[int]:
-        """Numbers of the copies that have ended, ascending; they are told once."""
+        """Numbers of the copies that have ended, ascending; they are reported once."""
         done: list[int] = []
         while self.copies and self.copies[0][0] <= now:
             done.append(heapq.heappop(self.copies)[1])

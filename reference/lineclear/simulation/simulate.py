@@ -111,7 +111,7 @@ class Simulation:
         self.clipped = workload.clipped
         self.finished = 0
         self.checks = 0
-        #: Runs steps without plans, if nobody looks at each.
+        #: Runs steps without plans, if no caller looks at each.
         self._steady: SteadySteps | None = None
         if not check_every and service is None and config.depth == 1 and not self.shares:
             self._steady = SteadySteps(

@@ -11,8 +11,8 @@ from conforming import WORLDS, log_of
 from stories import BASES
 
 from lineclear.conform import Checker, Header
-from lineclear.conform.journal_log import Translator
 from lineclear.conform.table_level import TableError, replay_events
+from lineclear.conform.translator import Translator
 from lineclear_spec.actions import ACTIONS
 
 Log = list[dict[str, Any]]

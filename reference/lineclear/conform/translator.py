@@ -1,0 +1,365 @@
+"""Translates actions of a journal to events of a log.
+
+Guarantees: every event is derived from the ledger that the journal leads to, so the log says what
+the proved table did; nothing is omitted. Blocks are named pool by pool, sequences by their number
+within the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lineclear.conform.state import DEFAULT
+from lineclear.journal.file import JournalError
+from lineclear_spec.ledger import Ledger
+from lineclear_spec.lifecycle import Phase
+from lineclear_spec.records import (
+    COPY_BLOCK,
+    CPU,
+    GPU,
+    SWAP_IN,
+    SWAP_OUT,
+    Block,
+    Operation,
+    Request,
+    Sequence,
+)
+
+__all__ = ["Event", "Translator"]
+
+Event = dict[str, Any]
+POOLS = {GPU: DEFAULT, CPU: "cpu"}
+#: Actions allowed between the end of a step and the samples it owes.
+AFTER_SETTLE = frozenset(
+    "sample finish finish_each abort join_batch leave_batch fork prune rejoin".split()
+)
+
+
+class Translator:
+    """Called after each action; emits events that describe it.
+
+    Args:
+        ledger: the ledger that the actions change.
+        emit: receives each event.
+        checks: whether to emit a check event after each step.
+    """
+
+    def __init__(
+        self, ledger: Ledger, emit: Callable[[Event], object], *, checks: bool = True
+    ) -> None:
+        self.ledger = ledger
+        self.checks = checks
+        self._out = emit
+        self._held_back: list[Event] | None = None  # from a settle until its samples are known
+        self._tables: dict[Sequence, tuple[int, list[int]]] = {}
+        self._numbers: dict[Sequence, int] = {}
+        self._made: dict[Request, int] = {}
+        self._members: dict[Request, list[Sequence]] = {}
+        self._rows: list[tuple[Sequence, int]] = []  # of the step being built, with its drafts
+        self._steps: dict[int, list[tuple[Sequence, int, int]]] = {}  # (sequence, samples, drafts)
+        self._forwards: dict[int, int] = {}  # forward -> step, of steps in flight
+        self._open: dict[Request, int] = {}  # the last copy of a request
+        self._listed: dict[int, int] = {}  # name -> the block that is found under it
+
+    def __call__(self, name: str, arguments: tuple[Any, ...]) -> None:
+        """Handles one action."""
+        if name not in AFTER_SETTLE:
+            self.flush()
+        getattr(self, f"_{name}")(*arguments)
+
+    def flush(self) -> None:
+        """Emits events that waited for the samples of a step."""
+        held, self._held_back = self._held_back, None
+        for event in held or ():
+            self._out(event)
+
+    def _emit(self, **event: Any) -> Event:
+        if self._held_back is not None:
+            self._held_back.append(event)
+        else:
+            self._out(event)
+        return event
+
+    # ---- requests ------------------------------------------------------------------------------
+
+    def _submit(self, request: Request) -> None:
+        self._made[request] = 0
+        self._members[request] = []
+        self._join(request, request.members[0])
+        content = {
+            "r": request.id,
+            "prompt": request.prompt,
+            "max": request.limit - request.prompt,
+        }
+        self._emit(
+            e="submit", **content, **({"n": request.parallel} if request.parallel > 1 else {})
+        )
+
+    def _join(self, request: Request, sequence: Sequence) -> int:
+        number = self._numbers[sequence] = self._made[request]
+        self._made[request] += 1
+        self._members[request].append(sequence)
+        self._tables[sequence] = (GPU, [])
+        return number
+
+    def _reject(self, request: Request) -> None:
+        self._emit(e="reject", r=request.id)
+
+    def _end(self, request: Request, kind: str) -> None:
+        for sequence in self._members.pop(request):
+            self._clear(sequence)
+            del self._tables[sequence], self._numbers[sequence]
+        del self._made[request]
+        self._emit(e=kind, r=request.id)
+
+    def _finish(self, request: Request) -> None:
+        self._end(request, "finish")
+
+    def _finish_each(self) -> None:
+        ended = [request for request in self._members if request.phase == Phase.FINISHED]
+        for request in ended:
+            for sequence in self._members[request]:
+                found = map(self.ledger.cached.get, sequence.words)
+                self._store([block for block in found if block is not None])
+        for request in ended:
+            self._end(request, "finish")
+
+    def _abort(self, request: Request) -> None:
+        self._end(request, "abort")
+
+    # ---- tables --------------------------------------------------------------------------------
+
+    def _of(self, sequence: Sequence) -> Event:
+        number = self._numbers[sequence]
+        return {"r": sequence.request.id, **({"s": number} if number else {})}
+
+    def _clear(self, sequence: Sequence) -> None:
+        tier, blocks = self._tables[sequence]
+        if blocks:
+            self._emit(e="free", **self._of(sequence), at=0, blocks=list(blocks), **pool(tier))
+        self._tables[sequence] = (GPU, [])
+
+    def _grow(self, sequence: Sequence) -> None:
+        _, blocks = self._tables[sequence]
+        new = [block.place for block in sequence.table[len(blocks) :]]
+        if new:
+            self._emit(e="alloc", **self._of(sequence), blocks=new)
+            blocks.extend(new)
+
+    def _admit(self, request: Request) -> None:
+        self._grow(request.members[0])
+
+    def _admit_cached(self, request: Request, shared: int) -> None:
+        leader = request.members[0]
+        count = self.ledger.need(shared)
+        blocks = [block.place for block in leader.table[:count]]
+        self._emit(e="hit", **self._of(leader), blocks=blocks, keys=list(leader.words[:count]))
+        self._tables[leader] = (GPU, list(blocks))
+        self._grow(leader)
+
+    def _publish(self, sequence: Sequence, index: int) -> None:
+        block = sequence.table[index]
+        self._listed[block.name] = block.place
+        self._emit(e="store", blocks=[block.place], keys=[block.name])
+
+    def _publish_run(self, sequence: Sequence, first: int, end: int) -> None:
+        blocks = sequence.table[first:end]
+        self._store([block for block in blocks if block.name and self.ledger.finds(block)])
+
+    def _store(self, found: list[Block]) -> None:
+        """Blocks that are found under their names; those that were not before are told."""
+        for block in found:
+            if block.name not in self._listed:
+                self._listed[block.name] = block.place
+                self._emit(e="store", blocks=[block.place], keys=[block.name])
+
+    def _evict(self, name: int) -> None:
+        self._emit(e="evict", blocks=[self._listed.pop(name)], keys=[name])
+
+    _unlist = _evict
+
+    def _append_slots(self, sequence: Sequence, _: int) -> None:
+        self._grow(sequence)
+
+    def _copy_on_write(self, sequence: Sequence) -> None:
+        _, blocks = self._tables[sequence]
+        now = [block.place for block in sequence.table]
+        at = next(k for k, place in enumerate(now) if place != blocks[k])
+        operation = self.ledger.operations[self.ledger.issued]
+        self._emit(e="free", **self._of(sequence), at=at, blocks=[blocks[at]])
+        self._emit(e="alloc", **self._of(sequence), at=at, blocks=[now[at]])
+        blocks[at] = now[at]
+        self._copy(operation, GPU, GPU)
+
+    def _fork(self, parent: Sequence, _: int) -> None:
+        request = parent.request
+        child = request.members[-1]
+        blocks = [block.place for block in child.table]
+        number = self._join(request, child)
+        self._tables[child] = (GPU, blocks)
+        self._emit(
+            e="fork",
+            r=request.id,
+            s=number,
+            of=self._numbers[parent],
+            entries=len(blocks),
+            known=child.known_tokens,
+        )
+
+    def _rejoin(self, sequence: Sequence, _: int) -> None:
+        blocks = [block.place for block in sequence.table]
+        self._emit(e="hit", **self._of(sequence), blocks=list(blocks))
+        self._tables[sequence] = (GPU, blocks)
+
+    def _prune(self, sequence: Sequence) -> None:
+        self._clear(sequence)
+        self._members[sequence.request].remove(sequence)
+        self._emit(e="prune", r=sequence.request.id, s=self._numbers[sequence])
+        del self._tables[sequence], self._numbers[sequence]
+
+    # ---- preemption ----------------------------------------------------------------------------
+
+    def _recompute(self, request: Request) -> None:
+        steps = self.ledger.settled < self.ledger.steps
+        void = all(s.void == self.ledger.steps for s in request.members)
+        lost = {"lost": True} if steps and void else {}
+        self._emit(e="preempt", r=request.id, how="recompute", **lost)
+        for sequence in self._members[request]:
+            self._clear(sequence)
+
+    _discard_swapped = _recompute
+
+    def _fail_copy(self, request: Request) -> None:
+        self._emit(e="done", op=self._open[request], failed=True)
+        self._recompute(request)
+
+    def _swap_out(self, request: Request) -> None:
+        self._emit(e="preempt", r=request.id, how="swap")
+        self._move(request, GPU, CPU)
+
+    def _swap_in(self, request: Request) -> None:
+        self._emit(e="resume", r=request.id, how="swap")
+        self._move(request, CPU, GPU)
+
+    def _move(self, request: Request, source: int, target: int) -> None:
+        """Every table of the request moves to the other pool; one copy for each block."""
+        named: set[int] = set()
+        old: list[tuple[Sequence, list[int]]] = []
+        for sequence in self._members[request]:
+            blocks = [block.place for block in sequence.table]
+            for place in blocks:
+                kind = "hit" if place in named else "alloc"
+                self._emit(e=kind, **self._of(sequence), blocks=[place], **pool(target))
+                named.add(place)
+            old.append((sequence, self._tables[sequence][1]))
+            self._tables[sequence] = (target, blocks)
+        self._copy(self.ledger.operations[self.ledger.issued], source, target)
+        for sequence, blocks in old:
+            if blocks:
+                self._emit(
+                    e="free", **self._of(sequence), at=0, blocks=list(blocks), **pool(source)
+                )
+
+    # ---- steps and copies ----------------------------------------------------------------------
+
+    def _waits(self, number: int, wait: int) -> Event:
+        """What an operation waits for: copies and steps up to a number, and the compute stream."""
+        stream = self.ledger.operations[number].kind not in (SWAP_IN, SWAP_OUT)
+        copies = [
+            o.number
+            for o in self.ledger.operations.values()
+            if o.number < number
+            and (o.number <= wait or (stream and o.kind == COPY_BLOCK))
+            and o.number not in self._forwards
+        ]
+        steps = [s for forward, s in self._forwards.items() if stream or forward <= wait]
+        found: Event = {"after": copies} if copies else {}
+        return {**found, "after_step": max(steps)} if steps else found
+
+    def _copy(self, operation: Operation, source: int, target: int) -> None:
+        waits = self._waits(operation.number, operation.wait)
+        if operation.request is not None and operation.kind != COPY_BLOCK:
+            self._open[operation.request] = operation.number
+        if operation.blocks:
+            self._emit(
+                e="copy",
+                op=operation.number,
+                src=[[POOLS[source], a] for a, _ in operation.blocks],
+                dst=[[POOLS[target], b] for _, b in operation.blocks],
+                **waits,
+            )
+
+    def _settle_copy(self, number: int) -> None:
+        self._emit(e="done", op=number)
+
+    def _schedule_tokens(self, sequence: Sequence, _: int, drafts: int) -> None:
+        self._rows.append((sequence, drafts))
+
+    def _issue_step(self) -> None:
+        ledger = self.ledger
+        rows: list[list[Any]] = []
+        sampling: list[tuple[Sequence, int, int]] = []
+        for sequence in ledger.batch:
+            self._grow(sequence)
+        for sequence, drafts in self._rows:
+            end, tokens = sequence.reach_tokens, sequence.last_tokens
+            rows.append(self._row(sequence, end - tokens, tokens, sequence.last_samples))
+            sampling.append((sequence, sequence.last_samples, drafts))
+        for sequence in ledger.batch:
+            rows.append(self._row(sequence, ledger.reach(sequence) - 1, 1, 1))
+        number = ledger.forward_of(ledger.steps)
+        waits = self._waits(number, ledger.wait_of(number))
+        self._emit(e="step", n=ledger.steps, rows=rows, **waits)
+        self._rows = []
+        self._forwards[number] = ledger.steps
+        self._steps[ledger.steps] = sampling
+
+    def _row(self, sequence: Sequence, start: int, tokens: int, samples: int) -> list[Any]:
+        row = [sequence.request.id, start, tokens, samples]
+        number = self._numbers[sequence]
+        return [*row, number] if number else row
+
+    def _settle_step(self) -> None:
+        n = self.ledger.settled
+        self._forwards = {f: s for f, s in self._forwards.items() if s > n}
+        self._held_back = []
+        self._emit(e="settle", n=n)
+        self._steps.pop(n - 1, None)
+        if self.checks:
+            self._emit(**self._check())
+
+    def _sample(self, sequence: Sequence, step: int, accepted: int, _: int) -> None:
+        sampling = self._steps.get(step, [])
+        drafts = next((d for s, _, d in sampling if s is sequence), 0)
+        if accepted == 1 and not drafts:
+            return
+        if not self._held_back:
+            raise JournalError(f"a sample of step {step} comes too late after the step")
+        self._held_back[0].setdefault("kept", []).append(
+            [sequence.request.id, accepted, self._numbers[sequence]]
+        )
+
+    def _check(self) -> Event:
+        """The engine's own view: the pools' free lists and the queues."""
+        ledger = self.ledger
+        free = {DEFAULT: sorted(ledger.gpu.order[: ledger.gpu.free])}
+        if ledger.cpu.total:
+            free["cpu"] = sorted(ledger.cpu.order[: ledger.cpu.free])
+        return {
+            "e": "check",
+            "free": free,
+            "waiting": [request.id for request in (*ledger.waiting, *ledger.swapped)],
+            "running": [request.id for request in ledger.running],
+        }
+
+    def _nothing(self, *_: Any) -> None:
+        """Actions that change no table and no request."""
+
+    _carry = _retire = _join_batch = _leave_batch = _name_blocks = _nothing
+    _hold_block = _release_block = _nothing
+
+
+def pool(tier: int) -> Event:
+    """The field that names a pool, for all but the default one."""
+    return {} if tier == GPU else {"pool": POOLS[tier]}
