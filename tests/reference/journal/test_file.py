@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 
@@ -156,3 +157,11 @@ def test_a_limit_that_is_as_usual_is_not_written_and_any_other_is_kept() -> None
         again = replay(lines)
         assert again.complete
         assert again.ledger.limits.cut_long == cut
+
+
+@pytest.mark.parametrize("name", ["swapped", "cached"])
+def test_a_journal_of_an_earlier_version_is_read(name: str) -> None:
+    lines = (Path(__file__).parent / "earlier" / f"{name}.jsonl").read_text().splitlines()
+    again = replay(lines)
+    assert again.complete
+    assert again.actions > 500
