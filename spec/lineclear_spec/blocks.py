@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lineclear_spec.logic import both, choose, if_else, larger
+from lineclear_spec.logic import and_, choose, if_else, larger
 from lineclear_spec.records import CPU, GPU
 
 if TYPE_CHECKING:
@@ -147,10 +147,10 @@ def clear_table(ledger: Ledger, sequence: Sequence) -> None:
     entries = ledger.backwards(sequence.table)
     ledger.count_down(sequence, entries)
     sequence.table.clear()
-    gone = ledger.select(lambda block: both(block.ref == 0, block.name == 0), entries)
+    gone = ledger.select(lambda block: and_(block.ref == 0, block.name == 0), entries)
     ledger.remove_all(request, gone)
     ledger.pools[tier].put(ledger.places(tier, gone), ledger.issued)  # see *Fences* above
-    let_go(ledger, ledger.select(lambda block: both(block.ref == 0, block.name >= 1), entries))
+    let_go(ledger, ledger.select(lambda block: and_(block.ref == 0, block.name >= 1), entries))
 
 
 def let_go(ledger: Ledger, gone: Records) -> None:

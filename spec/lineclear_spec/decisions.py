@@ -13,7 +13,7 @@ import z3
 
 from lineclear_spec import progress
 from lineclear_spec.exactly import exactly
-from lineclear_spec.logic import any_of, both, implies, negate, smaller
+from lineclear_spec.logic import and_, implies, not_, or_, smaller
 from lineclear_spec.terms import Misuse, Term, raw
 
 __all__ = ["decisions", "truth", "whole"]
@@ -94,7 +94,7 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
         whole, ("parallel", "width", "made", "forks", "prunes", "stops")
     )
     later = truth("may_fork_later")
-    shape = both(width >= 0, width <= made, width <= parallel)
+    shape = and_(width >= 0, width <= made, width <= parallel)
     seats = progress.seats_of(parallel, width, made, later)
     further = width + forks - prunes
     after = progress.seats_of(parallel, further - stops, made + forks, later)
@@ -110,7 +110,7 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
     goals = [
         (
             "no request precedes the first in the order",
-            z3.Implies(leads, raw(negate(progress.behind(other, first)))),
+            z3.Implies(leads, raw(not_(progress.behind(other, first)))),
         ),
         (
             "exactly the requests that come later are behind",
@@ -124,48 +124,48 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             z3.Implies(
                 z3.And(raw(progress.behind(first, other)), raw(progress.behind(other, third))),
                 z3.And(
-                    raw(progress.behind(first, third)), raw(negate(progress.behind(third, first)))
+                    raw(progress.behind(first, third)), raw(not_(progress.behind(third, first)))
                 ),
             ),
         ),
         (
             "the first request of all is the head of its queue",
-            z3.Implies(z3.And(leads, raw(negate(first < other))), first.z == other.z),
+            z3.Implies(z3.And(leads, raw(not_(first < other))), first.z == other.z),
         ),
         (
             "with no bypass no request enters before one that precedes it",
-            raw(implies(both(by >= 0, most == 0), negate(progress.may_be_passed(by, most)))),
+            raw(implies(and_(by >= 0, most == 0), not_(progress.may_be_passed(by, most)))),
         ),
         (
             "a request is passed at most `bypass` times",
-            raw(implies(both(by <= most, progress.may_be_passed(by, most)), by + 1 <= most)),
+            raw(implies(and_(by <= most, progress.may_be_passed(by, most)), by + 1 <= most)),
         ),
         (
             "a part of a prompt is never more than there is, and never more than was asked",
             raw(
                 implies(
                     tokens >= 1,
-                    both(given >= 0, given <= tokens, any_of(given <= left, given == 0)),
+                    and_(given >= 0, given <= tokens, or_(given <= left, given == 0)),
                 )
             ),
         ),
         (
             "with chunking a prompt takes what is left, and so a token if one is left",
-            raw(implies(both(chunked, tokens >= 1, left >= 1), given >= 1)),
+            raw(implies(and_(chunked, tokens >= 1, left >= 1), given >= 1)),
         ),
         (
             "a prompt for which there is room is computed whole",
-            raw(implies(both(tokens >= 1, tokens <= left), given == tokens)),
+            raw(implies(and_(tokens >= 1, tokens <= left), given == tokens)),
         ),
         (
             "one decode more takes at most a seat's share",
-            raw(implies(both(dealt <= share, tokens <= wide), dealt + tokens <= share + wide)),
+            raw(implies(and_(dealt <= share, tokens <= wide), dealt + tokens <= share + wide)),
         ),
         (
             "after the decodes of all other seats a token is left for the first prompt",
             raw(
                 implies(
-                    both(dealt <= share, share + wide <= budget, wide >= 1, tokens >= 1),
+                    and_(dealt <= share, share + wide <= budget, wide >= 1, tokens >= 1),
                     progress.chunk(tokens, budget - dealt, True) >= 1,
                 )
             ),
@@ -174,7 +174,7 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             "with chunking the first prompt gets the least of what it lacks, its limit and what decodes leave",
             raw(
                 implies(
-                    both(dealt <= budget, tokens >= 1, most >= 1),
+                    and_(dealt <= budget, tokens >= 1, most >= 1),
                     first_gets == smaller(smaller(tokens, most), budget - dealt),
                 )
             ),
@@ -183,13 +183,13 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             "a prompt that does not get its share admits no other",
             raw(
                 implies(
-                    any_of(blocked, progress.lacks(given, asked_for)),
-                    negate(
+                    or_(blocked, progress.lacks(given, asked_for)),
+                    not_(
                         progress.admits_others(
                             preempted,
                             pause,
                             displaced,
-                            any_of(blocked, progress.lacks(given, asked_for)),
+                            or_(blocked, progress.lacks(given, asked_for)),
                         )
                     ),
                 )
@@ -199,7 +199,7 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             "without chunking a prompt that lacks tokens admits no other",
             raw(
                 implies(
-                    both(tokens <= budget, tokens > left, tokens >= 1),
+                    and_(tokens <= budget, tokens > left, tokens >= 1),
                     progress.lacks(
                         progress.chunk(progress.share_of(tokens, False, budget), left, False),
                         progress.share_of(tokens, False, budget),
@@ -211,7 +211,7 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             "a step that did nothing for those that run lets the head in",
             raw(
                 implies(
-                    negate(any_of(preempted, displaced, blocked)),
+                    not_(or_(preempted, displaced, blocked)),
                     progress.admits_others(preempted, pause, displaced, blocked),
                 )
             ),
@@ -220,7 +220,7 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             "every victim lowers what is lacking by what it held",
             raw(
                 implies(
-                    both(gained >= 0, progress.grows(passed, wants, free)),
+                    and_(gained >= 0, progress.grows(passed, wants, free)),
                     progress.grows(passed, wants, free + gained),
                 )
             ),
@@ -233,8 +233,8 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             "a request that entered by displacing is not displaced before it has kept a token",
             raw(
                 implies(
-                    both(displacing, negate(kept)),
-                    negate(
+                    and_(displacing, not_(kept)),
+                    not_(
                         progress.may_be_displaced(progress.is_sheltered(displacing, lacking), kept)
                     ),
                 )
@@ -244,8 +244,8 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             "a request that entered beside a prompt that lacks tokens is not displaced before it has kept one",
             raw(
                 implies(
-                    both(lacking, negate(kept)),
-                    negate(
+                    and_(lacking, not_(kept)),
+                    not_(
                         progress.may_be_displaced(progress.is_sheltered(displacing, lacking), kept)
                     ),
                 )
@@ -253,26 +253,24 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
         ),
         (
             "beside a prompt that lacks tokens no request enters that may grow before it keeps a token",
-            raw(
-                implies(both(lacking, width >= 2), negate(progress.enters_beside(lacking, width)))
-            ),
+            raw(implies(and_(lacking, width >= 2), not_(progress.enters_beside(lacking, width)))),
         ),
         (
             "a request has a seat for each of its sequences, and no more seats than it may have sequences",
-            raw(implies(shape, both(width <= seats, seats <= parallel))),
+            raw(implies(shape, and_(width <= seats, seats <= parallel))),
         ),
         (
             "what a step samples leaves a request no more seats than it had, and no fewer than sequences",
             raw(
                 implies(
-                    both(
+                    and_(
                         shape,
                         progress.may_fork(width, forks - prunes, seats),
                         forks >= 0,
                         prunes >= 0,
                         stops >= 0,
                     ),
-                    both(further - stops <= after, after <= seats),
+                    and_(further - stops <= after, after <= seats),
                 )
             ),
         ),
@@ -280,7 +278,7 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             "a sequence that ends gives its seat back, unless the request may fork later",
             raw(
                 implies(
-                    negate(later),
+                    not_(later),
                     progress.seats_of(parallel, width - 1, made, later) + 1 == seats,
                 )
             ),
@@ -289,7 +287,7 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             "any other request may be displaced",
             raw(
                 implies(
-                    any_of(both(negate(displacing), negate(lacking)), kept),
+                    or_(and_(not_(displacing), not_(lacking)), kept),
                     progress.may_be_displaced(progress.is_sheltered(displacing, lacking), kept),
                 )
             ),
@@ -298,7 +296,7 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             "no request displaces without the first that runs if that takes all tokens of the step",
             raw(
                 implies(
-                    both(
+                    and_(
                         left == budget,
                         takes == progress.chunk(tokens, left, True),
                         tokens >= left,
@@ -306,7 +304,7 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
                         asks >= 1,
                         budget >= 1,
                     ),
-                    negate(enough),
+                    not_(enough),
                 )
             ),
         ),

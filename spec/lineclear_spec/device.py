@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.logic import negate
+from lineclear_spec.logic import not_
 
 __all__ = ["run"]
 
@@ -19,7 +19,7 @@ def run(device: Any, number: Any) -> None:
     # GUARD
     device.require(number >= 1, "operations are numbered from 1")
     device.require(number <= device.carried, "a plan has carried the operation")
-    device.require(negate(device.has_run(number)), "it has not run")
+    device.require(not_(device.has_run(number)), "it has not run")
     device.require(device.waits_over(number), "every operation that it waits for has run")
     device.require(
         device.in_order(number), "on the compute stream each runs after those before it"

@@ -11,19 +11,19 @@ from collections.abc import Callable
 from typing import Any
 
 from lineclear_spec import progress
-from lineclear_spec.logic import any_of, both, implies, negate
+from lineclear_spec.logic import and_, implies, not_, or_
 
 __all__ = ["exactly"]
 
 
 def one_of(value: Any, first: Any, other: Any) -> Any:
     """That it is the one or the other."""
-    return any_of(value == first, value == other)
+    return or_(value == first, value == other)
 
 
 def same(one: Any, other: Any) -> Any:
     """That two truth values are the same."""
-    return both(implies(one, other), implies(other, one))
+    return and_(implies(one, other), implies(other, one))
 
 
 def exactly(whole: Callable[[str], Any], truth: Callable[[str], Any]) -> list[tuple[str, Any]]:
@@ -58,22 +58,22 @@ def who_enters(whole: Callable[[str], Any], truth: Callable[[str], Any]) -> list
     return [
         (
             "a request has a seat for each sequence and for each that is still to be made, or keeps all",
-            both(
+            and_(
                 implies(later, held == parallel),
-                implies(both(negate(later), made >= parallel), held == width),
-                implies(both(negate(later), made < parallel), held + made == width + parallel),
+                implies(and_(not_(later), made >= parallel), held == width),
+                implies(and_(not_(later), made < parallel), held + made == width + parallel),
             ),
         ),
         (
             "a request that displaces, or enters beside a prompt that could use more, is sheltered, and no other",
             same(
                 progress.is_sheltered(displaced, blocked),
-                negate(both(negate(displaced), negate(blocked))),
+                not_(and_(not_(displaced), not_(blocked))),
             ),
         ),
         (
             "beside a prompt that could use more, requests enter that have one sequence, and no others",
-            same(progress.enters_beside(blocked, width), implies(blocked, negate(width >= 2))),
+            same(progress.enters_beside(blocked, width), implies(blocked, not_(width >= 2))),
         ),
         (
             "sequences are added if and only if there are seats for them",
@@ -87,16 +87,16 @@ def who_enters(whole: Callable[[str], Any], truth: Callable[[str], Any]) -> list
             "others enter if and only if nothing that the step did for those that run forbids it",
             same(
                 progress.admits_others(preempted, pause, displaced, blocked),
-                negate(any_of(displaced, blocked, both(preempted, pause))),
+                not_(or_(displaced, blocked, and_(preempted, pause))),
             ),
         ),
         (
             "the watermark is kept free while a request runs, and nothing otherwise",
-            both(implies(running >= 1, free_now == kept), implies(running <= 0, free_now == 0)),
+            and_(implies(running >= 1, free_now == kept), implies(running <= 0, free_now == 0)),
         ),
         (
             "a step has the blocks that are neither due nor kept free, and the seats that are left",
-            both(
+            and_(
                 there.blocks + due + kept == free,
                 there.seats + taken == seats,
                 there.tokens == tokens,
@@ -105,25 +105,25 @@ def who_enters(whole: Callable[[str], Any], truth: Callable[[str], Any]) -> list
         (
             "a request that enters computes what it knows and, within its last position, what is promised",
             implies(
-                both(known >= 1, promised >= 0),
-                both(
+                and_(known >= 1, promised >= 0),
+                and_(
                     computed >= known,
                     computed <= known + promised,
-                    any_of(computed == known, computed <= limit - 1),
-                    any_of(computed == known + promised, computed >= limit - 1),
+                    or_(computed == known, computed <= limit - 1),
+                    or_(computed == known + promised, computed >= limit - 1),
                 ),
             ),
         ),
         (
             "who comes back asks for all of its tokens, and with chunking for one of a prompt",
-            both(
-                implies(any_of(decode, negate(chunked)), least == tokens),
-                implies(both(chunked, negate(decode)), least == 1),
+            and_(
+                implies(or_(decode, not_(chunked)), least == tokens),
+                implies(and_(chunked, not_(decode)), least == 1),
             ),
         ),
         (
             "a request asks for its tokens, and for a whole step if those are more",
-            both(asked <= tokens, asked <= budget, one_of(asked, tokens, budget)),
+            and_(asked <= tokens, asked <= budget, one_of(asked, tokens, budget)),
         ),
         (
             "the tokens that are left are those that no sequence computes",
@@ -158,19 +158,19 @@ def who_gets_what(
         ),
         (
             "a step takes all tokens, or with chunking what is left, or none",
-            both(
+            and_(
                 implies(tokens <= left, given == tokens),
-                implies(both(tokens > left, negate(chunked)), given == 0),
-                implies(both(tokens > left, chunked, left >= 0), given == left),
-                implies(both(tokens > left, chunked, left < 0), given == 0),
+                implies(and_(tokens > left, not_(chunked)), given == 0),
+                implies(and_(tokens > left, chunked, left >= 0), given == left),
+                implies(and_(tokens > left, chunked, left < 0), given == 0),
             ),
         ),
         (
             "a prompt may take all that it lacks, or the most that one may, and a decode all",
-            both(
+            and_(
                 implies(decode, share == tokens),
-                implies(both(negate(decode), tokens <= most), share == tokens),
-                implies(both(negate(decode), tokens > most), share == most),
+                implies(and_(not_(decode), tokens <= most), share == tokens),
+                implies(and_(not_(decode), tokens > most), share == most),
             ),
         ),
         (
@@ -179,25 +179,25 @@ def who_gets_what(
         ),
         (
             "a sequence decodes if and only if its newest token, a generated one, is all that it lacks",
-            same(progress.decodes(exist, reach, prompt), both(exist == reach + 1, exist > prompt)),
+            same(progress.decodes(exist, reach, prompt), and_(exist == reach + 1, exist > prompt)),
         ),
         (
             "drafts are as many as may be, within the last position, and only of a decode",
-            both(
-                implies(negate(decode), drafts == 0),
+            and_(
+                implies(not_(decode), drafts == 0),
                 implies(
                     decode,
-                    both(
+                    and_(
                         drafts <= ahead,
                         exist + drafts <= last,
-                        any_of(drafts == ahead, exist + drafts == last),
+                        or_(drafts == ahead, exist + drafts == last),
                     ),
                 ),
             ),
         ),
         (
             "a sequence could compute what exists before its last position, and its drafts",
-            both(
+            and_(
                 wanted + reach - ahead <= exist,
                 wanted + reach - ahead <= last,
                 one_of(wanted + reach - ahead, exist, last),
@@ -205,11 +205,11 @@ def who_gets_what(
         ),
         (
             "a table has room for what it had and for what is computed, and for no more",
-            both(room >= slots, room >= reach + tokens, one_of(room, slots, reach + tokens)),
+            and_(room >= slots, room >= reach + tokens, one_of(room, slots, reach + tokens)),
         ),
         (
             "a sequence takes the blocks that its table lacks, and none if it lacks none",
-            both(
+            and_(
                 blocks >= 0,
                 blocks + length + shared >= need,
                 one_of(blocks, 0, need - length - shared),

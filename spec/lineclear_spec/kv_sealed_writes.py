@@ -19,7 +19,7 @@ import z3
 from lineclear_spec import kv_lemmas, kv_obligations
 from lineclear_spec.invariants import holds, within
 from lineclear_spec.invariants.clause import Clause, Predicate
-from lineclear_spec.logic import any_of, both, implies
+from lineclear_spec.logic import and_, implies, or_
 from lineclear_spec.state import BLOCK_OF, Sequence, State, unique
 from lineclear_spec.symbolic_kv import KvGhosts, being_built
 
@@ -28,18 +28,18 @@ __all__ = ["OF_SEALED_WRITES", "WEAKER", "sealed_writes"]
 
 def ahead(v: Any, q: Any, i: Any) -> Any:
     """Whether the entry is that of the first position that is not computed, or of a later one."""
-    return both(v.alive(q), v.block_of(v.computed(q)) <= i, i < v.length(q))
+    return and_(v.alive(q), v.block_of(v.computed(q)) <= i, i < v.length(q))
 
 
 def writes(v: Any, q: Any, i: Any) -> Any:
     """Whether steps in flight may write into the block of the entry."""
-    return both(ahead(v, q, i), any_of(v.steady(q), v.in_flight(q) >= 1))
+    return and_(ahead(v, q, i), or_(v.steady(q), v.in_flight(q) >= 1))
 
 
 WEAKER: dict[str, Predicate] = {
     # or it is sealed
     "exclusive_write": lambda v, q, i: implies(
-        writes(v, q, i), any_of(v.ref(v.table(q, i)) == 1, v.name(v.table(q, i)) != 0)
+        writes(v, q, i), or_(v.ref(v.table(q, i)) == 1, v.name(v.table(q, i)) != 0)
     ),
 }
 OF_SEALED_WRITES = (
@@ -48,7 +48,7 @@ OF_SEALED_WRITES = (
         "writer",
         ("sequence", "sequence", "index", "index"),
         lambda v, q, x, i, j: implies(
-            both(
+            and_(
                 writes(v, q, i),
                 v.name(v.table(q, i)) != 0,
                 writes(v, x, j),
@@ -62,8 +62,8 @@ OF_SEALED_WRITES = (
         "sealed",
         ("sequence", "index", "index"),
         lambda v, q, i, j: implies(
-            both(ahead(v, q, i), v.name(v.table(q, i)) != 0),
-            both(
+            and_(ahead(v, q, i), v.name(v.table(q, i)) != 0),
+            and_(
                 i == v.block_of(v.computed(q)),
                 implies(within(0, j, i), v.name(v.table(q, j)) != 0),
             ),

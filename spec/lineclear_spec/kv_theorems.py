@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from lineclear_spec.invariants.clause import GPU
 from lineclear_spec.invariants.history import place_of, row_read
-from lineclear_spec.logic import any_of, both, implies, negate
+from lineclear_spec.logic import and_, implies, not_, or_
 
 __all__ = [
     "SENTENCE",
@@ -68,7 +68,7 @@ def reads_right_kv(v: Any, n: Any, q: Any, i: Any) -> Any:
     """
     lies = v.memory(GPU, place_of(v, n, q, i), v.slot_of(i))
     return implies(
-        row_read(v, n, q, i), any_of(lies == v.row_kv(n, q, i), v.fails(v.row_relies(n, q)))
+        row_read(v, n, q, i), or_(lies == v.row_kv(n, q, i), v.fails(v.row_relies(n, q)))
     )
 
 
@@ -78,7 +78,7 @@ def knows_place(v: Any, n: Any, q: Any, i: Any) -> Any:
     Args:
         v, n, q, i: state, forward, sequence and position.
     """
-    taken = both(v.takes(n, q), 0 <= i, i < v.row_last(n, q))
+    taken = and_(v.takes(n, q), 0 <= i, i < v.row_last(n, q))
     return implies(taken, v.block_of(i) < v.row_length(n, q))
 
 
@@ -130,7 +130,7 @@ def clock_learns(v: Any, q: Any) -> Learned:
 
 def learns_position(x: Learned, i: Any) -> Any:
     """Whether the token at the position is one of them."""
-    return both(x.known <= i, i < x.known + x.count)
+    return and_(x.known <= i, i < x.known + x.count)
 
 
 #: T2, of the state in which tokens were accepted, and of the forward that sampled them: each part is a label and a
@@ -138,9 +138,9 @@ def learns_position(x: Learned, i: Any) -> Any:
 T2_PARTS: dict[str, Callable[[Any, Learned, Any], Any]] = {
     "the forward has run": lambda v, x, n: v.ran(n),
     "it takes the sequence": lambda v, x, n: v.takes(n, x.of),
-    "its copy has not failed": lambda v, x, n: negate(v.fails(v.row_relies(n, x.of))),
+    "its copy has not failed": lambda v, x, n: not_(v.fails(v.row_relies(n, x.of))),
     "all that it read was right": lambda v, x, n: v.right(n, x.of),
-    "it computes the newest known position": lambda v, x, n: both(
+    "it computes the newest known position": lambda v, x, n: and_(
         v.row_first(n, x.of) < x.known, x.known <= v.row_last(n, x.of)
     ),
     "and every draft that is accepted": lambda v, x, n: (
@@ -158,5 +158,5 @@ def takes_own_tokens(v: Any, x: Learned, n: Any, i: Any) -> Any:
         n: the forward.
         i: a position.
     """
-    before = both(0 <= i, i < x.known + x.count - 1)
+    before = and_(0 <= i, i < x.known + x.count - 1)
     return implies(before, v.row_kv(n, x.of, i) == v.token_kv(x.by, i))

@@ -24,7 +24,7 @@ from lineclear_spec.invariants.clause import (
     private,
     within,
 )
-from lineclear_spec.logic import any_of, both, implies, negate
+from lineclear_spec.logic import and_, implies, not_, or_
 from lineclear_spec.state import Block
 
 __all__ = ["GONE", "OF_DEVICE", "OF_STEPS", "OF_TABLE", "WEAKER", "of_grant", "of_move"]
@@ -33,17 +33,15 @@ __all__ = ["GONE", "OF_DEVICE", "OF_STEPS", "OF_TABLE", "WEAKER", "of_grant", "o
 def owned(tier: int) -> Predicate:
     """`conservation.no_leak`, of places whose block is still there: others may have leaked."""
     return lambda v, p: implies(
-        both(
-            within(0, p, v.total(tier)), negate(is_free(v, tier, p)), present(v, v.owner(tier, p))
-        ),
-        both(v.tier(v.owner(tier, p)) == tier, v.place(v.owner(tier, p)) == p),
+        and_(within(0, p, v.total(tier)), not_(is_free(v, tier, p)), present(v, v.owner(tier, p))),
+        and_(v.tier(v.owner(tier, p)) == tier, v.place(v.owner(tier, p)) == p),
     )
 
 
 def lies_there(v: Any, tier: int, p: Any) -> Any:
     """Whether the place is that of its block: it has not leaked."""
     b = v.owner(tier, p)
-    return both(present(v, b), v.tier(b) == tier, v.place(b) == p)
+    return and_(present(v, b), v.tier(b) == tier, v.place(b) == p)
 
 
 def may_touch(v: Any, tier: int, o: Any, p: Any) -> Any:
@@ -52,9 +50,9 @@ def may_touch(v: Any, tier: int, o: Any, p: Any) -> Any:
     Args:
         v, tier, o, p: state, pool, operation and place.
     """
-    return both(
+    return and_(
         within(0, p, v.total(tier)),
-        negate(is_free(v, tier, p)),
+        not_(is_free(v, tier, p)),
         lies_there(v, tier, p),
         v.touch(tier, o, p),
         v.open(o),
@@ -72,31 +70,31 @@ WEAKER: dict[str, Predicate] = {
     "conservation.no_leak_cpu": owned(CPU),
     # of places that have not leaked
     "fence.held_gpu": lambda v, o, p: implies(
-        may_touch(v, GPU, o, p), any_of(v.compute(o), o <= v.barrier)
+        may_touch(v, GPU, o, p), or_(v.compute(o), o <= v.barrier)
     ),
     "fence.held_cpu": lambda v, o, p: implies(
         may_touch(v, CPU, o, p), o <= v.moved(v.group(v.owner(CPU, p)))
     ),
     # without `copy <= moved`
-    "pending.copy": lambda v, r: both(
+    "pending.copy": lambda v, r: and_(
         0 <= v.copy(r),
         v.copy(r) <= v.issued,
         0 <= v.moved(r),
         v.moved(r) <= v.issued,
         implies(
             v.copy(r) >= 1,
-            both(v.open(v.copy(r)), negate(v.is_forward(v.copy(r))), v.request_of(v.copy(r)) == r),
+            and_(v.open(v.copy(r)), not_(v.is_forward(v.copy(r))), v.request_of(v.copy(r)) == r),
         ),
     ),
     # more tokens than were allowed
     "limit.known": lambda v, q: implies(
         v.alive(q),
-        both(v.prompt(v.request(q)) >= 1, v.known(q) >= v.prompt(v.request(q))),
+        and_(v.prompt(v.request(q)) >= 1, v.known(q) >= v.prompt(v.request(q))),
     ),
     # more sequences than were allowed
-    "members.width": lambda v, r: both(
+    "members.width": lambda v, r: and_(
         implies(live(v.phase(r)), v.width(r) >= 1),
-        implies(negate(live(v.phase(r))), v.width(r) == 0),
+        implies(not_(live(v.phase(r))), v.width(r) == 0),
     ),
 }
 
@@ -121,7 +119,7 @@ def of_move(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
             lambda p: (
                 new.owner(source, p)
                 == old.if_else(
-                    both(
+                    and_(
                         lies_there(old, source, p),
                         private(old, old.owner(source, p)),
                         old.group(old.owner(source, p)) == r,
@@ -135,11 +133,11 @@ def of_move(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
             "leaves",
             ("operation", "place"),
             lambda o, p: implies(
-                both(new.touch(source, o, p), negate(old.touch(source, o, p))),
-                both(
+                and_(new.touch(source, o, p), not_(old.touch(source, o, p))),
+                and_(
                     o == old.issued,
                     within(0, p, old.total(source)),
-                    negate(is_free(old, source, p)),
+                    not_(is_free(old, source, p)),
                     lies_there(old, source, p),
                     old.group(old.owner(source, p)) == r,
                 ),
@@ -149,10 +147,10 @@ def of_move(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
             "granted",
             ("place",),
             lambda p: implies(
-                both(
+                and_(
                     within(0, p, old.total(tier)),
                     is_free(old, tier, p),
-                    negate(is_free(new, tier, p)),
+                    not_(is_free(new, tier, p)),
                 ),
                 private(old, new.owner(tier, p)),
             ),
@@ -161,7 +159,7 @@ def of_move(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
             "read",
             ("operation", "place"),
             lambda o, p: implies(
-                both(new.touch(source, o, p), negate(old.touch(source, o, p))),
+                and_(new.touch(source, o, p), not_(old.touch(source, o, p))),
                 private(old, old.owner(source, p)),
             ),
         ),
@@ -180,12 +178,12 @@ def of_grant(old: Any, new: Any) -> list[Part]:
             "new",
             ("place",),
             lambda p: implies(
-                both(
+                and_(
                     within(0, p, old.total(GPU)),
-                    negate(is_free(old, GPU, p)),
+                    not_(is_free(old, GPU, p)),
                     lies_there(new, GPU, p),
                 ),
-                both(new.owner(GPU, p) == old.owner(GPU, p), lies_there(old, GPU, p)),
+                and_(new.owner(GPU, p) == old.owner(GPU, p), lies_there(old, GPU, p)),
             ),
         )
     ]
@@ -206,21 +204,21 @@ OF_TABLE = (
     clause(
         "drafts",
         ("sequence",),
-        lambda v, q: implies(both(v.alive(q), v.drafts(q) >= 1), v.last_samples(q) == 1),
+        lambda v, q: implies(and_(v.alive(q), v.drafts(q) >= 1), v.last_samples(q) == 1),
     ),
     clause(
         "late",
         ("sequence",),
         lambda v, q: implies(
-            both(v.alive(q), v.late_drafts(q) >= 1),
-            both(v.drafts(q) == 0, v.promised(q) == 1, v.reach(q) <= v.known(q)),
+            and_(v.alive(q), v.late_drafts(q) >= 1),
+            and_(v.drafts(q) == 0, v.promised(q) == 1, v.reach(q) <= v.known(q)),
         ),
     ),
     clause(
         "late_samples",
         ("sequence",),
         lambda v, q: implies(
-            both(
+            and_(
                 v.alive(q),
                 v.late_drafts(q) >= 1,
                 v.last_tokens(q) >= 1,
@@ -233,28 +231,28 @@ OF_TABLE = (
         "limit",
         ("sequence",),
         lambda v, q: implies(
-            both(v.alive(q), negate(v.steady(q)), v.promised_samples(q) >= 1),
+            and_(v.alive(q), not_(v.steady(q)), v.promised_samples(q) >= 1),
             v.known_tokens(q) + v.promised_samples(q) + most_drafts(v, q) <= v.limit(v.request(q)),
         ),
     ),
     clause("reach", ("sequence",), lambda v, q: implies(v.alive(q), v.reach_tokens(q) >= 0)),
 )
 #: And after every block step.
-OF_STEPS = (Clause("without", "gone", (), lambda v: negate(present(v, GONE))),)
+OF_STEPS = (Clause("without", "gone", (), lambda v: not_(present(v, GONE))),)
 #: Why `swap_in` may wait for the barrier alone: the copy out has run, which its guard has seen, and with it all that
 #: the copy out waited for, which is all before it.
 OF_DEVICE = (
     clause(
         "ran",
         ("operation", "operation"),
-        lambda v, o, n: implies(both(1 <= o, o <= v.wait(n), v.ran(n)), v.ran(o)),
+        lambda v, o, n: implies(and_(1 <= o, o <= v.wait(n), v.ran(n)), v.ran(o)),
         lambda v, o, n: [(v.ran(o), v.ran(n))],
     ),
     clause(
         "out",
         ("request",),
         lambda v, r: implies(
-            both(v.phase(r) == SWAPPED, v.copy(r) >= 1), v.wait(v.copy(r)) == v.copy(r) - 1
+            and_(v.phase(r) == SWAPPED, v.copy(r) >= 1), v.wait(v.copy(r)) == v.copy(r) - 1
         ),
         lambda v, r: [(v.copy(r),)],
     ),
@@ -262,14 +260,14 @@ OF_DEVICE = (
         "held",
         ("operation", "place"),
         lambda v, o, p: implies(
-            both(
+            and_(
                 within(0, p, v.total(CPU)),
-                negate(is_free(v, CPU, p)),
+                not_(is_free(v, CPU, p)),
                 private(v, v.owner(CPU, p)),
                 v.phase(v.group(v.owner(CPU, p))) == SWAPPED,
                 1 <= o,
                 v.touch(CPU, o, p),
-                negate(v.ran(o)),
+                not_(v.ran(o)),
             ),
             within(1, o, v.copy(v.group(v.owner(CPU, p))) + 1),
         ),
@@ -279,8 +277,8 @@ OF_DEVICE = (
         "ordered",
         ("operation", "operation", "place"),
         lambda v, o, n, p: implies(
-            both(1 <= o, o < n, v.touch(CPU, o, p), v.touch(CPU, n, p), negate(v.ran(o))),
-            any_of(o <= v.wait(n), both(v.compute(o), v.compute(n))),
+            and_(1 <= o, o < n, v.touch(CPU, o, p), v.touch(CPU, n, p), not_(v.ran(o))),
+            or_(o <= v.wait(n), and_(v.compute(o), v.compute(n))),
         ),
         lambda v, o, n, p: [(v.touch(CPU, o, p), v.touch(CPU, n, p))],
     ),

@@ -14,14 +14,14 @@ from typing import Any, NoReturn
 __all__ = [
     "Maybe",
     "Misuse",
-    "any_of",
-    "both",
+    "and_",
     "choose",
     "given",
     "if_else",
     "implies",
     "larger",
-    "negate",
+    "not_",
+    "or_",
     "or_else",
     "precedes",
     "smaller",
@@ -54,7 +54,7 @@ class Maybe:
     __floordiv__ = __and__ = __rand__ = __or__ = __ror__ = __invert__ = __index__ = _misused
 
 
-def any_of(first: Any, *rest: Any) -> Any:
+def or_(first: Any, *rest: Any) -> Any:
     """Whether one of the conditions holds."""
     # Where a bool and a formula meet the formula stands first: its operator knows both, bool's knows bools only.
     for condition in rest:
@@ -85,12 +85,12 @@ def smaller(first: Any, second: Any) -> Any:
     return if_else(first <= second, first, second)
 
 
-def negate(condition: Any) -> Any:
+def not_(condition: Any) -> Any:
     """Whether the condition does not hold."""
     return not condition if isinstance(condition, bool) else ~condition
 
 
-def both(first: Any, *rest: Any) -> Any:
+def and_(first: Any, *rest: Any) -> Any:
     """Whether all of the conditions hold."""
     for condition in rest:
         first = condition & first if isinstance(first, bool) else first & condition
@@ -99,7 +99,7 @@ def both(first: Any, *rest: Any) -> Any:
 
 def implies(condition: Any, consequence: Any) -> Any:
     """Whether the consequence holds wherever the condition does."""
-    return any_of(negate(condition), consequence)
+    return or_(not_(condition), consequence)
 
 
 def choose(condition: Any, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
@@ -129,5 +129,5 @@ def precedes(first: tuple[Any, ...], second: tuple[Any, ...]) -> Any:
     """Whether the first tuple comes before the second, compared as Python compares tuples."""
     less: Any = False
     for mine, theirs in reversed(tuple(zip(first, second, strict=True))):
-        less = any_of(mine < theirs, both(mine == theirs, less))
+        less = or_(mine < theirs, and_(mine == theirs, less))
     return less

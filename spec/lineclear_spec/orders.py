@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import z3
 
 from lineclear_spec.decisions import truth
-from lineclear_spec.logic import Maybe, any_of, both, implies, negate
+from lineclear_spec.logic import Maybe, and_, implies, not_, or_
 from lineclear_spec.terms import Misuse, Term, divisions, raw
 
 __all__ = ["Candidate", "LexicalOrder", "Unknowns", "differs", "order"]
@@ -29,9 +29,7 @@ class LexicalOrder:
     def __lt__(self, other: LexicalOrder) -> Term:
         less = Term(z3.BoolVal(False))
         for mine, theirs in reversed(tuple(zip(self.parts, other.parts, strict=True))):
-            less = any_of(
-                Term(raw(mine) < raw(theirs)), both(Term(raw(mine) == raw(theirs)), less)
-            )
+            less = or_(Term(raw(mine) < raw(theirs)), and_(Term(raw(mine) == raw(theirs)), less))
         return less
 
     def _misused(self, *_: Any) -> NoReturn:
@@ -112,11 +110,11 @@ def total(name: str, places: list[Any], r: Candidate, s: Candidate) -> list[tupl
     a, b, c = places
     apart = raw(r.arrival != s.arrival)
     return [
-        (f"the {name} is irreflexive", raw(negate(a < a))),
-        (f"the {name} is transitive", raw(implies(both(a < b, b < c), a < c))),
+        (f"the {name} is irreflexive", raw(not_(a < a))),
+        (f"the {name} is transitive", raw(implies(and_(a < b, b < c), a < c))),
         (
             f"the {name} is total on requests that arrived apart",
-            z3.Implies(apart, raw(any_of(a < b, b < a))),
+            z3.Implies(apart, raw(or_(a < b, b < a))),
         ),
     ]
 

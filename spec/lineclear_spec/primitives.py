@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lineclear_spec.lifecycle import target_of
-from lineclear_spec.logic import both, if_else, negate
+from lineclear_spec.logic import and_, if_else, not_
 
 if TYPE_CHECKING:
     from lineclear_spec.protocol import Ledger
@@ -124,7 +124,7 @@ def join(ledger: Ledger, sequence: Sequence, offset: Number) -> None:
     Calendars list it under the step in which its table is full, and the one in which it has every
     position that it may ever need.
     """
-    ledger.demand(negate(sequence.steady), "the sequence is not steady")
+    ledger.demand(not_(sequence.steady), "the sequence is not steady")
     sequence.offset = offset
     sequence.steady = True
     ledger.batch.add(sequence)
@@ -166,7 +166,7 @@ def decide(ledger: Ledger, kind: str, request: Request | None) -> Number:
 
 def order(ledger: Ledger, number: Number, wait: Number) -> None:
     """The operation starts after every operation up to `wait`."""
-    ledger.demand(both(wait >= 0, wait < number), "it waits for the past")
+    ledger.demand(and_(wait >= 0, wait < number), "it waits for the past")
     operation = ledger.operations[number]
     operation.wait = wait
 
@@ -186,7 +186,7 @@ def close_step(ledger: Ledger, number: Number) -> None:
 def forget_copy(ledger: Ledger, number: Number) -> None:
     """The request that a copy moved waits for it no longer, if it did."""
     operation = ledger.operations[number]
-    ledger.demand(negate(operation.is_forward), "the operation is a copy")
+    ledger.demand(not_(operation.is_forward), "the operation is a copy")
     ledger.note_good(number)
     request = operation.request
     request.copy = if_else(request.copy == number, 0, request.copy)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from lineclear_spec.logic import any_of, both, if_else, larger, negate, smaller
+from lineclear_spec.logic import and_, if_else, larger, not_, or_, smaller
 
 __all__ = [
     "Need",
@@ -107,7 +107,7 @@ def may_be_displaced(sheltered: Any, kept_a_token: Any) -> Any:
         sheltered: see `is_sheltered`.
         kept_a_token: it has learned a token since it runs.
     """
-    return any_of(negate(sheltered), kept_a_token)
+    return or_(not_(sheltered), kept_a_token)
 
 
 def is_sheltered(displacing: Any, lacking: Any) -> Any:
@@ -117,7 +117,7 @@ def is_sheltered(displacing: Any, lacking: Any) -> Any:
         displacing: others are preempted for it.
         lacking: a prompt that runs could use more than its share of the step.
     """
-    return any_of(displacing, lacking)
+    return or_(displacing, lacking)
 
 
 def grows(passed: Any, wants: Any, free: Any) -> Any:
@@ -139,7 +139,7 @@ def enters_beside(lacking: Any, width: Any) -> Any:
     One with several computes its prompt again, and its branches take blocks before any of them has a token:
     it might preempt that prompt, enter in its turn again, and so on.
     """
-    return any_of(negate(lacking), width <= 1)
+    return or_(not_(lacking), width <= 1)
 
 
 def admits_others(preempted: Any, pause: Any, displaced: Any, blocked: Any) -> Any:
@@ -151,7 +151,7 @@ def admits_others(preempted: Any, pause: Any, displaced: Any, blocked: Any) -> A
         displaced: the head has entered in a preempted request's place.
         blocked: a prompt that runs did not get its share of the tokens.
     """
-    return both(negate(both(preempted, pause)), negate(displaced), negate(blocked))
+    return and_(not_(and_(preempted, pause)), not_(displaced), not_(blocked))
 
 
 def kept_free(watermark: Any, running: Any) -> Any:
@@ -173,7 +173,7 @@ def known_on_admission(known: Any, promised: Any, limit: Any) -> Any:
 
 def least_tokens(tokens: Any, decode: Any, chunked: Any) -> Any:
     """Tokens without which a sequence that comes back computes nothing in the step."""
-    return if_else(both(chunked, negate(decode)), 1, tokens)
+    return if_else(and_(chunked, not_(decode)), 1, tokens)
 
 
 def tokens_left(budget: Any, scheduled: Any, steady: Any, promised: Any) -> Any:
@@ -244,7 +244,7 @@ def lacks(given: Any, share: Any) -> Any:
 
 def decodes(exist: Any, reach: Any, prompt: Any) -> Any:
     """Whether of the tokens that exist only one that was generated is not computed."""
-    return both(exist - reach == 1, reach >= prompt)
+    return and_(exist - reach == 1, reach >= prompt)
 
 
 def drafts_of(lookahead: Any, exist: Any, last: Any, decode: Any) -> Any:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lineclear_spec.logic import any_of, both, negate
+from lineclear_spec.logic import and_, not_, or_
 from lineclear_spec.records import RUNNING
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def divisible(ledger: Ledger, sequence: Sequence) -> Truth:
     """
     limits = ledger.limits
     longer = sequence.known_tokens > limits.max_num_batched_tokens
-    return any_of(limits.chunked, both(limits.cut_long, longer))
+    return or_(limits.chunked, and_(limits.cut_long, longer))
 
 
 def writable(ledger: Ledger, sequence: Sequence) -> Truth:
@@ -186,7 +186,7 @@ def ended(ledger: Ledger) -> Truth:
 def one_ends_alone(ledger: Ledger) -> Truth:
     """Whether `ended_alone` has a sequence."""
     ended = ledger.endings.bucket(ledger.steps)
-    return negate(ledger.all_of(lambda sequence: sequence.request.width != 1, ended))
+    return not_(ledger.all_of(lambda sequence: sequence.request.width != 1, ended))
 
 
 def ended_alone(ledger: Ledger) -> Records:
@@ -202,7 +202,7 @@ def wait_of(ledger: Ledger, number: Number) -> Number:
 
 def is_copy(ledger: Ledger, number: Number) -> Truth:
     """Whether an open operation is a copy and no forward."""
-    return negate(ledger.operations[number].is_forward)
+    return not_(ledger.operations[number].is_forward)
 
 
 def forward_of(ledger: Ledger, step: Number) -> Number:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from lineclear_spec.invariants.clause import FINISHED, NEW, within
 from lineclear_spec.invariants.samples import owes
-from lineclear_spec.logic import both, implies, negate
+from lineclear_spec.logic import and_, implies, not_
 
 __all__ = ["REFINES", "Begun", "Move", "move_of", "parts"]
 
@@ -84,24 +84,24 @@ def move_of(action: str, v: Any, values: Sequence[Any], result: Any) -> Move:
     if action in ("finish", "abort"):
         (r,) = values
         return Move(
-            ends=lambda q: both(v.alive(q), v.request(q) == r),
+            ends=lambda q: and_(v.alive(q), v.request(q) == r),
             turns=(r, LIVE, ENDED),
         )
     if action == "finish_each":
         return Move(
-            ends=lambda q: both(v.alive(q), complete(v, v.request(q))),
-            turns=(lambda r: both(stage(v, r) == LIVE, complete(v, r)), LIVE, ENDED),
+            ends=lambda q: and_(v.alive(q), complete(v, v.request(q))),
+            turns=(lambda r: and_(stage(v, r) == LIVE, complete(v, r)), LIVE, ENDED),
         )
     if action == "sample":
         q, step, accepted = values[:3]
         return Move(
             gain=lambda x: v.if_else(x == q, accepted, 0),
-            steps=lambda x, s: both(x == q, s == step),
+            steps=lambda x, s: and_(x == q, s == step),
         )
     if action == "settle_step":
         return Move(
             gain=lambda x: v.if_else(v.steady(x), 1, 0),
-            steps=lambda x, s: both(v.steady(x), s == v.settled + 1),
+            steps=lambda x, s: and_(v.steady(x), s == v.settled + 1),
         )
     if action == "fork":
         p, tokens = values
@@ -115,7 +115,7 @@ def move_of(action: str, v: Any, values: Sequence[Any], result: Any) -> Move:
 
 def complete(v: Any, r: Any) -> Any:
     """Whether the request's only sequence is steady and at its limit."""
-    return both(v.width(r) == 1, v.ending(v.member(r, 0)) == v.steps)
+    return and_(v.width(r) == 1, v.ending(v.member(r, 0)) == v.steps)
 
 
 def stage(v: Any, r: Any) -> Any:
@@ -137,27 +137,27 @@ def parts(v: Any, new: Any, move: Move) -> list[tuple[str, tuple[str, ...], Call
 
     def there(q: Any) -> Any:
         """Whether the sequence was there before."""
-        return True if begun is None else negate(q == begun.sequence)
+        return True if begun is None else not_(q == begun.sequence)
 
     def turned(r: Any) -> Any:
         if move.turns is None:
             return stage(new, r) == stage(v, r)
         who, before, after = move.turns
         is_it = who(r) if callable(who) else r == who
-        return both(
-            implies(is_it, both(stage(v, r) == before, stage(new, r) == after)),
-            implies(negate(is_it), stage(new, r) == stage(v, r)),
+        return and_(
+            implies(is_it, and_(stage(v, r) == before, stage(new, r) == after)),
+            implies(not_(is_it), stage(new, r) == stage(v, r)),
         )
 
     def lives(q: Any) -> Any:
-        stays = both(v.alive(q), negate(ends(q)))
-        return implies(there(q), both(new.alive(q) == stays, new.request(q) == v.request(q)))
+        stays = and_(v.alive(q), not_(ends(q)))
+        return implies(there(q), and_(new.alive(q) == stays, new.request(q) == v.request(q)))
 
     def learns(q: Any) -> Any:
-        living = both(v.alive(q), new.alive(q), stage(v, v.request(q)) == LIVE)
+        living = and_(v.alive(q), new.alive(q), stage(v, v.request(q)) == LIVE)
         return implies(
             there(q),
-            both(
+            and_(
                 new.known(q) == v.known(q) + gain(q),
                 gain(q) >= 0,
                 implies(gain(q) >= 1, living),
@@ -166,13 +166,13 @@ def parts(v: Any, new: Any, move: Move) -> list[tuple[str, tuple[str, ...], Call
 
     def stays(q: Any, i: Any) -> Any:
         return implies(
-            both(there(q), within(0, i, v.known(q))), new.token_kv(q, i) == v.token_kv(q, i)
+            and_(there(q), within(0, i, v.known(q))), new.token_kv(q, i) == v.token_kv(q, i)
         )
 
     def once(q: Any, s: Any) -> Any:
-        again = both(owes(new, q, s), s <= v.steps)
+        again = and_(owes(new, q, s), s <= v.steps)
         fresh = move.steps(q, s) if move.steps else False
-        return implies(there(q), implies(again, both(owes(v, q, s), negate(fresh))))
+        return implies(there(q), implies(again, and_(owes(v, q, s), not_(fresh))))
 
     found: list[tuple[str, tuple[str, ...], Callable[..., Any]]] = [
         ("a request begins and ends once", ("request",), turned),
@@ -196,8 +196,8 @@ def parts(v: Any, new: Any, move: Move) -> list[tuple[str, tuple[str, ...], Call
             (
                 "a sequence that begins is a living request's",
                 (),
-                lambda: both(
-                    negate(v.alive(q)),
+                lambda: and_(
+                    not_(v.alive(q)),
                     new.alive(q),
                     new.request(q) == begun.request,
                     stage(new, begun.request) == LIVE,

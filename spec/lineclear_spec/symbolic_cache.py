@@ -18,7 +18,7 @@ from typing import Any
 import z3
 
 from lineclear_spec.invariants import leads
-from lineclear_spec.logic import negate
+from lineclear_spec.logic import not_
 from lineclear_spec.state import Block, Int, Sequence, State, unique
 from lineclear_spec.terms import Record, Term, raw
 from lineclear_spec.vectors import Vector, select, selected, within
@@ -154,7 +154,7 @@ class Cache:
     def lost_among(self, blocks: Vector) -> Vector:
         """Of the blocks, those that can be found no more."""
         self._demand_named(blocks)
-        return select(self, lambda block: negate(self.finds(block)), blocks)
+        return select(self, lambda block: not_(self.finds(block)), blocks)
 
     def _demand_named(self, blocks: Vector) -> None:
         """Plain data looks none up as long as every block with a name can be found."""

@@ -39,7 +39,7 @@ WALKS: dict[str, Edit] = {
     "the worst case is one token short": (
         QUERIES, "worst_case", "request.limit - 1", "request.limit - 2"),
     "a table is cleared as if no branch shared it": (
-        BLOCKS, "clear_table", "both(block.ref == 0, block.name == 0)", "block.name == 0"),
+        BLOCKS, "clear_table", "and_(block.ref == 0, block.name == 0)", "block.name == 0"),
     "a victim keeps its seat": (LIVE, "LiveRequests._give_back", "self.seats -= entry.seats_taken", "pass"),
     "a copy in waits for nothing": (
         PREEMPTION, "swap_in", "larger(ledger.barrier, request.moved)", "0"),

@@ -17,7 +17,7 @@ z3 = pytest.importorskip("z3")
 from lineclear_spec import goals
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.goals import record
-from lineclear_spec.logic import negate
+from lineclear_spec.logic import not_
 from lineclear_spec.obligations import build
 from lineclear_spec.prove import prove_unit
 from lineclear_spec.smtlib import write
@@ -37,7 +37,7 @@ def settle_copy_of_a_field(ledger: Any, carried: Any) -> None:
 def append_slots_of_a_field(ledger: Any, sequence: Any, free_gpu: Any) -> None:
     """The guard compares with the argument; that was the number of free blocks."""
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
-    ledger.require(negate(sequence.steady), "the sequence is not steady")
+    ledger.require(not_(sequence.steady), "the sequence is not steady")
     ledger.require(free_gpu >= 1, "there is something to append")
     ledger.require(
         sequence.slot_tokens + free_gpu < sequence.request.limit, "it stays below its limit"

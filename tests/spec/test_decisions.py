@@ -27,7 +27,7 @@ OTHER: dict[type[ast.AST], tuple[Any, ...]] = {
     ast.GtE: (ast.Gt, ast.LtE),
     ast.Eq: (ast.NotEq, ast.GtE, ast.LtE),
 }
-NAMES = {"both": "any_of", "any_of": "both", "larger": "smaller", "smaller": "larger"}
+NAMES = {"and_": "or_", "or_": "and_", "larger": "smaller", "smaller": "larger"}
 FUNCTIONS = {
     name: getattr(progress, name)
     for name in progress.__all__
@@ -50,9 +50,9 @@ def changes(node: ast.AST) -> Iterator[ast.AST]:
         name, arguments = node.func.id, node.args
         if name in NAMES:
             yield ast.Call(ast.Name(NAMES[name], ast.Load()), arguments, [])
-        if name == "negate":
+        if name == "not_":
             yield arguments[0]
-        if name in ("both", "any_of"):
+        if name in ("and_", "or_"):
             for k in range(len(arguments)):
                 rest = arguments[:k] + arguments[k + 1 :]
                 yield rest[0] if len(rest) == 1 else ast.Call(node.func, rest, [])

@@ -31,7 +31,7 @@ import functools
 from lineclear_spec import blocks
 from lineclear_spec.actions import recompute
 from lineclear_spec.blocks import clear_table, clear_tables
-from lineclear_spec.logic import both, if_else, larger, negate
+from lineclear_spec.logic import and_, if_else, larger, not_
 SEEN = []
 COUNT = 0
 class Foreign:
@@ -49,7 +49,7 @@ twice = functools.partial(plain)
 """
 GUARDS = """
     ledger.require(sequence.alive, "the sequence is alive")
-    ledger.require(negate(sequence.steady), "the sequence is not steady")
+    ledger.require(not_(sequence.steady), "the sequence is not steady")
     ledger.require(sequence.last_step <= ledger.steps, "the sequence is not in the step being built")
     ledger.require(sequence.request.width >= 2, "another branch lives on")
 """
@@ -243,7 +243,7 @@ def test_a_hostile_function_is_refused(text: str, what: str, tmp_path: Path) -> 
 
 CLASS = """
 import random
-from lineclear_spec.logic import both, if_else, given, or_else, smaller
+from lineclear_spec.logic import and_, if_else, given, or_else, smaller
 class Weight(int):
     def __mul__(self, other): return 0 if type(other) is int else 1
 class Mine:

@@ -22,7 +22,7 @@ import math
 import os
 from typing import Any, NamedTuple
 from lineclear.policies import accounts
-from lineclear_spec.logic import both, if_else, larger
+from lineclear_spec.logic import and_, if_else, larger
 
 class Plain(NamedTuple):
     left: int

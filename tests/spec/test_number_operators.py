@@ -36,13 +36,13 @@ def test_numbers_and_truth_values() -> None:
     for p, q, r in itertools.product((False, True), repeat=3):
         x, y, z = (Term(z3.BoolVal(v)) for v in (p, q, r))
         for first, second, third in ((x, y, z), (p, y, z), (x, q, r)):
-            same(logic.both(first, second, third), p and q and r)
-            same(logic.any_of(first, second, third), p or q or r)
+            same(logic.and_(first, second, third), p and q and r)
+            same(logic.or_(first, second, third), p or q or r)
             same(logic.implies(first, second), not p or q)
-        same(logic.negate(x), not p)
+        same(logic.not_(x), not p)
         same(logic.if_else(x, 1, 2), 1 if p else 2)
-        assert logic.both(p, q, r) == (p and q and r)
-        assert logic.any_of(p, q, r) == (p or q or r)
+        assert logic.and_(p, q, r) == (p and q and r)
+        assert logic.or_(p, q, r) == (p or q or r)
         assert logic.implies(p, q) == (not p or q)
         assert logic.if_else(p, 1, 2) == (1 if p else 2)
 

@@ -71,7 +71,7 @@ QUESTIONS: dict[str, tuple[str, str, str]] = {
     "ended_alone": ("width == 1", "width >= 1", "finish_each"),
     "one_ends_alone": ("!= 1", "== 1", "finish_each"),
     "wait_of": (".wait", ".wait - 1", "settle_step"),
-    "is_copy": ("negate(ledger.operations[number].is_forward)",
+    "is_copy": ("not_(ledger.operations[number].is_forward)",
                 "ledger.operations[number].is_forward", "settle_copy"),
     "forward_of": ("[step]", "[step + 1]", "settle_step"),
     "all_complete": ("> number", ">= number", "settle_step"),

@@ -58,8 +58,8 @@ BEFORE = "lifted(virtual, accounts.accrued(account, step))"
 AFTER = "lifted(virtual, accounts.accrued(accounts.admitted(account, tokens, step), step))"
 ALONE = "if_else(alone, lifted(turn, after.charged), turn)"
 REFILL = "spent + refilled(earned - spent, quantum)"
-BEGUN = "both(round_.begun, negate(head))"
-PROMOTED = "both(late, negate(new)), generated, look.base"
+BEGUN = "and_(round_.begun, not_(head))"
+PROMOTED = "and_(late, not_(new)), generated, look.base"
 
 METHODS = "the policy's own methods store"
 LOOKS = "the policy's own methods look"
@@ -162,7 +162,7 @@ PLANTED = {
     "the top is left at once":
         Planted("mlfq", F, "used_up", "served > covered", "served >= 0", "within the first quantum"),
     "who gets on is promoted":
-        Planted("mlfq", F, "looked", "both(late, negate(new))", "late", "a look that sees a new token"),
+        Planted("mlfq", F, "looked", "and_(late, not_(new))", "late", "a look that sees a new token"),
     "who gets on is not counted anew":
         Planted("mlfq", F, "looked", "if_else(again, step,", "if_else(late, step,",
                 "a look that sees a new token"),
@@ -200,7 +200,7 @@ PLANTED = {
     "who leaves is paid for all rounds":
         Planted("drr", drr, DRR, "self.left[tenant] = self.turn.given", "self.left[tenant] = 0", METHODS),
     "who waits is looked at as one that runs":
-        Planted("mlfq", mlfq, MLFQ, "negate(given(request.waiting))", "given(request.waiting)", LOOKS),
+        Planted("mlfq", mlfq, MLFQ, "not_(given(request.waiting))", "given(request.waiting)", LOOKS),
     "a look counts from the prompt again":
         Planted("mlfq", mlfq, MLFQ, "since, self.base(request))", "since, -request.prompt_tokens)",
                 LOOKS),

@@ -17,7 +17,7 @@ from lineclear.policies import accounts, load_claims, mlfq, tenants, virtual_tim
 from lineclear.policies.accounts import any_account
 from lineclear.policies.claims import turn_lemmas
 from lineclear_spec.crosscheck import crosscheck_unit
-from lineclear_spec.logic import both, implies
+from lineclear_spec.logic import and_, implies
 from lineclear_spec.obligations import Goal, Unit, build
 from lineclear_spec.orders import Unknowns
 from lineclear_spec.prove import prove_unit
@@ -97,7 +97,7 @@ def admission(unknowns: Unknowns, *, room: bool, least: bool = True) -> Any:
     mine, other = (any_account(unknowns, name) for name in ("mine", "other"))
     counter, theirs = accounts.accrued(mine, step), accounts.accrued(other, step)
     after, turn = virtual_time.admitted(mine, virtual, tokens, step, False)
-    before = both(
+    before = and_(
         virtual_time.stands(most, virtual, mine, open_, step),
         virtual_time.stands(most, virtual, other, others, step),
         mine.waiting,
@@ -107,7 +107,7 @@ def admission(unknowns: Unknowns, *, room: bool, least: bool = True) -> Any:
     )
     return implies(
         before,
-        both(
+        and_(
             virtual_time.stands(most, turn, after, open_ + more, step),
             virtual_time.stands(most, turn, other, others, step),
         ),
@@ -127,7 +127,7 @@ def test_a_refund_while_waiting_breaks_the_invariant() -> None:
         )
         mine = any_account(unknowns, "mine")
         return implies(
-            both(virtual_time.stands(most, virtual, mine, open_, step), mine.waiting),
+            and_(virtual_time.stands(most, virtual, mine, open_, step), mine.waiting),
             virtual_time.stands(most, virtual, accounts.charge(mine, -back, step), open_, step),
         )
 
@@ -141,7 +141,7 @@ def test_serving_a_tenant_in_debt_breaks_the_deficit() -> None:
         mine = any_account(unknowns, "mine")
         after = accounts.admitted(mine, tokens, step)
         return implies(
-            both(
+            and_(
                 turn_lemmas.stands(most, quantum, mine, earned, open_, step),
                 mine.prompt * tokens + open_ <= most,
             ),

@@ -157,12 +157,12 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "a level of a request that runs is looked at too late": (
         "policies/mlfq.py",
-        "negate(given(request.waiting))",
+        "not_(given(request.waiting))",
         "given(request.waiting)",
     ),
     "a swapped decode comes back without its drafts": (
         "../../spec/lineclear_spec/progress.py",
-        "if_else(both(chunked, negate(decode)), 1, tokens)",
+        "if_else(and_(chunked, not_(decode)), 1, tokens)",
         "if_else(chunked, 1, tokens)",
     ),
     "auto prices a shared block once for each branch": (

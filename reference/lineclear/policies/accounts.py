@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from lineclear_spec.logic import both, implies, negate
+from lineclear_spec.logic import and_, implies, not_
 
 __all__ = [
     "CONTRACTS",
@@ -187,7 +187,7 @@ def any_account(unknowns: Any, name: str) -> Account:
 
 def kept(before: Any, after: Any, *fields: str) -> Any:
     """Whether fields of two records are equal."""
-    return both(*[getattr(before, name) == getattr(after, name) for name in fields])
+    return and_(*[getattr(before, name) == getattr(after, name) for name in fields])
 
 
 RATES = ("prompt", "output")
@@ -219,7 +219,7 @@ def contracts(unknowns: Any) -> list[tuple[str, Any]]:
             "an account is settled up to a step without changing what is due",
             implies(
                 counted,
-                both(
+                and_(
                     settled(account, step).since == step,
                     settled(account, step).charged == now,
                     settled(account, account.since).charged == account.charged,
@@ -235,7 +235,7 @@ def contracts(unknowns: Any) -> list[tuple[str, Any]]:
             "an admission charges the prompt, at the tenant's rate for prompts, and nothing else",
             implies(
                 counted,
-                both(
+                and_(
                     accrued(entered, step) - now == account.prompt * tokens,
                     entered.since == step,
                     kept(account, entered, *RATES, "rate", "waiting"),
@@ -246,7 +246,7 @@ def contracts(unknowns: Any) -> list[tuple[str, Any]]:
             "sampled tokens are charged at the tenant's rate for outputs, and nothing else",
             implies(
                 counted,
-                both(
+                and_(
                     accrued(drawn, step) - now == account.output * tokens,
                     drawn.since == step,
                     kept(account, drawn, *RATES, "rate", "waiting"),
@@ -257,7 +257,7 @@ def contracts(unknowns: Any) -> list[tuple[str, Any]]:
             "a steady sequence more or less moves the rate by the tenant's rate for outputs",
             implies(
                 counted,
-                both(
+                and_(
                     accrued(steady, step) == now,
                     steady.rate - account.rate == account.output * change,
                     steady.since == step,
@@ -269,7 +269,7 @@ def contracts(unknowns: Any) -> list[tuple[str, Any]]:
             "to wait costs nothing",
             implies(
                 counted,
-                both(
+                and_(
                     begun.waiting,
                     accrued(begun, step) == now,
                     kept(account, begun, *RATES, "rate"),
@@ -280,8 +280,8 @@ def contracts(unknowns: Any) -> list[tuple[str, Any]]:
             "to wait no more costs nothing",
             implies(
                 counted,
-                both(
-                    negate(ended.waiting),
+                and_(
+                    not_(ended.waiting),
                     accrued(ended, step) == now,
                     kept(account, ended, *RATES, "rate"),
                 ),

@@ -11,7 +11,7 @@ An age that is capped, or that counts only while a request waits, has neither pr
 from __future__ import annotations
 
 from lineclear.policies.view import View
-from lineclear_spec.logic import both
+from lineclear_spec.logic import and_
 
 __all__ = ["Aging"]
 
@@ -40,7 +40,7 @@ class Aging:
 
     def may_displace(self, waiting: View, running: View) -> bool:
         """Preempts for a strictly more important request that comes before."""
-        wins: bool = both(
+        wins: bool = and_(
             running.priority < waiting.priority, self.key(waiting) < self.key(running)
         )
         return wins

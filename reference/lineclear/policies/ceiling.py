@@ -8,7 +8,7 @@ arrivals and no more.
 from __future__ import annotations
 
 from lineclear.policies.view import View
-from lineclear_spec.logic import both, larger, smaller
+from lineclear_spec.logic import and_, larger, smaller
 
 __all__ = ["Ceiling"]
 
@@ -47,7 +47,7 @@ class Ceiling:
 
     def may_displace(self, waiting: View, running: View) -> bool:
         """Preempts for a strictly more important request that comes before."""
-        wins: bool = both(
+        wins: bool = and_(
             running.priority < waiting.priority, self.key(waiting) < self.key(running)
         )
         return wins

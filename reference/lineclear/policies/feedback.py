@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from lineclear_spec.logic import any_of, both, if_else, implies, negate, smaller
+from lineclear_spec.logic import and_, if_else, implies, not_, or_, smaller
 
 __all__ = [
     "RUNS",
@@ -79,11 +79,11 @@ def looked(look: Look, generated: Any, step: Any, promote_after: Any) -> Look:
     """
     new = generated != look.generated
     late = overdue(look, step, promote_after)
-    again = any_of(new, late)
+    again = or_(new, late)
     return Look(
         if_else(again, generated, look.generated),
         if_else(again, step, look.since),
-        if_else(both(late, negate(new)), generated, look.base),
+        if_else(and_(late, not_(new)), generated, look.base),
     )
 
 
@@ -129,11 +129,11 @@ def lemmas(unknowns: Any, quantum: Any, covered_by: Sequence[Any]) -> list[tuple
             implies(count <= quantum, level(count, covered_by) == 0),
         ),
         ("past the first quantum it is not the top", implies(count > quantum, here >= 1)),
-        ("a level is between the top and the last", both(here >= 0, here <= len(covered_by))),
+        ("a level is between the top and the last", and_(here >= 0, here <= len(covered_by))),
         ("who is served goes down, never up", here <= level(count + more, covered_by)),
         (
             "a preempted request may preempt the other, once it is promoted",
-            implies(both(here < there, here >= 1), level(0 * more, covered_by) < here),
+            implies(and_(here < there, here >= 1), level(0 * more, covered_by) < here),
         ),
         *looks(unknowns, quantum, covered_by),
     ]
@@ -146,7 +146,7 @@ def looks(unknowns: Any, quantum: Any, covered_by: Sequence[Any]) -> list[tuple[
     )
     after, runs = unknowns.whole("promote_after", 1), unknowns.truth("runs")
     look = Look(unknowns.whole("seen", -1), unknowns.whole("since"), unknowns.whole("base", None))
-    known = both(look.since <= step, look.generated <= generated, look.base <= generated)
+    known = and_(look.since <= step, look.generated <= generated, look.base <= generated)
     waited = step - look.since
     then = looked(look, generated, step, after)
     count = served(generated, then.base)
@@ -157,18 +157,18 @@ def looks(unknowns: Any, quantum: Any, covered_by: Sequence[Any]) -> list[tuple[
         (
             "a look that sees a new token counts from then, and promotes no request",
             implies(
-                both(known, generated > look.generated),
-                both(then.generated == generated, then.since == step, then.base == look.base),
+                and_(known, generated > look.generated),
+                and_(then.generated == generated, then.since == step, then.base == look.base),
             ),
         ),
         (
             "a look that sees nothing new promotes after promote_after steps, and then alone",
             implies(
-                both(known, generated == look.generated),
-                both(
+                and_(known, generated == look.generated),
+                and_(
                     implies(
                         waited >= after,
-                        both(
+                        and_(
                             then.base == generated,
                             then.since == step,
                             then.generated == generated,
@@ -176,7 +176,7 @@ def looks(unknowns: Any, quantum: Any, covered_by: Sequence[Any]) -> list[tuple[
                     ),
                     implies(
                         waited < after,
-                        both(
+                        and_(
                             then.base == look.base,
                             then.since == look.since,
                             then.generated == look.generated,
@@ -188,19 +188,19 @@ def looks(unknowns: Any, quantum: Any, covered_by: Sequence[Any]) -> list[tuple[
         (
             "who was promoted is on the top until it has generated a quantum",
             implies(
-                both(known, generated == look.generated, waited >= after, added <= quantum),
+                and_(known, generated == look.generated, waited >= after, added <= quantum),
                 level(served(generated + added, then.base), covered_by) == 0,
             ),
         ),
         (
             "the next look is after a step at least, and promote_after steps at most",
-            implies(known, both(wait >= 1, wait <= after, step + wait <= then.since + after)),
+            implies(known, and_(wait >= 1, wait <= after, step + wait <= then.since + after)),
         ),
         (
             "of two looks at a request that waits and generates nothing the second promotes it",
             implies(
-                both(known, negate(runs)),
-                both(
+                and_(known, not_(runs)),
+                and_(
                     second.base == generated,
                     waiting == wait,
                     step + wait - look.since >= after,
@@ -211,7 +211,7 @@ def looks(unknowns: Any, quantum: Any, covered_by: Sequence[Any]) -> list[tuple[
         (
             "a level lasts until the next look, for who generates a token in a step at most",
             implies(
-                both(known, runs, added <= steps, steps < wait),
+                and_(known, runs, added <= steps, steps < wait),
                 level(count + added, covered_by) == level(count, covered_by),
             ),
         ),

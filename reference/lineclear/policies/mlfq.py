@@ -16,7 +16,7 @@ from __future__ import annotations
 from lineclear.policies import feedback
 from lineclear.policies.feedback import Look
 from lineclear.policies.view import View
-from lineclear_spec.logic import given, negate
+from lineclear_spec.logic import given, not_
 
 __all__ = ["MultiLevelFeedbackQueue"]
 
@@ -103,7 +103,7 @@ class MultiLevelFeedbackQueue:
             Look(seen, since, self.base(request)), generated, step, self.promote_after
         )
         wait: int = feedback.next_look(
-            look, generated, step, self.promote_after, self.covers, negate(given(request.waiting))
+            look, generated, step, self.promote_after, self.covers, not_(given(request.waiting))
         )
         return look, wait
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from lineclear.policies import accounts
 from lineclear.policies.accounts import Account
-from lineclear_spec.logic import both, if_else, negate, smaller
+from lineclear_spec.logic import and_, if_else, not_, smaller
 
 __all__ = [
     "PARTS",
@@ -123,8 +123,8 @@ def forgotten(account: Account, earned: Any, gone: Any, step: Any) -> Any:
         gone: units that the rounds would have given it while it was away.
         step: the step.
     """
-    return both(
-        negate(account.waiting), account.rate == 0, credit(account, earned, step) + gone >= 0
+    return and_(
+        not_(account.waiting), account.rate == 0, credit(account, earned, step) + gone >= 0
     )
 
 
@@ -143,7 +143,7 @@ def turned(round_: Round, part: Any) -> Round:
 
 def departed(round_: Round, head: Any) -> Round:
     """A tenant waits no more; if it was the head the turn of the one behind it has not begun."""
-    return Round(both(round_.begun, negate(head)), round_.last, round_.given)
+    return Round(and_(round_.begun, not_(head)), round_.last, round_.given)
 
 
 def portion(quantum: Any, waiting: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 from lineclear.policies import accounts
 from lineclear.policies.accounts import Account, any_account, kept
-from lineclear_spec.logic import any_of, both, if_else, implies, larger, negate
+from lineclear_spec.logic import and_, if_else, implies, larger, not_, or_
 
 __all__ = [
     "RUNS",
@@ -66,8 +66,8 @@ def admitted(
 
 def forgotten(account: Account, virtual: Any, step: Any) -> Any:
     """Whether the account is as good as none: it would be lifted if the tenant came back."""
-    return both(
-        negate(account.waiting), account.rate == 0, accounts.accrued(account, step) <= virtual
+    return and_(
+        not_(account.waiting), account.rate == 0, accounts.accrued(account, step) <= virtual
     )
 
 
@@ -94,7 +94,7 @@ def stands(most: Any, virtual: Any, account: Account, open_: Any, step: Any) -> 
         step: the present one.
     """
     counter = accounts.accrued(account, step)
-    return both(
+    return and_(
         virtual >= 0,
         account.since <= step,
         implies(account.waiting, virtual <= counter),
@@ -114,13 +114,13 @@ def lemmas(unknowns: Any) -> list[tuple[str, Any]]:
     change = unknowns.whole("change", None)
     mine, other = any_account(unknowns, "mine"), any_account(unknowns, "other")
     counter, theirs = accounts.accrued(mine, step), accounts.accrued(other, step)
-    before = both(
+    before = and_(
         stands(most, virtual, mine, open_, step), stands(most, virtual, other, others, step)
     )
     # A tenant that has no further request is reported idle before its admission is.
     rest = accounts.rests(mine, step)
     price = mine.prompt * tokens
-    chosen = both(
+    chosen = and_(
         before,
         mine.waiting,
         implies(other.waiting, counter <= theirs),
@@ -135,13 +135,13 @@ def lemmas(unknowns: Any) -> list[tuple[str, Any]]:
     return [
         (
             "the tenant that is chosen has the least counter",
-            implies(both(leads(counter, entry), entry <= theirs), counter <= theirs),
+            implies(and_(leads(counter, entry), entry <= theirs), counter <= theirs),
         ),
         (
             "admission keeps I(V)",
             implies(
                 chosen,
-                both(
+                and_(
                     stands(most, turn, goes_on, open_ + more, step),
                     stands(most, turn, other, others, step),
                 ),
@@ -150,8 +150,8 @@ def lemmas(unknowns: Any) -> list[tuple[str, Any]]:
         (
             "admission of the last request of a tenant keeps I(V)",
             implies(
-                both(chosen, implies(alone, negate(other.waiting))),
-                both(
+                and_(chosen, implies(alone, not_(other.waiting))),
+                and_(
                     stands(most, last, leaves, open_ + more, step),
                     stands(most, last, other, others, step),
                 ),
@@ -161,10 +161,10 @@ def lemmas(unknowns: Any) -> list[tuple[str, Any]]:
             "an admission charges the prompt, at the tenant's rate for prompts, and moves V to c",
             implies(
                 before,
-                both(
+                and_(
                     accounts.accrued(goes_on, step) - counter == price,
                     kept(mine, goes_on, "prompt", "output", "rate", "waiting"),
-                    any_of(turn == counter, turn == virtual),
+                    or_(turn == counter, turn == virtual),
                     turn >= counter,
                     turn >= virtual,
                 ),
@@ -174,9 +174,9 @@ def lemmas(unknowns: Any) -> list[tuple[str, Any]]:
             "V moves on to what the last that was served has paid if no tenant waits, and only then",
             implies(
                 before,
-                both(
+                and_(
                     implies(alone, last >= accounts.accrued(leaves, step)),
-                    implies(negate(alone), last == turn),
+                    implies(not_(alone), last == turn),
                     last >= turn,
                 ),
             ),
@@ -184,8 +184,8 @@ def lemmas(unknowns: Any) -> list[tuple[str, Any]]:
         (
             "sampled tokens keep I(V)",
             implies(
-                both(before, spent <= open_),
-                both(
+                and_(before, spent <= open_),
+                and_(
                     stands(most, virtual, drawn, open_ - spent, step),
                     stands(most, virtual, other, others, step),
                 ),
@@ -194,7 +194,7 @@ def lemmas(unknowns: Any) -> list[tuple[str, Any]]:
         (
             "a step with steady sequences keeps I(V)",
             implies(
-                both(before, mine.rate <= open_),
+                and_(before, mine.rate <= open_),
                 stands(most, virtual, mine, open_ - mine.rate, step + 1),
             ),
         ),
@@ -206,17 +206,17 @@ def lemmas(unknowns: Any) -> list[tuple[str, Any]]:
         ),
         (
             "coming back, by an arrival or because a request was preempted, keeps I(V)",
-            implies(both(before, less <= open_), stands(most, virtual, back, open_ - less, step)),
+            implies(and_(before, less <= open_), stands(most, virtual, back, open_ - less, step)),
         ),
         (
             "coming back lifts the counter to V, and no further",
             implies(
                 before,
-                both(
+                and_(
                     back.waiting,
                     accounts.accrued(back, step) >= counter,
                     accounts.accrued(back, step) >= virtual,
-                    any_of(
+                    or_(
                         accounts.accrued(back, step) == counter,
                         accounts.accrued(back, step) == virtual,
                     ),
@@ -227,8 +227,8 @@ def lemmas(unknowns: Any) -> list[tuple[str, Any]]:
         (
             "an end, and an empty queue, keep I(V)",
             implies(
-                both(before, less <= open_),
-                both(
+                and_(before, less <= open_),
+                and_(
                     stands(most, virtual, rest, open_ - less, step),
                     stands(most, virtual, mine, open_ - less, step),
                 ),
@@ -237,16 +237,16 @@ def lemmas(unknowns: Any) -> list[tuple[str, Any]]:
         (
             "a new tenant is in I(V)",
             implies(
-                both(virtual >= 0, open_ >= 0, open_ <= most),
+                and_(virtual >= 0, open_ >= 0, open_ <= most),
                 stands(most, virtual, fresh, open_, step),
             ),
         ),
         (
             "a forgotten tenant comes back as if it were new",
             implies(
-                both(before, forgotten(mine, virtual, step)),
-                both(
-                    negate(mine.waiting),
+                and_(before, forgotten(mine, virtual, step)),
+                and_(
+                    not_(mine.waiting),
                     accounts.accrued(back, step)
                     == accounts.accrued(returned(fresh, virtual, step), step),
                     back.rate == fresh.rate,
@@ -256,21 +256,21 @@ def lemmas(unknowns: Any) -> list[tuple[str, Any]]:
         (
             "counters of two who wait differ by U at most",
             implies(
-                both(before, mine.waiting, other.waiting),
-                both(counter - theirs <= most, theirs - counter <= most),
+                and_(before, mine.waiting, other.waiting),
+                and_(counter - theirs <= most, theirs - counter <= most),
             ),
         ),
         (
             "an admission raises a counter by the price of its prompt",
             implies(
-                both(before, tokens >= 1), accounts.accrued(goes_on, step) - counter >= mine.prompt
+                and_(before, tokens >= 1), accounts.accrued(goes_on, step) - counter >= mine.prompt
             ),
         ),
         (
             "a new tenant goes before each that is above the virtual time, which does not move by it",
             implies(
-                both(before, virtual < counter),
-                both(
+                and_(before, virtual < counter),
+                and_(
                     accounts.accrued(returned(fresh, virtual, step), step) < counter,
                     admitted(returned(fresh, virtual, step), virtual, tokens, step, False)[1]
                     == virtual,
@@ -286,12 +286,12 @@ def difference(unknowns: Any, most: Any) -> tuple[str, Any]:
     mine, theirs, later, other_later = map(
         unknowns.whole, ("mine_first", "other_first", "mine_last", "other_last")
     )
-    apart = [both(a - b <= most, b - a <= most) for a, b in ((mine, theirs), (later, other_later))]
+    apart = [and_(a - b <= most, b - a <= most) for a, b in ((mine, theirs), (later, other_later))]
     return (
         "with counters that differ by U at both ends the service differs by 2 U at most",
         implies(
-            both(*apart),
-            both(
+            and_(*apart),
+            and_(
                 (later - mine) - (other_later - theirs) <= gap(most),
                 (other_later - theirs) - (later - mine) <= gap(most),
             ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lineclear_spec.actions.table import action
-from lineclear_spec.logic import any_of
+from lineclear_spec.logic import or_
 
 if TYPE_CHECKING:
     from lineclear_spec.protocol import Ledger
@@ -29,7 +29,7 @@ def submit(ledger: Ledger, request: Request) -> Sequence:
     ledger.require(request.parallel >= 1, "the request has a sequence")
     ledger.require(request.parallel <= limits.max_num_seqs, "its sequences fit into max_num_seqs")
     ledger.require(
-        any_of(
+        or_(
             limits.chunked,
             limits.cut_long,
             request.limit - 1 <= limits.max_num_batched_tokens,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lineclear_spec.actions.table import action
-from lineclear_spec.logic import negate
+from lineclear_spec.logic import not_
 
 if TYPE_CHECKING:
     from lineclear_spec.protocol import Ledger
@@ -60,7 +60,7 @@ def rejoin(ledger: Ledger, sequence: Sequence, shared: Number) -> None:
     """
     # GUARD
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
-    ledger.require(negate(sequence.steady), "the sequence is not steady")
+    ledger.require(not_(sequence.steady), "the sequence is not steady")
     ledger.require(sequence.slot_tokens == 0, "the sequence holds nothing")
     leader = ledger.leader(sequence.request)
     ledger.require(shared >= 1, "there is something to share")
@@ -78,7 +78,7 @@ def prune(ledger: Ledger, sequence: Sequence) -> None:
     """One branch of several ends and gives up what only it holds."""
     # GUARD
     ledger.require(sequence.alive, "the sequence is alive")
-    ledger.require(negate(sequence.steady), "the sequence is not steady")
+    ledger.require(not_(sequence.steady), "the sequence is not steady")
     ledger.require(
         sequence.last_step <= ledger.steps, "the sequence is not in the step being built"
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lineclear_spec.actions.table import action
-from lineclear_spec.logic import negate
+from lineclear_spec.logic import not_
 
 if TYPE_CHECKING:
     from lineclear_spec.protocol import Ledger
@@ -45,7 +45,7 @@ def publish(ledger: Ledger, sequence: Sequence, index: Number) -> None:
     )
     name = ledger.name_of(sequence, index)
     ledger.require(name >= 1, "the block's tokens have a name")
-    ledger.require(negate(ledger.is_listed(name)), "no block can be found under the name")
+    ledger.require(not_(ledger.is_listed(name)), "no block can be found under the name")
     block = sequence.table[index]
     ledger.require(block.name == 0, "the block has no name yet")
     ledger.require(block.ref == 1, "no other table entry refers to the block")

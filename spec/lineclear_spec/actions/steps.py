@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lineclear_spec.actions.table import action
-from lineclear_spec.logic import any_of, if_else, larger, negate
+from lineclear_spec.logic import if_else, larger, not_, or_
 from lineclear_spec.records import FORWARD
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: 
     # GUARD
     limits = ledger.limits
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
-    ledger.require(negate(sequence.steady), "the sequence is not steady")
+    ledger.require(not_(sequence.steady), "the sequence is not steady")
     ledger.require(ledger.steps < ledger.settled + limits.depth, "another step may be in flight")
     ledger.require(
         sequence.last_step <= ledger.steps, "the sequence is not in the step being built"
@@ -46,7 +46,7 @@ def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: 
     ledger.require(drafts >= 0, "the number of drafts is not negative")
     ledger.require(tokens > drafts, "at least one token is no draft")
     ledger.require(
-        any_of(drafts == 0, sequence.promised_samples == 0), "drafts follow a token that is known"
+        or_(drafts == 0, sequence.promised_samples == 0), "drafts follow a token that is known"
     )
     ledger.require(
         sequence.reach_tokens + tokens <= sequence.slot_tokens, "the table has room for the tokens"
@@ -55,15 +55,15 @@ def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: 
     known_or_promised = sequence.known_tokens + sequence.promised_samples
     ledger.require(end_without_drafts <= known_or_promised, "the tokens exist when the step runs")
     ledger.require(
-        any_of(drafts == 0, end_without_drafts == known_or_promised),
+        or_(drafts == 0, end_without_drafts == known_or_promised),
         "drafts come after the newest token",
     )
     ledger.require(
-        any_of(sequence.late_drafts == 0, end_without_drafts <= sequence.known_tokens),
+        or_(sequence.late_drafts == 0, end_without_drafts <= sequence.known_tokens),
         "nothing builds on a sample whose length is not known",
     )
     ledger.require(
-        any_of(ledger.divisible(sequence), end_without_drafts >= sequence.known_tokens),
+        or_(ledger.divisible(sequence), end_without_drafts >= sequence.known_tokens),
         "without chunking every known token is computed at once",
     )
     ledger.require(
@@ -110,7 +110,7 @@ def issue_step(ledger: Ledger) -> None:
         ledger.step_sequences + ledger.batch_size <= limits.max_num_seqs,
         "the sequences fit into max_num_seqs",
     )
-    ledger.require(negate(ledger.ended()), "no steady sequence is at its limit")
+    ledger.require(not_(ledger.ended()), "no steady sequence is at its limit")
     ledger.require(
         due.count <= ledger.gpu.free, "the GPU has a free block for every sequence that is due"
     )
@@ -180,7 +180,7 @@ def sample(
         "every draft is accepted or rejected, and one token more is accepted",
     )
     ledger.require(
-        any_of(rejected == 0, ledger.in_flight(sequence) == 0),
+        or_(rejected == 0, ledger.in_flight(sequence) == 0),
         "no later step builds on a rejected draft",
     )
     # EFFECT
@@ -199,17 +199,17 @@ def join_batch(ledger: Ledger, sequence: Sequence) -> None:
     """
     # GUARD
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
-    ledger.require(negate(sequence.steady), "the sequence is not steady")
+    ledger.require(not_(sequence.steady), "the sequence is not steady")
     in_flight = ledger.steps - ledger.settled
     ledger.require(sequence.promised_samples == in_flight, "every step in flight samples for it")
     ledger.require(
         ledger.in_flight(sequence) == in_flight, "every step in flight computes one position of it"
     )
     ledger.require(
-        any_of(in_flight == 0, sequence.last_tokens == 1), "the last of them computes one position"
+        or_(in_flight == 0, sequence.last_tokens == 1), "the last of them computes one position"
     )
     ledger.require(
-        any_of(in_flight == 0, sequence.last_step == ledger.steps),
+        or_(in_flight == 0, sequence.last_step == ledger.steps),
         "the sequence is in the last step issued",
     )
     ledger.require(

@@ -8,7 +8,7 @@ from typing import Any
 
 from lineclear_spec.contracts.contract import Part, contract, in_pool, invariant, larger, same
 from lineclear_spec.invariants import CPU, GPU, RUNNING, holds, is_free, private
-from lineclear_spec.logic import any_of, both, implies, negate
+from lineclear_spec.logic import and_, implies, not_, or_
 
 CLEARING = (
     "free_gpu", "order_gpu", "position_gpu", "until_gpu", "free_cpu", "order_cpu", "position_cpu", "until_cpu",
@@ -31,24 +31,24 @@ def given_up(old: Any, new: Any, tier: int, name: str) -> list[Part]:
             f"only_frees_{name}",
             ("place",),
             lambda p: implies(
-                both(in_pool(old, tier, p), is_free(old, tier, p)), is_free(new, tier, p)
+                and_(in_pool(old, tier, p), is_free(old, tier, p)), is_free(new, tier, p)
             ),
         ),
         Part(
             f"fences_{name}",
             ("place",),
             lambda p: implies(
-                both(in_pool(old, tier, p), is_free(new, tier, p)),
-                any_of(
+                and_(in_pool(old, tier, p), is_free(new, tier, p)),
+                or_(
                     new.until(tier, p) == old.issued,
-                    both(is_free(old, tier, p), new.until(tier, p) == old.until(tier, p)),
+                    and_(is_free(old, tier, p), new.until(tier, p) == old.until(tier, p)),
                 ),
             ),
         ),
         Part(
             f"until_{name}",
             ("place",),
-            lambda p: any_of(
+            lambda p: or_(
                 new.until(tier, p) == old.until(tier, p), new.until(tier, p) == old.issued
             ),
         ),
@@ -63,7 +63,7 @@ def rested(old: Any, new: Any) -> Part:
         "rests",
         ("block",),
         lambda b: implies(
-            both(old.ref(b) >= 1, new.ref(b) == 0, old.listed(b)),
+            and_(old.ref(b) >= 1, new.ref(b) == 0, old.listed(b)),
             new.until(GPU, old.place(b)) == old.issued,
         ),
     )
@@ -75,7 +75,7 @@ def one_tier(v: Any, r: Any) -> Part:
         "tier",
         ("block",),
         lambda b: implies(
-            both(private(v, b), v.group(b) == r),
+            and_(private(v, b), v.group(b) == r),
             v.tier(b) == v.if_else(v.phase(r) == RUNNING, GPU, CPU),
         ),
     )
@@ -107,7 +107,7 @@ WRITTEN = (*RESET, "late_drafts")
 
 def cleared(v: Any, r: Any) -> Callable[[Any], Any]:
     """Whether a sequence is one of the request's."""
-    return lambda q: both(v.alive(q), v.request(q) == r)
+    return lambda q: and_(v.alive(q), v.request(q) == r)
 
 
 def late_drafts(v: Any, q: Any) -> Any:
@@ -143,7 +143,7 @@ contract(
             ("sequence",),
             lambda q: implies(
                 cleared(old, r)(q),
-                both(new.length(q) == 0, *[getattr(new, f)(q) == 0 for f in RESET]),
+                and_(new.length(q) == 0, *[getattr(new, f)(q) == 0 for f in RESET]),
             ),
         ),
         Part(
@@ -157,7 +157,7 @@ contract(
             old,
             new,
             ("length", *WRITTEN),
-            lambda q: negate(cleared(old, r)(q)),
+            lambda q: not_(cleared(old, r)(q)),
         ),
         same(
             "blocks",
@@ -165,7 +165,7 @@ contract(
             old,
             new,
             ("ref",),
-            lambda b: both(old.name(b) == 0, old.group(b) != r),
+            lambda b: and_(old.name(b) == 0, old.group(b) != r),
         ),
         rested(old, new),
         Part("fewer", ("block",), lambda b: new.ref(b) <= old.ref(b)),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from lineclear_spec.invariants import GPU, INVARIANTS, is_free, within
-from lineclear_spec.logic import any_of, both, implies, negate
+from lineclear_spec.logic import and_, implies, not_, or_
 
 __all__ = [
     "CONTRACTS",
@@ -100,7 +100,7 @@ def contract(
             Part(
                 "exact",
                 ("sequence",),
-                lambda x: both(*[getattr(new, f)(x) == value(x) for f, value in fields.items()]),
+                lambda x: and_(*[getattr(new, f)(x) == value(x) for f, value in fields.items()]),
             ),
         ]
 
@@ -140,7 +140,7 @@ def same(
         label,
         (domain,),
         lambda x: implies(
-            where(x), both(*[getattr(new, f)(x) == getattr(old, f)(x) for f in fields])
+            where(x), and_(*[getattr(new, f)(x) == getattr(old, f)(x) for f in fields])
         ),
     )
 
@@ -153,7 +153,7 @@ def queued(old: Any, new: Any) -> list[Part]:
     """Of each table that was sent, or waits to be, as far as it went: so does what is appended, behind it."""
 
     def heard(q: Any) -> Any:
-        return both(old.heard(q), old.queued_length(q) == old.length(q))
+        return and_(old.heard(q), old.queued_length(q) == old.length(q))
 
     return [
         Part(
@@ -165,7 +165,7 @@ def queued(old: Any, new: Any) -> list[Part]:
             "queued",
             ("sequence", "index"),
             lambda q, i: implies(
-                both(heard(q), within(old.length(q), i, new.length(q))),
+                and_(heard(q), within(old.length(q), i, new.length(q))),
                 new.sent_place(q, i) == new.place(new.table(q, i)),
             ),
         ),
@@ -191,7 +191,7 @@ def in_pool(v: Any, tier: int, p: Any) -> Any:
 
 def grant_of(old: Any, new: Any, p: Any) -> Any:
     """Whether the GPU place was free and is not any more."""
-    return both(in_pool(old, GPU, p), is_free(old, GPU, p), negate(is_free(new, GPU, p)))
+    return and_(in_pool(old, GPU, p), is_free(old, GPU, p), not_(is_free(new, GPU, p)))
 
 
 def attained(old: Any, new: Any, wait: Any, *at_least: Any) -> Any:
@@ -204,5 +204,5 @@ def attained(old: Any, new: Any, wait: Any, *at_least: Any) -> Any:
         wait: the number of an operation.
         at_least: numbers that it has to reach whatever was granted.
     """
-    fence = old.some("place", lambda p: both(grant_of(old, new, p), old.until(GPU, p) == wait))
-    return any_of(*[wait == number for number in at_least], fence)
+    fence = old.some("place", lambda p: and_(grant_of(old, new, p), old.until(GPU, p) == wait))
+    return or_(*[wait == number for number in at_least], fence)

@@ -9,7 +9,7 @@ from lineclear_spec.contracts.clearing import given_up
 from lineclear_spec.contracts.contract import Part, attained, contract, in_pool, same
 from lineclear_spec.contracts.taking import POOL, all_past, clock_sane
 from lineclear_spec.invariants import CPU, GPU, is_free, present, private
-from lineclear_spec.logic import any_of, both, implies, negate
+from lineclear_spec.logic import and_, implies, not_, or_
 
 
 def tiers(target: int) -> tuple[int, int, str, str]:
@@ -42,13 +42,13 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
     source, target, source_name, target_name = tiers(tier)
 
     def mine(b: Any) -> Any:
-        return both(private(old, b), old.group(b) == r)
+        return and_(private(old, b), old.group(b) == r)
 
     parts: list[Part] = [
         Part(
             "free",
             (),
-            lambda: both(
+            lambda: and_(
                 new.free(target) == old.free(target) - count,
                 new.free(source) == old.free(source) + count,
             ),
@@ -60,19 +60,19 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
             old,
             new,
             ("tier", "place"),
-            lambda b: both(present(old, b), negate(mine(b))),
+            lambda b: and_(present(old, b), not_(mine(b))),
         ),
         Part(
             "grants",
             ("place",),
             lambda p: implies(
-                both(in_pool(old, target, p), negate(is_free(new, target, p))),
-                any_of(
-                    both(
-                        negate(is_free(old, target, p)),
+                and_(in_pool(old, target, p), not_(is_free(new, target, p))),
+                or_(
+                    and_(
+                        not_(is_free(old, target, p)),
                         new.owner(target, p) == old.owner(target, p),
                     ),
-                    both(
+                    and_(
                         is_free(old, target, p),
                         old.group(new.owner(target, p)) == r,
                         *([old.until(GPU, p) <= new.barrier] if target == GPU else []),
@@ -84,8 +84,8 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
             "keeps",
             ("place",),
             lambda p: implies(
-                both(in_pool(old, target, p), negate(is_free(old, target, p))),
-                negate(is_free(new, target, p)),
+                and_(in_pool(old, target, p), not_(is_free(old, target, p))),
+                not_(is_free(new, target, p)),
             ),
         ),
         *given_up(old, new, source, source_name),
@@ -93,11 +93,11 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
             "touch_source",
             ("operation", "place"),
             lambda o, p: implies(
-                both(new.touch(source, o, p), negate(old.touch(source, o, p))),
-                both(
+                and_(new.touch(source, o, p), not_(old.touch(source, o, p))),
+                and_(
                     o == old.issued,
                     in_pool(old, source, p),
-                    negate(is_free(old, source, p)),
+                    not_(is_free(old, source, p)),
                     is_free(new, source, p),
                     old.group(old.owner(source, p)) == r,
                 ),
@@ -107,12 +107,12 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
             "touch_target",
             ("operation", "place"),
             lambda o, p: implies(
-                both(new.touch(target, o, p), negate(old.touch(target, o, p))),
-                both(
+                and_(new.touch(target, o, p), not_(old.touch(target, o, p))),
+                and_(
                     o == old.issued,
                     in_pool(old, target, p),
                     is_free(old, target, p),
-                    negate(is_free(new, target, p)),
+                    not_(is_free(new, target, p)),
                     *([old.until(GPU, p) <= new.barrier] if target == GPU else []),
                 ),
             ),
@@ -132,7 +132,7 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
             ("block",),
             lambda b: implies(
                 mine(b),
-                both(
+                and_(
                     new.source(target, old.issued, new.place(b)) == old.place(b),
                     new.touch(source, old.issued, old.place(b)),
                     new.touch(target, old.issued, new.place(b)),
@@ -152,7 +152,7 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
     if target == GPU:
         parts += [
             Part(
-                "barrier", (), lambda: both(old.barrier <= new.barrier, new.barrier <= old.issued)
+                "barrier", (), lambda: and_(old.barrier <= new.barrier, new.barrier <= old.issued)
             ),
             Part("attained", (), lambda: attained(old, new, new.barrier, old.barrier)),
             Part("past", (), lambda: implies(all_past(old), new.barrier < old.issued)),
@@ -170,7 +170,7 @@ contract(
         Part(
             "source",
             ("block",),
-            lambda b: implies(both(private(v, b), v.group(b) == r), v.tier(b) == tiers(tier)[0]),
+            lambda b: implies(and_(private(v, b), v.group(b) == r), v.tier(b) == tiers(tier)[0]),
         ),
         *clock_sane(v),
         Part("until_source", ("place",), lambda p: v.until(CPU, p) <= v.issued),

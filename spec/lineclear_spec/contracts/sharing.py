@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from lineclear_spec.contracts.contract import QUEUED, Part, contract, queued, same
 from lineclear_spec.invariants import holds, leads, within
-from lineclear_spec.logic import both, implies, negate
+from lineclear_spec.logic import and_, implies, not_
 
 contract(
     "share_table",
@@ -20,7 +20,7 @@ contract(
         *QUEUED,
     ),
     requirements=lambda v, count, parent, child, n: [
-        Part("count", (), lambda: both(0 <= count, count <= v.length(parent))),
+        Part("count", (), lambda: and_(0 <= count, count <= v.length(parent))),
         Part("empty", (), lambda: v.length(child) == 0),
         Part("two", (), lambda: parent != child),
         Part("group", (), lambda: v.request(parent) == v.request(child)),
@@ -43,7 +43,7 @@ contract(
             "exclusive",
             ("sequence", "index"),
             lambda q, i: implies(
-                both(q != parent, within(0, i, old.length(q)), old.ref(old.table(q, i)) == 1),
+                and_(q != parent, within(0, i, old.length(q)), old.ref(old.table(q, i)) == 1),
                 new.ref(old.table(q, i)) == 1,
             ),
         ),
@@ -53,7 +53,7 @@ contract(
             lambda b: (
                 new.ref(b)
                 == old.ref(b)
-                + old.if_else(both(holds(old, parent, b), old.index(parent, b) < count), 1, 0)
+                + old.if_else(and_(holds(old, parent, b), old.index(parent, b) < count), 1, 0)
             ),
         ),
     ],
@@ -74,7 +74,7 @@ contract(
         Part(
             "depth",
             ("index",),
-            lambda i: implies(both(i >= 0, v.word(q, i) >= 1), v.preceding(v.word(q, i)) == i),
+            lambda i: implies(and_(i >= 0, v.word(q, i) >= 1), v.preceding(v.word(q, i)) == i),
         ),
     ],
     promises=lambda old, new, count, q, tokens: [
@@ -95,17 +95,17 @@ contract(
             ("index",),
             lambda i: implies(
                 within(0, i, count),
-                both(
+                and_(
                     old.listed(new.table(q, i)),
                     old.name(new.table(q, i)) == old.word(q, i),
                 ),
             ),
         ),
-        same("private", "block", old, new, ("ref",), lambda b: negate(old.listed(b))),
+        same("private", "block", old, new, ("ref",), lambda b: not_(old.listed(b))),
         Part(
             "ref",
             ("block",),
-            lambda b: both(old.ref(b) <= new.ref(b), new.ref(b) <= old.ref(b) + 1),
+            lambda b: and_(old.ref(b) <= new.ref(b), new.ref(b) <= old.ref(b) + 1),
         ),
     ],
 )

@@ -15,7 +15,7 @@ from lineclear_spec.contracts.contract import (
     same,
 )
 from lineclear_spec.invariants import GPU, is_free, present, within
-from lineclear_spec.logic import any_of, both, implies, negate
+from lineclear_spec.logic import and_, implies, not_, or_
 
 POOL = ("free", "order", "position")
 TAKING = (
@@ -34,7 +34,7 @@ def clock_sane(v: Any) -> list[Part]:
 
 def all_past(v: Any) -> Any:
     """Whether fences and barrier name only operations before the one decided last."""
-    return both(v.barrier < v.issued, v.every("place", lambda p: v.until(GPU, p) < v.issued))
+    return and_(v.barrier < v.issued, v.every("place", lambda p: v.until(GPU, p) < v.issued))
 
 
 def granted(old: Any, new: Any) -> list[Part]:
@@ -46,19 +46,19 @@ def granted(old: Any, new: Any) -> list[Part]:
             "grants",
             ("place",),
             lambda p: implies(
-                both(in_pool(old, GPU, p), negate(is_free(new, GPU, p))),
-                any_of(negate(is_free(old, GPU, p)), old.until(GPU, p) <= new.barrier),
+                and_(in_pool(old, GPU, p), not_(is_free(new, GPU, p))),
+                or_(not_(is_free(old, GPU, p)), old.until(GPU, p) <= new.barrier),
             ),
         ),
         Part(
             "keeps",
             ("place",),
             lambda p: implies(
-                both(in_pool(old, GPU, p), negate(is_free(old, GPU, p))),
-                both(negate(is_free(new, GPU, p)), new.owner(GPU, p) == old.owner(GPU, p)),
+                and_(in_pool(old, GPU, p), not_(is_free(old, GPU, p))),
+                and_(not_(is_free(new, GPU, p)), new.owner(GPU, p) == old.owner(GPU, p)),
             ),
         ),
-        Part("barrier", (), lambda: both(old.barrier <= new.barrier, new.barrier <= old.issued)),
+        Part("barrier", (), lambda: and_(old.barrier <= new.barrier, new.barrier <= old.issued)),
         Part("attained", (), lambda: attained(old, new, new.barrier, old.barrier)),
         Part("past", (), lambda: implies(all_past(old), new.barrier < old.issued)),
     ]
@@ -73,7 +73,7 @@ def blocks_kept(old: Any, new: Any) -> Part:
 
 def was_unused(old: Any, b: Any) -> Any:
     """Whether the block had no name and could not be found, as one that was not there."""
-    return both(old.name(b) == 0, negate(old.listed(b)))
+    return and_(old.name(b) == 0, not_(old.listed(b)))
 
 
 def entries_kept(old: Any, new: Any) -> Part:
@@ -90,7 +90,7 @@ contract(
     count=lambda v, q, n: n,
     modifies=lambda q, n: (*TAKING, *QUEUED),
     requirements=lambda v, count, q, n: [
-        Part("count", (), lambda: both(0 <= count, count <= v.free(GPU))),
+        Part("count", (), lambda: and_(0 <= count, count <= v.free(GPU))),
         *clock_sane(v),
     ],
     promises=lambda old, new, count, q, n: [
@@ -104,15 +104,15 @@ contract(
             ("index",),
             lambda i: implies(
                 within(old.length(q), i, old.length(q) + count),
-                both(new.ref(new.table(q, i)) == 1, was_unused(old, new.table(q, i))),
+                and_(new.ref(new.table(q, i)) == 1, was_unused(old, new.table(q, i))),
             ),
         ),
         Part(
             "new_blocks",
             ("block",),
             lambda b: implies(
-                both(new.ref(b) >= 1, old.ref(b) < 1),
-                both(new.tier(b) == GPU, new.group(b) == old.request(q), was_unused(old, b)),
+                and_(new.ref(b) >= 1, old.ref(b) < 1),
+                and_(new.tier(b) == GPU, new.group(b) == old.request(q), was_unused(old, b)),
             ),
         ),
         Part(
@@ -129,7 +129,7 @@ contract(
     count=lambda v, due: due.size,
     modifies=lambda due: (*TAKING, *QUEUED),
     requirements=lambda v, count, due: [
-        Part("count", (), lambda: both(0 <= count, count <= v.free(GPU))),
+        Part("count", (), lambda: and_(0 <= count, count <= v.free(GPU))),
         Part(
             "distinct",
             ("index",),
@@ -151,15 +151,15 @@ contract(
             ("sequence", "index"),
             lambda q, i: implies(
                 within(old.length(q), i, new.length(q)),
-                both(new.ref(new.table(q, i)) == 1, was_unused(old, new.table(q, i))),
+                and_(new.ref(new.table(q, i)) == 1, was_unused(old, new.table(q, i))),
             ),
         ),
         Part(
             "new_blocks",
             ("block",),
             lambda b: implies(
-                both(new.ref(b) >= 1, old.ref(b) < 1),
-                both(
+                and_(new.ref(b) >= 1, old.ref(b) < 1),
+                and_(
                     new.tier(b) == GPU,
                     due.has(new.holder(b, 0)),
                     new.group(b) == old.request(new.holder(b, 0)),
@@ -191,21 +191,21 @@ contract(
             "entries",
             ("sequence", "index"),
             lambda x, j: implies(
-                both(within(0, j, old.length(x)), any_of(x != q, j != i)),
+                and_(within(0, j, old.length(x)), or_(x != q, j != i)),
                 new.table(x, j) == old.table(x, j),
             ),
         ),
         Part(
             "fresh",
             (),
-            lambda: both(new.ref(new.table(q, i)) == 1, old.ref(new.table(q, i)) < 1),
+            lambda: and_(new.ref(new.table(q, i)) == 1, old.ref(new.table(q, i)) < 1),
         ),
         Part(
             "blocks",
             ("block",),
             lambda b: implies(
                 present(old, b),
-                both(
+                and_(
                     new.tier(b) == old.tier(b),
                     new.place(b) == old.place(b),
                     new.group(b) == old.group(b),
@@ -218,8 +218,8 @@ contract(
             "new_blocks",
             ("block",),
             lambda b: implies(
-                both(new.ref(b) >= 1, old.ref(b) < 1),
-                both(new.tier(b) == GPU, new.group(b) == old.request(q), was_unused(old, b)),
+                and_(new.ref(b) >= 1, old.ref(b) < 1),
+                and_(new.tier(b) == GPU, new.group(b) == old.request(q), was_unused(old, b)),
             ),
         ),
         Part(
@@ -231,13 +231,13 @@ contract(
             "touch",
             ("operation", "place"),
             lambda o, p: implies(
-                both(new.touch(GPU, o, p), negate(old.touch(GPU, o, p))),
-                both(
+                and_(new.touch(GPU, o, p), not_(old.touch(GPU, o, p))),
+                and_(
                     o == old.issued,
                     in_pool(old, GPU, p),
-                    negate(is_free(new, GPU, p)),
+                    not_(is_free(new, GPU, p)),
                     new.ref(new.owner(GPU, p)) >= 1,
-                    any_of(negate(is_free(old, GPU, p)), old.until(GPU, p) <= new.barrier),
+                    or_(not_(is_free(old, GPU, p)), old.until(GPU, p) <= new.barrier),
                 ),
             ),
         ),
@@ -254,7 +254,7 @@ contract(
         Part(
             "copied",
             (),
-            lambda: both(
+            lambda: and_(
                 new.source(GPU, old.issued, new.place(new.table(q, i)))
                 == old.place(old.table(q, i)),
                 new.touch(GPU, old.issued, old.place(old.table(q, i))),

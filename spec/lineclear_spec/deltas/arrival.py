@@ -21,7 +21,7 @@ from lineclear_spec.deltas.frames import (
     request_same,
 )
 from lineclear_spec.invariants import FINISHED, WAITING, leads, present, private, within
-from lineclear_spec.logic import both, implies, negate
+from lineclear_spec.logic import and_, implies, not_
 
 
 @promise
@@ -36,7 +36,7 @@ def submit(old: Any, new: Any, r: Any, q: Any) -> list[Part]:
         ),
         now(
             "fresh",
-            lambda: negate(old.alive(q)),
+            lambda: not_(old.alive(q)),
             lambda: new.alive(q),
             lambda: new.request(q) == r,
         ),
@@ -88,14 +88,14 @@ def ended(old: Any, new: Any, r: Any) -> list[Part]:
             "members_gone",
             ("sequence",),
             lambda q: implies(
-                both(old.alive(q), old.request(q) == r),
-                both(negate(new.alive(q)), new.length(q) == 0),
+                and_(old.alive(q), old.request(q) == r),
+                and_(not_(new.alive(q)), new.length(q) == 0),
             ),
         ),
         Part(
             "nothing",
             ("block",),
-            lambda b: implies(both(private(old, b), old.group(b) == r), new.ref(b) == 0),
+            lambda b: implies(and_(private(old, b), old.group(b) == r), new.ref(b) == 0),
         ),
         request_same(old, new, r, "phase", "queue", "width", "blocks", "releases"),
         *others(old, new, r, shares=True),
@@ -113,7 +113,7 @@ def finish(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
 def ends(v: Any, r: Any) -> Any:
     """Whether the request has one sequence, a steady one that has every position that it may need."""
     q = v.member(r, 0)
-    return both(v.width(r) == 1, v.steady(q), v.request(q) == r, v.ending(q) == v.steps)
+    return and_(v.width(r) == 1, v.steady(q), v.request(q) == r, v.ending(q) == v.steps)
 
 
 @promise
@@ -123,15 +123,15 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
     """
 
     def last(q: Any) -> Any:
-        return both(old.alive(q), ends(old, old.request(q)))
+        return and_(old.alive(q), ends(old, old.request(q)))
 
     def kept(r: Any) -> Any:
-        return negate(ends(old, r))
+        return not_(ends(old, r))
 
     def published(q: Any, i: Any) -> Any:
         """Whether the entry is one of the last, as many as there are private blocks, and `publish` would take it."""
         r = old.request(q)
-        return both(
+        return and_(
             last(q),
             old.copy(r) == 0,
             within(old.length(q) - old.blocks(r), i, old.block_of(old.computed(q))),
@@ -151,7 +151,7 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
             ("request",),
             lambda r: implies(
                 ends(old, r),
-                both(
+                and_(
                     new.phase(r) == FINISHED,
                     new.releases(r) == old.releases(r) + 1,
                     new.width(r) == 0,
@@ -164,7 +164,7 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
             ("sequence",),
             lambda q: implies(
                 last(q),
-                both(
+                and_(
                     old.known(q) == old.limit(old.request(q)),
                     new.known(q) == old.known(q),
                     new.last_step(q) == old.steps,
@@ -181,12 +181,12 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
             "sealed",
             ("sequence", "index"),
             lambda q, i: implies(
-                both(
+                and_(
                     last(q),
                     within(0, i, old.length(q)),
                     new.name(old.table(q, i)) != old.name(old.table(q, i)),
                 ),
-                both(
+                and_(
                     published(q, i),
                     new.name(old.table(q, i)) == old.word(q, i),
                     new.listed(old.table(q, i)),
@@ -196,12 +196,12 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
         Part(
             "members_gone",
             ("sequence",),
-            lambda q: implies(last(q), both(negate(new.alive(q)), new.length(q) == 0)),
+            lambda q: implies(last(q), and_(not_(new.alive(q)), new.length(q) == 0)),
         ),
         Part(
             "nothing",
             ("block",),
-            lambda b: implies(both(private(old, b), ends(old, old.group(b))), new.ref(b) == 0),
+            lambda b: implies(and_(private(old, b), ends(old, old.group(b))), new.ref(b) == 0),
         ),
         same("frame_request", "request", old, new, fields, every),
         same("frame_requests", "request", old, new, REQUEST, kept),
@@ -209,7 +209,7 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
             "frame_members",
             ("request", "index"),
             lambda r, k: implies(
-                both(kept(r), within(0, k, old.width(r))), new.member(r, k) == old.member(r, k)
+                and_(kept(r), within(0, k, old.width(r))), new.member(r, k) == old.member(r, k)
             ),
         ),
         *other_sequences(old, new, None, last),
@@ -219,7 +219,7 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
             old,
             new,
             ("ref", *BLOCK),
-            lambda b: both(private(old, b), kept(old.group(b))),
+            lambda b: and_(private(old, b), kept(old.group(b))),
         ),
         same(
             "frame_sealed",
@@ -227,7 +227,7 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
             old,
             new,
             BLOCK,
-            lambda b: both(present(old, b), present(new, b), old.name(b) != 0),
+            lambda b: and_(present(old, b), present(new, b), old.name(b) != 0),
         ),
         clocks(old, new, "batch_size"),
         operations(old, new),

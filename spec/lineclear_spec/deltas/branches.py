@@ -17,7 +17,7 @@ from lineclear_spec.deltas.frames import (
     sequence_same,
 )
 from lineclear_spec.invariants import within
-from lineclear_spec.logic import implies, negate
+from lineclear_spec.logic import implies, not_
 
 
 def shares(old: Any, new: Any, parent: Any, child: Any, tokens: Any) -> list[Part]:
@@ -60,7 +60,7 @@ def fork(old: Any, new: Any, parent: Any, tokens: Any, child: Any) -> list[Part]
     return [
         now(
             "child",
-            lambda: negate(old.alive(child)),
+            lambda: not_(old.alive(child)),
             lambda: new.alive(child),
             lambda: new.request(child) == r,
             lambda: new.known_tokens(child) == old.known_tokens(parent) + tokens,
@@ -102,7 +102,7 @@ def prune(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
     return [
         now(
             "gone",
-            lambda: negate(new.alive(q)),
+            lambda: not_(new.alive(q)),
             lambda: new.length(q) == 0,
             lambda: new.width(r) == old.width(r) - 1,
         ),

@@ -26,7 +26,7 @@ from lineclear_spec.deltas.frames import (
     waits,
 )
 from lineclear_spec.invariants import GPU, RUNNING, is_free, leads, present, within
-from lineclear_spec.logic import both, implies, negate
+from lineclear_spec.logic import and_, implies, not_
 
 #: What stays of a block that a reader begins or ends to hold.
 PLACED = tuple(field for field in BLOCK if field != "readers")
@@ -75,12 +75,12 @@ def may_be_published(v: Any, q: Any, i: Any) -> Any:
         q: the sequence.
         i: the index of the entry.
     """
-    return both(
+    return and_(
         within(0, i, v.length(q)),
         v.ref(v.table(q, i)) == 1,
         v.name(v.table(q, i)) == 0,
         v.word(q, i) >= 1,
-        negate(leads(v, v.word(q, i))),
+        not_(leads(v, v.word(q, i))),
     )
 
 
@@ -91,7 +91,7 @@ def publish_run(old: Any, new: Any, q: Any, first: Any, end: Any, _: Any) -> lis
     """
 
     def taken(x: Any, i: Any) -> Any:
-        return both(x == q, within(first, i, end), may_be_published(old, x, i))
+        return and_(x == q, within(first, i, end), may_be_published(old, x, i))
 
     return [
         Part(
@@ -99,7 +99,7 @@ def publish_run(old: Any, new: Any, q: Any, first: Any, end: Any, _: Any) -> lis
             ("sequence", "index"),
             lambda x, i: implies(
                 taken(x, i),
-                both(
+                and_(
                     new.name(old.table(x, i)) == old.word(x, i),
                     new.listed(old.table(x, i)),
                     new.cached(old.word(x, i)) == old.table(x, i),
@@ -111,7 +111,7 @@ def publish_run(old: Any, new: Any, q: Any, first: Any, end: Any, _: Any) -> lis
             ("sequence", "index"),
             lambda x, i: implies(
                 taken(x, i),
-                both(
+                and_(
                     i < old.block_of(old.known(x)),
                     i < old.block_of(old.computed(x)),
                     old.phase(old.request(x)) == RUNNING,
@@ -123,8 +123,8 @@ def publish_run(old: Any, new: Any, q: Any, first: Any, end: Any, _: Any) -> lis
             "no_other",
             ("sequence", "index"),
             lambda x, i: implies(
-                both(within(0, i, old.length(x)), negate(taken(x, i))),
-                both(
+                and_(within(0, i, old.length(x)), not_(taken(x, i))),
+                and_(
                     new.name(old.table(x, i)) == old.name(old.table(x, i)),
                     new.listed(old.table(x, i)) == old.listed(old.table(x, i)),
                 ),
@@ -173,7 +173,7 @@ def admit_cached(old: Any, new: Any, r: Any, shared: Any, _: Any) -> list[Part]:
             ("index",),
             lambda i: implies(
                 within(0, i, found),
-                both(
+                and_(
                     new.table(q, i) == old.cached(old.word(q, i)),
                     old.listed(new.table(q, i)),
                     new.name(new.table(q, i)) == old.word(q, i),
@@ -198,7 +198,7 @@ def unnamed(old: Any, new: Any, name: Any) -> list[Part]:
     """One block can be found no more; no table, counter or clock changes."""
     block = old.cached(name)
     return [
-        now("gone", lambda: negate(new.listed(block))),
+        now("gone", lambda: not_(new.listed(block))),
         sequences_same(old, new),
         requests_same(old, new),
         tables_same(old, new),
@@ -251,7 +251,7 @@ def read_by(old: Any, new: Any, name: Any, more: int) -> list[Part]:
         now(
             "readers",
             lambda: new.readers(block) == old.readers(block) + more,
-            lambda: both(
+            lambda: and_(
                 *[getattr(new, f)(block) == getattr(old, f)(block) for f in ("ref", *PLACED)]
             ),
         ),

@@ -14,7 +14,7 @@ from typing import Any
 
 from lineclear_spec.contracts import Part, attained, grant_of, same
 from lineclear_spec.invariants import CPU, GPU, is_free, present, private, within
-from lineclear_spec.logic import both, implies, negate
+from lineclear_spec.logic import and_, implies, not_
 
 REQUEST = (
     "phase", "queue", "width", "blocks", "copy", "moved", "born", "releases", "prompt", "limit", "parallel",
@@ -64,7 +64,7 @@ def promise(promises: Callable[..., list[Part]]) -> Callable[..., list[Part]]:
 
 def now(label: str, *conditions: Callable[[], Any]) -> Part:
     """A part without variables."""
-    return Part(label, (), lambda: both(*[condition() for condition in conditions]))
+    return Part(label, (), lambda: and_(*[condition() for condition in conditions]))
 
 
 def clocks(old: Any, new: Any, *moving: str) -> Part:
@@ -72,7 +72,7 @@ def clocks(old: Any, new: Any, *moving: str) -> Part:
     return Part(
         "frame_clocks",
         (),
-        lambda: both(*[getattr(new, c) == getattr(old, c) for c in CLOCKS if c not in moving]),
+        lambda: and_(*[getattr(new, c) == getattr(old, c) for c in CLOCKS if c not in moving]),
     )
 
 
@@ -81,7 +81,7 @@ def free(old: Any, new: Any) -> Part:
     return Part(
         "frame_pools",
         ("place",),
-        lambda p: both(
+        lambda p: and_(
             *[new.free(tier) == old.free(tier) for tier in (GPU, CPU)],
             *[
                 implies(
@@ -99,8 +99,8 @@ def operations(old: Any, new: Any, *changed: Any) -> Part:
         "frame_operations",
         ("operation",),
         lambda o: implies(
-            both(o <= old.issued, o >= 1, *[o != c for c in changed]),
-            both(new.open(o) == old.open(o), new.wait(o) == old.wait(o)),
+            and_(o <= old.issued, o >= 1, *[o != c for c in changed]),
+            and_(new.open(o) == old.open(o), new.wait(o) == old.wait(o)),
         ),
     )
 
@@ -142,7 +142,7 @@ def others(
             old,
             new,
             ("ref", *BLOCK),
-            lambda b: both(private(old, b), old.group(b) != r),
+            lambda b: and_(private(old, b), old.group(b) != r),
         ),
         same(
             "frame_sealed",
@@ -150,7 +150,7 @@ def others(
             old,
             new,
             (*(() if shares else ("ref",)), *BLOCK),
-            lambda b: both(present(old, b), present(new, b), old.name(b) != 0),
+            lambda b: and_(present(old, b), present(new, b), old.name(b) != 0),
         ),
     ]
 
@@ -163,7 +163,7 @@ def other_requests(old: Any, new: Any, r: Any) -> list[Part]:
             "frame_members",
             ("request", "index"),
             lambda x, k: implies(
-                both(x != r, within(0, k, old.width(x))), new.member(x, k) == old.member(x, k)
+                and_(x != r, within(0, k, old.width(x))), new.member(x, k) == old.member(x, k)
             ),
         ),
     ]
@@ -182,8 +182,8 @@ def other_sequences(
 
     def foreign(q: Any) -> Any:
         if mine is None:
-            return both(old.alive(q), old.request(q) != r)
-        return both(old.alive(q), negate(mine(q)))
+            return and_(old.alive(q), old.request(q) != r)
+        return and_(old.alive(q), not_(mine(q)))
 
     return [
         same("frame_sequences", "sequence", old, new, ("request", *SEQUENCE), foreign),
@@ -191,7 +191,7 @@ def other_sequences(
             "frame_tables",
             ("sequence", "index"),
             lambda q, i: implies(
-                both(foreign(q), within(0, i, old.length(q))), new.table(q, i) == old.table(q, i)
+                and_(foreign(q), within(0, i, old.length(q))), new.table(q, i) == old.table(q, i)
             ),
         ),
     ]
@@ -262,7 +262,7 @@ def blocks_same(old: Any, new: Any, but: Any = None) -> Part:
         old,
         new,
         ("ref", *BLOCK),
-        lambda b: present(old, b) if but is None else both(present(old, b), b != but),
+        lambda b: present(old, b) if but is None else and_(present(old, b), b != but),
     )
 
 

@@ -17,7 +17,7 @@ from lineclear_spec.deltas.frames import (
     waits,
 )
 from lineclear_spec.invariants import GPU, RUNNING, within
-from lineclear_spec.logic import both, implies, negate
+from lineclear_spec.logic import and_, implies, not_
 
 
 @promise
@@ -99,7 +99,7 @@ def copy_on_write(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
             lambda: new.issued == number,
             lambda: new.open(number),
             lambda: new.compute(number),
-            lambda: negate(new.is_forward(number)),
+            lambda: not_(new.is_forward(number)),
             lambda: new.wait(number) == new.barrier,
             lambda: new.touch(GPU, number, old.place(old.table(q, i))),
             lambda: new.touch(GPU, number, new.place(new.table(q, i))),
@@ -108,7 +108,7 @@ def copy_on_write(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
             "kept",
             ("index",),
             lambda j: implies(
-                both(within(0, j, old.length(q)), j != i), new.table(q, j) == old.table(q, j)
+                and_(within(0, j, old.length(q)), j != i), new.table(q, j) == old.table(q, j)
             ),
         ),
         request_same(old, new, r, "blocks"),

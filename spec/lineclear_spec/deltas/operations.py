@@ -20,20 +20,20 @@ from lineclear_spec.deltas.frames import (
 )
 from lineclear_spec.deltas.preemption import given_back, voided
 from lineclear_spec.invariants import RUNNING
-from lineclear_spec.logic import both, implies, negate
+from lineclear_spec.logic import and_, implies, not_
 
 
 @promise
 def settle_copy(old: Any, new: Any, number: Any, _: Any) -> list[Part]:
     """The copy is closed, and its request waits for it no longer."""
     return [
-        now("closed", lambda: negate(new.open(number))),
+        now("closed", lambda: not_(new.open(number))),
         Part(
             "waited",
             ("request",),
             lambda r: (
                 new.copy(r)
-                == old.if_else(both(old.copy(r) == number, old.copy(r) >= 1), 0, old.copy(r))
+                == old.if_else(and_(old.copy(r) == number, old.copy(r) >= 1), 0, old.copy(r))
             ),
         ),
         requests_same(old, new, "copy"),
@@ -53,7 +53,7 @@ def fail_copy(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     """
     return [
         *given_back(old, new, r),
-        now("closed", lambda: negate(new.open(old.copy(r)))),
+        now("closed", lambda: not_(new.open(old.copy(r)))),
         voided(old, new, r, old.phase(r) == RUNNING),
         operations(old, new, old.copy(r)),
     ]
@@ -86,7 +86,7 @@ def retire(old: Any, new: Any, _: Any) -> list[Part]:
         Part(
             "complete",
             ("operation",),
-            lambda o: implies(both(old.done < o, o <= new.done), negate(old.open(o))),
+            lambda o: implies(and_(old.done < o, o <= new.done), not_(old.open(o))),
         ),
         *quiet(old, new, "done"),
     ]

@@ -17,7 +17,7 @@ from lineclear_spec.deltas.frames import (
     waits,
 )
 from lineclear_spec.invariants import CPU, GPU, RUNNING, SWAPPED, WAITING, private, within
-from lineclear_spec.logic import both, implies, negate
+from lineclear_spec.logic import and_, implies, not_
 
 
 def carried_over(old: Any, new: Any, r: Any, source: int, target: int, phase: int) -> list[Part]:
@@ -43,8 +43,8 @@ def carried_over(old: Any, new: Any, r: Any, source: int, target: int, phase: in
             "copied",
             ("block",),
             lambda b: implies(
-                both(private(old, b), old.group(b) == r),
-                both(
+                and_(private(old, b), old.group(b) == r),
+                and_(
                     new.tier(b) == target,
                     new.touch(source, number, old.place(b)),
                     new.touch(target, number, new.place(b)),
@@ -54,14 +54,14 @@ def carried_over(old: Any, new: Any, r: Any, source: int, target: int, phase: in
         Part(
             "shared",
             ("block",),
-            lambda b: both(new.ref(b) == old.ref(b), new.group(b) == old.group(b)),
+            lambda b: and_(new.ref(b) == old.ref(b), new.group(b) == old.group(b)),
         ),
         now(
             "operation",
             lambda: new.issued == number,
             lambda: new.open(number),
-            lambda: negate(new.compute(number)),
-            lambda: negate(new.is_forward(number)),
+            lambda: not_(new.compute(number)),
+            lambda: not_(new.is_forward(number)),
             lambda: new.request_of(number) == r,
             lambda: new.copy(r) == number,
             lambda: new.moved(r) == number,
@@ -108,8 +108,8 @@ def voided(old: Any, new: Any, r: Any, condition: Any) -> Part:
         "void",
         ("sequence",),
         lambda q: implies(
-            both(old.alive(q), old.request(q) == r),
-            both(
+            and_(old.alive(q), old.request(q) == r),
+            and_(
                 new.promised(q) == old.if_else(condition, 0, old.promised(q)),
                 new.void(q) == old.if_else(condition, old.steps, old.void(q)),
                 new.last_samples(q) == old.if_else(condition, 0, old.last_samples(q)),
@@ -130,7 +130,7 @@ def given_back(old: Any, new: Any, r: Any, *kept: str) -> list[Part]:
     """
 
     def mine(q: Any) -> Any:
-        return both(old.alive(q), old.request(q) == r)
+        return and_(old.alive(q), old.request(q) == r)
 
     return [
         now(
@@ -144,7 +144,7 @@ def given_back(old: Any, new: Any, r: Any, *kept: str) -> list[Part]:
             ("sequence",),
             lambda q: implies(
                 mine(q),
-                both(
+                and_(
                     new.length(q) == 0,
                     new.reach(q) == 0,
                     new.slots(q) == 0,
@@ -163,7 +163,7 @@ def given_back(old: Any, new: Any, r: Any, *kept: str) -> list[Part]:
         Part(
             "nothing",
             ("block",),
-            lambda b: implies(both(private(old, b), old.group(b) == r), new.ref(b) == 0),
+            lambda b: implies(and_(private(old, b), old.group(b) == r), new.ref(b) == 0),
         ),
         Part(
             "members",

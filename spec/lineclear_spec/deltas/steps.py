@@ -24,7 +24,7 @@ from lineclear_spec.deltas.frames import (
     waits,
 )
 from lineclear_spec.invariants import GPU
-from lineclear_spec.logic import any_of, both, implies, negate
+from lineclear_spec.logic import and_, implies, not_, or_
 
 
 @promise
@@ -45,12 +45,12 @@ def schedule_tokens(old: Any, new: Any, q: Any, tokens: Any, drafts: Any, _: Any
         now("owed", lambda: new.owed(q) == old.owed(q)),
         now(
             "whole",
-            lambda: any_of(
+            lambda: or_(
                 old.chunked,
-                both(old.cut_long, old.known_tokens(q) > old.max_num_batched_tokens),
+                and_(old.cut_long, old.known_tokens(q) > old.max_num_batched_tokens),
                 sure >= old.known_tokens(q),
             ),
-            lambda: any_of(old.late_drafts(q) == 0, sure <= old.known_tokens(q)),
+            lambda: or_(old.late_drafts(q) == 0, sure <= old.known_tokens(q)),
         ),
         now(
             "samples",
@@ -110,7 +110,7 @@ def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
             ("sequence",),
             lambda q: implies(
                 old.steady(q),
-                both(
+                and_(
                     new.steady(q),
                     new.reach(q) == old.reach(q) + 1,
                     new.length(q) == old.need(old.reach(q) + 1),
@@ -133,7 +133,7 @@ def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
             old,
             new,
             ("length",),
-            lambda q: both(old.alive(q), negate(old.steady(q))),
+            lambda q: and_(old.alive(q), not_(old.steady(q))),
         ),
         tables_same(old, new),
         blocks_same(old, new),
@@ -141,16 +141,16 @@ def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
             "touches",
             ("block",),
             lambda b: implies(
-                both(new.ref(b) >= 1, new.tier(b) == GPU), new.touch(GPU, new.issued, new.place(b))
+                and_(new.ref(b) >= 1, new.tier(b) == GPU), new.touch(GPU, new.issued, new.place(b))
             ),
         ),
         requests_same(old, new, "blocks"),
         Part(
             "sent",
             ("sequence",),
-            lambda q: both(
-                negate(new.whole(q)),
-                implies(new.runs(q), both(new.heard(q), new.sent_length(q) == new.length(q))),
+            lambda q: and_(
+                not_(new.whole(q)),
+                implies(new.runs(q), and_(new.heard(q), new.sent_length(q) == new.length(q))),
             ),
         ),
         *waits(old, new, lambda: new.barrier, old.barrier),
@@ -164,13 +164,13 @@ def settle_step(old: Any, new: Any, _: Any) -> list[Part]:
     """What the oldest step computed is valid, and each steady sequence knows one more token."""
     forward = old.forward_of(old.settled + 1)
     return [
-        now("settled", lambda: new.settled == old.settled + 1, lambda: negate(new.open(forward))),
+        now("settled", lambda: new.settled == old.settled + 1, lambda: not_(new.open(forward))),
         Part(
             "steady",
             ("sequence",),
             lambda q: implies(
                 old.steady(q),
-                both(
+                and_(
                     new.known(q) == old.known(q) + 1,
                     new.computed(q) == old.computed(q) + 1,
                     new.reach(q) == old.reach(q),
@@ -181,8 +181,8 @@ def settle_step(old: Any, new: Any, _: Any) -> list[Part]:
             "explicit",
             ("sequence",),
             lambda q: implies(
-                both(old.alive(q), negate(old.steady(q))),
-                both(
+                and_(old.alive(q), not_(old.steady(q))),
+                and_(
                     new.known(q) == old.known(q),
                     new.reach(q) == old.reach(q),
                     new.computed(q)
@@ -222,7 +222,7 @@ def sample(
         now(
             "bounded",
             lambda: new.owed(q) >= 0,
-            lambda: any_of(
+            lambda: or_(
                 accepted <= old.drafts(q) + 1,
                 accepted <= old.late_drafts(q) + 1,
             ),
@@ -230,9 +230,9 @@ def sample(
         now("owed", lambda: old.alive(q), lambda: step <= old.settled, lambda: step > old.void(q)),
         now(
             "oldest",
-            lambda: any_of(
-                both(step == old.last_step(q), old.last_samples(q) == 1, old.promised(q) == 1),
-                both(
+            lambda: or_(
+                and_(step == old.last_step(q), old.last_samples(q) == 1, old.promised(q) == 1),
+                and_(
                     step == old.last_step(q) - 1,
                     old.previous_samples(q) == 1,
                     old.promised(q) == 1 + old.last_samples(q),
@@ -301,4 +301,4 @@ def join_batch(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
 @promise
 def leave_batch(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
     """Not steady, with the same counters."""
-    return [now("explicit", lambda: negate(new.steady(q))), *unobserved(old, new, q, -1)]
+    return [now("explicit", lambda: not_(new.steady(q))), *unobserved(old, new, q, -1)]

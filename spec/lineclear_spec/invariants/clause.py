@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from lineclear_spec.lifecycle import Phase
-from lineclear_spec.logic import any_of, both
+from lineclear_spec.logic import and_, or_
 from lineclear_spec.records import CPU, GPU
 
 __all__ = [
@@ -158,38 +158,38 @@ def clauses(kind: str | None = None) -> list[Clause]:
 
 def within(low: Any, value: Any, high: Any) -> Any:
     """low <= value < high."""
-    return both(low <= value, value < high)
+    return and_(low <= value, value < high)
 
 
 def holds(v: Any, q: Any, b: Any) -> Any:
     """Whether an entry of the sequence's table names the block."""
     at = v.index(q, b)
-    return both(within(0, at, v.length(q)), v.table(q, at) == b)
+    return and_(within(0, at, v.length(q)), v.table(q, at) == b)
 
 
 def private(v: Any, b: Any) -> Any:
     """Whether the block belongs to one request: some entry names it, and it has no name."""
-    return both(v.ref(b) >= 1, v.name(b) == 0)
+    return and_(v.ref(b) >= 1, v.name(b) == 0)
 
 
 def sealed(v: Any, b: Any) -> Any:
     """Whether an entry names the block and it has a name: it is never written, and any request may share it."""
-    return both(v.ref(b) >= 1, v.name(b) != 0)
+    return and_(v.ref(b) >= 1, v.name(b) != 0)
 
 
 def rests(v: Any, b: Any) -> Any:
     """Whether no entry names the block, and it is kept because it can be found."""
-    return both(v.ref(b) == 0, v.listed(b))
+    return and_(v.ref(b) == 0, v.listed(b))
 
 
 def present(v: Any, b: Any) -> Any:
     """Whether the block has a place: an entry names it, or it can be found."""
-    return any_of(v.ref(b) >= 1, v.listed(b))
+    return or_(v.ref(b) >= 1, v.listed(b))
 
 
 def leads(v: Any, name: Any) -> Any:
     """Whether a block can be found under the name."""
-    return both(v.listed(v.cached(name)), v.name(v.cached(name)) == name)
+    return and_(v.listed(v.cached(name)), v.name(v.cached(name)) == name)
 
 
 def is_free(v: Any, tier: int, p: Any) -> Any:
@@ -204,4 +204,4 @@ def each_tier(label: str, part: Callable[[int], tuple[Any, ...]]) -> list[tuple[
 
 def live(phase: Any) -> Any:
     """Whether a request in this phase is live."""
-    return any_of(phase == WAITING, phase == RUNNING, phase == SWAPPED)
+    return or_(phase == WAITING, phase == RUNNING, phase == SWAPPED)

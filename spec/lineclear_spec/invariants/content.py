@@ -15,7 +15,7 @@ from lineclear_spec.invariants.clause import (
     present,
     within,
 )
-from lineclear_spec.logic import any_of, both, implies, negate
+from lineclear_spec.logic import and_, implies, not_, or_
 
 
 def issued_reach(v: Any, q: Any) -> Any:
@@ -34,7 +34,7 @@ def named(v: Any, tier: int, q: Any, i: Any) -> Any:
         i: the position.
     """
     k = v.block_of(i)
-    return both(
+    return and_(
         v.alive(q),
         within(0, i, issued_reach(v, q)),
         within(0, k, v.length(q)),
@@ -64,7 +64,7 @@ def at_entry(v: Any, q: Any, i: Any) -> list[tuple[Any, ...]]:
 
 def trusted(v: Any, number: Any) -> Any:
     """Whether a copy is none, or known to have succeeded."""
-    return any_of(number == 0, v.good(number))
+    return or_(number == 0, v.good(number))
 
 
 declare_kv(
@@ -88,7 +88,7 @@ declare_kv(
             ("sequence", "position"),
             lambda v, q, i: implies(
                 named(v, t, q, i),
-                any_of(
+                or_(
                     trusted(v, now(v, "relies", t, v.table(q, v.block_of(i)), i)),
                     now(v, "relies", t, v.table(q, v.block_of(i)), i) == v.copy(v.request(q)),
                 ),
@@ -101,7 +101,7 @@ declare_kv(
 
 def in_named_block(v: Any, b: Any, i: Any) -> Any:
     """Whether the position lies in blocks of that name, and the block has one."""
-    return both(present(v, b), v.name(b) >= 1, i >= 0, v.block_of(i) == v.preceding(v.name(b)))
+    return and_(present(v, b), v.name(b) >= 1, i >= 0, v.block_of(i) == v.preceding(v.name(b)))
 
 
 declare_kv(
@@ -131,7 +131,7 @@ declare_kv(
         "prompt",
         ("sequence", "position"),
         lambda v, q, i: implies(
-            both(v.alive(q), within(0, i, v.prompt(v.request(q)))),
+            and_(v.alive(q), within(0, i, v.prompt(v.request(q)))),
             v.token_kv(q, i) == v.prompt_kv(v.request(q), i),
         ),
         lambda v, q, i: [(v.token_kv(q, i),)],
@@ -140,7 +140,7 @@ declare_kv(
         "name",
         ("sequence", "position"),
         lambda v, q, i: implies(
-            both(
+            and_(
                 v.alive(q),
                 i >= 0,
                 v.block_of(i) < v.block_of(v.known(q)),
@@ -160,8 +160,8 @@ declare_kv(
         "late",
         ("sequence",),
         lambda v, q: implies(
-            both(v.alive(q), v.late_drafts(q) >= 1),
-            both(v.drafts(q) == 0, v.promised(q) == 1, v.reach(q) <= v.known(q)),
+            and_(v.alive(q), v.late_drafts(q) >= 1),
+            and_(v.drafts(q) == 0, v.promised(q) == 1, v.reach(q) <= v.known(q)),
         ),
         lambda v, q: [(v.late_drafts(q),)],
     ),
@@ -175,10 +175,10 @@ declare_kv(
         "sample",
         ("operation", "sequence"),
         lambda v, n, q: implies(
-            both(v.takes(n, q), v.alive(q), v.step_of(n) > v.void(q)),
-            any_of(
+            and_(v.takes(n, q), v.alive(q), v.step_of(n) > v.void(q)),
+            or_(
                 trusted(v, v.row_relies(n, q)),
-                both(
+                and_(
                     v.row_relies(n, q) == v.copy(v.request(q)),
                     v.phase(v.request(q)) == RUNNING,
                 ),
@@ -195,9 +195,9 @@ declare_kv(
     (
         "barrier",
         ("request",),
-        lambda v, r: both(
+        lambda v, r: and_(
             implies(v.phase(r) == RUNNING, v.copy(r) <= v.barrier),
-            implies(any_of(v.phase(r) == NEW, v.phase(r) == WAITING), v.copy(r) == 0),
+            implies(or_(v.phase(r) == NEW, v.phase(r) == WAITING), v.copy(r) == 0),
         ),
         lambda v, r: [(v.copy(r),)],
     ),
@@ -205,8 +205,8 @@ declare_kv(
         "step",
         ("step",),
         lambda v, s: implies(
-            both(1 <= s, s <= v.steps),
-            both(
+            and_(1 <= s, s <= v.steps),
+            and_(
                 v.step_of(v.forward_of(s)) == s,
                 v.is_forward(v.forward_of(s)),
                 within(1, v.forward_of(s), v.issued + 1),
@@ -218,15 +218,15 @@ declare_kv(
         "forward",
         ("operation",),
         lambda v, n: implies(
-            both(1 <= n, n <= v.issued, v.is_forward(n)),
-            both(within(1, v.step_of(n), v.steps + 1), v.forward_of(v.step_of(n)) == n),
+            and_(1 <= n, n <= v.issued, v.is_forward(n)),
+            and_(within(1, v.step_of(n), v.steps + 1), v.forward_of(v.step_of(n)) == n),
         ),
         lambda v, n: [(v.step_of(n),)],
     ),
     (
         "closed",
         ("step",),
-        lambda v, s: implies(both(1 <= s, s <= v.settled), negate(v.open(v.forward_of(s)))),
+        lambda v, s: implies(and_(1 <= s, s <= v.settled), not_(v.open(v.forward_of(s)))),
         lambda v, s: [(v.forward_of(s),)],
     ),
 )

@@ -8,7 +8,7 @@ order of numbers; the device carries operations out in any order that their wait
 from __future__ import annotations
 
 from lineclear_spec.invariants.clause import declare_kv, each_tier
-from lineclear_spec.logic import any_of, both, implies, negate
+from lineclear_spec.logic import and_, implies, not_, or_
 
 declare_kv(
     "device",
@@ -17,13 +17,13 @@ declare_kv(
     (
         "closed",
         ("operation",),
-        lambda v, o: implies(both(1 <= o, o <= v.issued, negate(v.open(o))), v.ran(o)),
+        lambda v, o: implies(and_(1 <= o, o <= v.issued, not_(v.open(o))), v.ran(o)),
         lambda v, o: [(v.ran(o),), (v.open(o),)],
     ),
     (
         "carried",
         ("operation",),
-        lambda v, o: implies(v.ran(o), both(1 <= o, o <= v.carried)),
+        lambda v, o: implies(v.ran(o), and_(1 <= o, o <= v.carried)),
         lambda v, o: [(v.ran(o),)],
     ),
     *each_tier(
@@ -31,7 +31,7 @@ declare_kv(
         lambda t: (
             ("operation", "operation", "place"),
             lambda v, o, n, p: implies(
-                both(1 <= o, o < n, v.touch(t, o, p), v.touch(t, n, p), v.ran(n)), v.ran(o)
+                and_(1 <= o, o < n, v.touch(t, o, p), v.touch(t, n, p), v.ran(n)), v.ran(o)
             ),
             lambda v, o, n, p: [(v.touch(t, o, p), v.touch(t, n, p))],
         ),
@@ -46,10 +46,10 @@ declare_kv(
         "now",
         lambda t: (
             ("place",),
-            lambda v, p: both(
+            lambda v, p: and_(
                 0 <= v.version(t, p),
                 v.version(t, p) <= v.issued,
-                any_of(v.version(t, p) == 0, v.writes(t, v.version(t, p), p)),
+                or_(v.version(t, p) == 0, v.writes(t, v.version(t, p), p)),
             ),
             lambda v, p: [(v.version(t, p),)],
         ),
@@ -58,7 +58,7 @@ declare_kv(
         "last",
         lambda t: (
             ("operation", "place"),
-            lambda v, o, p: implies(v.writes(t, o, p), both(1 <= o, o <= v.version(t, p))),
+            lambda v, o, p: implies(v.writes(t, o, p), and_(1 <= o, o <= v.version(t, p))),
             lambda v, o, p: [(v.writes(t, o, p),)],
         ),
     ),
@@ -76,10 +76,10 @@ declare_kv(
             ("operation", "place"),
             lambda v, n, p: implies(
                 v.touch(t, n, p),
-                both(
+                and_(
                     0 <= v.expected(t, n, p),
                     v.expected(t, n, p) < n,
-                    any_of(v.expected(t, n, p) == 0, v.writes(t, v.expected(t, n, p), p)),
+                    or_(v.expected(t, n, p) == 0, v.writes(t, v.expected(t, n, p), p)),
                 ),
             ),
             lambda v, n, p: [(v.expected(t, n, p),)],
@@ -90,7 +90,7 @@ declare_kv(
         lambda t: (
             ("operation", "operation", "place"),
             lambda v, o, n, p: implies(
-                both(v.writes(t, o, p), v.touch(t, n, p), o < n), o <= v.expected(t, n, p)
+                and_(v.writes(t, o, p), v.touch(t, n, p), o < n), o <= v.expected(t, n, p)
             ),
             lambda v, o, n, p: [(v.expected(t, n, p), v.writes(t, o, p))],
         ),
@@ -105,8 +105,8 @@ declare_kv(
         "actual",
         lambda t: (
             ("place",),
-            lambda v, p: any_of(
-                v.actual(t, p) == 0, both(v.ran(v.actual(t, p)), v.writes(t, v.actual(t, p), p))
+            lambda v, p: or_(
+                v.actual(t, p) == 0, and_(v.ran(v.actual(t, p)), v.writes(t, v.actual(t, p), p))
             ),
             lambda v, p: [(v.actual(t, p),)],
         ),
@@ -115,7 +115,7 @@ declare_kv(
         "latest",
         lambda t: (
             ("operation", "place"),
-            lambda v, o, p: implies(both(v.writes(t, o, p), v.ran(o)), o <= v.actual(t, p)),
+            lambda v, o, p: implies(and_(v.writes(t, o, p), v.ran(o)), o <= v.actual(t, p)),
             lambda v, o, p: [(v.writes(t, o, p), v.actual(t, p))],
         ),
     ),

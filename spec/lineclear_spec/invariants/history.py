@@ -11,17 +11,17 @@ from __future__ import annotations
 from typing import Any
 
 from lineclear_spec.invariants.clause import CPU, GPU, KvPart, declare_kv, each_tier, within
-from lineclear_spec.logic import any_of, both, implies, negate
+from lineclear_spec.logic import and_, implies, not_, or_
 
 
 def copies_in(v: Any, o: Any, p: Any) -> Any:
     """Whether the operation copies to the GPU place from the CPU."""
-    return both(v.writes(GPU, o, p), negate(v.compute(o)))
+    return and_(v.writes(GPU, o, p), not_(v.compute(o)))
 
 
 def twins(v: Any, o: Any, p: Any) -> Any:
     """Whether the operation copies to the GPU place from another one."""
-    return both(v.writes(GPU, o, p), v.compute(o), negate(v.is_forward(o)))
+    return and_(v.writes(GPU, o, p), v.compute(o), not_(v.is_forward(o)))
 
 
 def copied(label: str, target: int, source: int, copies: Any, own: bool) -> list[KvPart]:
@@ -44,7 +44,7 @@ def copied(label: str, target: int, source: int, copies: Any, own: bool) -> list
         there, before = v.relies(target, o, p, k), origin(v, o, p, k, "relies")
         if not own:
             return there == before
-        return any_of(there == -1, both(there == o, any_of(before == 0, v.good(before))))
+        return or_(there == -1, and_(there == o, or_(before == 0, v.good(before))))
 
     parts: list[KvPart] = [
         KvPart(
@@ -75,7 +75,7 @@ def copied(label: str, target: int, source: int, copies: Any, own: bool) -> list
                 ("operation", "place", "kv_slot"),
                 lambda v, o, p, k: implies(
                     copies(v, o, p),
-                    any_of(v.relies(target, o, p, k) == -1, v.relies(target, o, p, k) == o),
+                    or_(v.relies(target, o, p, k) == -1, v.relies(target, o, p, k) == o),
                 ),
                 lambda v, o, p, k: [(v.writes(target, o, p), v.relies(target, o, p, k))],
             )
@@ -98,7 +98,7 @@ def in_row(v: Any, n: Any, q: Any, i: Any) -> Any:
     Args:
         v, n, q, i: state, forward, sequence and position.
     """
-    return both(v.takes(n, q), v.row_first(n, q) <= i, i < v.row_last(n, q))
+    return and_(v.takes(n, q), v.row_first(n, q) <= i, i < v.row_last(n, q))
 
 
 declare_kv(
@@ -112,7 +112,7 @@ declare_kv(
         "kept_content",
         ("operation", "place", "kv_slot"),
         lambda v, n, p, k: implies(
-            both(v.is_forward(n), v.writes(GPU, n, p), negate(v.slot_written(n, p, k))),
+            and_(v.is_forward(n), v.writes(GPU, n, p), not_(v.slot_written(n, p, k))),
             v.content(GPU, n, p, k) == v.content(GPU, v.expected(GPU, n, p), p, k),
         ),
         lambda v, n, p, k: [(v.writes(GPU, n, p), v.slot_written(n, p, k))],
@@ -121,7 +121,7 @@ declare_kv(
         "kept_relies",
         ("operation", "place", "kv_slot"),
         lambda v, n, p, k: implies(
-            both(v.is_forward(n), v.writes(GPU, n, p), negate(v.slot_written(n, p, k))),
+            and_(v.is_forward(n), v.writes(GPU, n, p), not_(v.slot_written(n, p, k))),
             v.relies(GPU, n, p, k) == v.relies(GPU, v.expected(GPU, n, p), p, k),
         ),
         lambda v, n, p, k: [(v.writes(GPU, n, p), v.slot_written(n, p, k))],
@@ -131,7 +131,7 @@ declare_kv(
         ("operation", "place", "kv_slot"),
         lambda v, n, p, k: implies(
             v.slot_written(n, p, k),
-            both(
+            and_(
                 within(1, n, v.issued + 1),
                 v.is_forward(n),
                 in_row(v, n, v.writer(n, p), position_at(v, n, p, k)),
@@ -166,7 +166,7 @@ def row_read(v: Any, n: Any, q: Any, i: Any) -> Any:
     Args:
         v, n, q, i: state, forward, sequence and position.
     """
-    return both(v.takes(n, q), within(0, i, v.row_first(n, q)))
+    return and_(v.takes(n, q), within(0, i, v.row_first(n, q)))
 
 
 def place_of(v: Any, n: Any, q: Any, i: Any) -> Any:
@@ -207,7 +207,7 @@ declare_kv(
         "scope",
         ("operation", "sequence"),
         lambda v, n, q: implies(
-            v.takes(n, q), both(1 <= n, n <= v.issued, v.is_forward(n), v.row_relies(n, q) >= 0)
+            v.takes(n, q), and_(1 <= n, n <= v.issued, v.is_forward(n), v.row_relies(n, q) >= 0)
         ),
         lambda v, n, q: [(v.takes(n, q),)],
     ),
@@ -215,7 +215,7 @@ declare_kv(
         "sent",
         ("operation", "sequence", "position"),
         lambda v, n, q, i: implies(
-            both(v.takes(n, q), within(0, i, v.row_last(n, q))),
+            and_(v.takes(n, q), within(0, i, v.row_last(n, q))),
             v.block_of(i) < v.row_length(n, q),
         ),
         lambda v, n, q, i: [(v.takes(n, q), v.block_of(i))],
@@ -225,7 +225,7 @@ declare_kv(
         ("operation", "place", "kv_slot"),
         lambda v, n, p, k: implies(
             v.slot_written(n, p, k),
-            both(
+            and_(
                 v.row_place(n, v.writer(n, p), v.written_as(n, p)) == p,
                 v.block_of(position_at(v, n, p, k)) == v.written_as(n, p),
                 v.slot_of(position_at(v, n, p, k)) == k,
@@ -252,7 +252,7 @@ declare_kv(
         ("operation", "sequence", "position"),
         lambda v, n, q, i: implies(
             row_read(v, n, q, i),
-            any_of(
+            or_(
                 meets(v, "relies", n, q, i) == 0,
                 v.good(meets(v, "relies", n, q, i)),
                 meets(v, "relies", n, q, i) == v.row_relies(n, q),
@@ -264,7 +264,7 @@ declare_kv(
         "writes",
         ("operation", "sequence", "position"),
         lambda v, n, q, i: implies(
-            both(in_row(v, n, q, i), i >= 0),
+            and_(in_row(v, n, q, i), i >= 0),
             v.slot_written(n, place_of(v, n, q, i), v.slot_of(i)),
         ),
         at_row,
@@ -273,8 +273,8 @@ declare_kv(
         "writer",
         ("operation", "sequence", "position"),
         lambda v, n, q, i: implies(
-            both(in_row(v, n, q, i), i >= 0),
-            both(
+            and_(in_row(v, n, q, i), i >= 0),
+            and_(
                 v.writer(n, place_of(v, n, q, i)) == q,
                 v.written_as(n, place_of(v, n, q, i)) == v.block_of(i),
             ),
@@ -290,7 +290,7 @@ declare_kv(
         "",
         lambda t: (
             ("place", "kv_slot"),
-            lambda v, p, k: any_of(
+            lambda v, p, k: or_(
                 v.memory(t, p, k) == v.content(t, v.actual(t, p), p, k),
                 v.fails(v.relies(t, v.actual(t, p), p, k)),
             ),
@@ -300,14 +300,14 @@ declare_kv(
     (
         "good",
         ("operation",),
-        lambda v, o: implies(v.good(o), negate(v.fails(o))),
+        lambda v, o: implies(v.good(o), not_(v.fails(o))),
         lambda v, o: [(v.good(o),)],
     ),
     (
         "right",
         ("operation", "sequence"),
         lambda v, n, q: implies(
-            both(v.ran(n), v.takes(n, q)), any_of(v.right(n, q), v.fails(v.row_relies(n, q)))
+            and_(v.ran(n), v.takes(n, q)), or_(v.right(n, q), v.fails(v.row_relies(n, q)))
         ),
         lambda v, n, q: [(v.right(n, q),)],
     ),

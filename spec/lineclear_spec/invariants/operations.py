@@ -14,7 +14,7 @@ from lineclear_spec.invariants.clause import (
     rests,
     within,
 )
-from lineclear_spec.logic import any_of, both, implies, negate
+from lineclear_spec.logic import and_, implies, not_, or_
 
 declare(
     "budget",
@@ -24,7 +24,7 @@ declare(
     (
         "building",
         (),
-        lambda v: both(
+        lambda v: and_(
             v.step_tokens >= v.step_sequences,
             v.step_sequences >= 0,
             v.step_tokens <= v.max_num_batched_tokens,
@@ -35,8 +35,8 @@ declare(
         "issued",
         ("step",),
         lambda v, s: implies(
-            both(s >= 1, s <= v.steps),
-            both(
+            and_(s >= 1, s <= v.steps),
+            and_(
                 v.sequences_of(s) >= 1,
                 v.sequences_of(s) <= v.tokens_of(s),
                 v.sequences_of(s) <= v.max_num_seqs,
@@ -55,12 +55,12 @@ declare(
     (
         "steps",
         (),
-        lambda v: both(0 <= v.settled, v.settled <= v.steps, v.steps <= v.settled + v.depth),
+        lambda v: and_(0 <= v.settled, v.settled <= v.steps, v.steps <= v.settled + v.depth),
     ),
     (
         "operations",
         (),
-        lambda v: both(
+        lambda v: and_(
             0 <= v.done,
             v.done <= v.issued,
             v.carried <= v.issued,
@@ -69,13 +69,13 @@ declare(
             v.barrier <= v.issued,
         ),
     ),
-    ("open", ("operation",), lambda v, o: implies(v.open(o), both(v.done < o, o <= v.issued))),
+    ("open", ("operation",), lambda v, o: implies(v.open(o), and_(v.done < o, o <= v.issued))),
     (
         "forward",
         ("step",),
         lambda v, s: implies(
-            both(v.settled < s, s <= v.steps),
-            both(
+            and_(v.settled < s, s <= v.steps),
+            and_(
                 v.open(v.forward_of(s)),
                 v.is_forward(v.forward_of(s)),
                 v.step_of(v.forward_of(s)) == s,
@@ -88,12 +88,12 @@ declare(
         "scheduled",
         ("sequence",),
         lambda v, q: implies(
-            any_of(v.alive(q), v.last_step(q) > v.steps),
-            both(
+            or_(v.alive(q), v.last_step(q) > v.steps),
+            and_(
                 v.last_step(q) <= v.steps + 1,
                 implies(
-                    both(v.last_step(q) == v.steps + 1, negate(v.steady(q))),
-                    both(v.runs(q), v.steps < v.settled + v.depth, v.last_tokens(q) >= 1),
+                    and_(v.last_step(q) == v.steps + 1, not_(v.steady(q))),
+                    and_(v.runs(q), v.steps < v.settled + v.depth, v.last_tokens(q) >= 1),
                 ),
             ),
         ),
@@ -106,19 +106,19 @@ declare(
     "boundary",
     "an operation that no plan has carried yet is still open, so none is lost; the copy that a request waits "
     "for is open, and its own",
-    ("", ("operation",), lambda v, o: implies(both(v.carried < o, o <= v.issued), v.open(o))),
+    ("", ("operation",), lambda v, o: implies(and_(v.carried < o, o <= v.issued), v.open(o))),
     (
         "copy",
         ("request",),
-        lambda v, r: both(
+        lambda v, r: and_(
             v.copy(r) >= 0,
             v.copy(r) <= v.moved(r),
             v.moved(r) <= v.issued,
             implies(
                 v.copy(r) >= 1,
-                both(
+                and_(
                     v.open(v.copy(r)),
-                    negate(v.is_forward(v.copy(r))),
+                    not_(v.is_forward(v.copy(r))),
                     v.request_of(v.copy(r)) == r,
                 ),
             ),
@@ -136,11 +136,11 @@ declare(
         "",
         ("operation",),
         lambda v, o: implies(
-            both(
+            and_(
                 v.open(o),
-                negate(v.compute(o)),
+                not_(v.compute(o)),
                 o > v.born(v.request_of(o)),
-                any_of(v.phase(v.request_of(o)) == RUNNING, v.phase(v.request_of(o)) == SWAPPED),
+                or_(v.phase(v.request_of(o)) == RUNNING, v.phase(v.request_of(o)) == SWAPPED),
             ),
             v.copy(v.request_of(o)) == o,
         ),
@@ -159,8 +159,8 @@ declare(
         lambda t: (
             ("operation", "operation", "place"),
             lambda v, o, n, p: implies(
-                both(o < n, v.touch(t, o, p), v.touch(t, n, p), v.open(o)),
-                any_of(o <= v.wait(n), both(v.compute(o), v.compute(n))),
+                and_(o < n, v.touch(t, o, p), v.touch(t, n, p), v.open(o)),
+                or_(o <= v.wait(n), and_(v.compute(o), v.compute(n))),
             ),
         ),
     ),
@@ -175,16 +175,14 @@ declare(
         "finished",
         ("operation", "operation"),
         lambda v, o, n: implies(
-            both(
-                1 <= n, n <= v.issued, v.is_forward(n), negate(v.open(n)), 1 <= o, o <= v.wait(n)
-            ),
-            negate(v.open(o)),
+            and_(1 <= n, n <= v.issued, v.is_forward(n), not_(v.open(n)), 1 <= o, o <= v.wait(n)),
+            not_(v.open(o)),
         ),
     ),
     (
         "past",
         ("operation",),
-        lambda v, o: implies(both(1 <= o, o <= v.issued), both(0 <= v.wait(o), v.wait(o) < o)),
+        lambda v, o: implies(and_(1 <= o, o <= v.issued), and_(0 <= v.wait(o), v.wait(o) < o)),
     ),
 )
 
@@ -199,7 +197,7 @@ declare(
         lambda t: (
             ("operation", "place"),
             lambda v, o, p: implies(
-                both(within(0, p, v.total(t)), is_free(v, t, p), v.touch(t, o, p), v.open(o)),
+                and_(within(0, p, v.total(t)), is_free(v, t, p), v.touch(t, o, p), v.open(o)),
                 o <= v.until(t, p),
             ),
         ),
@@ -209,7 +207,7 @@ declare(
         "resting",
         ("operation", "block"),
         lambda v, o, b: implies(
-            both(rests(v, b), v.touch(GPU, o, v.place(b)), v.open(o)),
+            and_(rests(v, b), v.touch(GPU, o, v.place(b)), v.open(o)),
             o <= v.until(GPU, v.place(b)),
         ),
     ),
@@ -219,13 +217,13 @@ declare(
         "held_gpu",
         ("operation", "place"),
         lambda v, o, p: implies(
-            both(
+            and_(
                 within(0, p, v.total(GPU)),
-                negate(is_free(v, GPU, p)),
+                not_(is_free(v, GPU, p)),
                 v.touch(GPU, o, p),
                 v.open(o),
             ),
-            any_of(v.compute(o), o <= v.barrier),
+            or_(v.compute(o), o <= v.barrier),
         ),
     ),
     # A swap in waits for the last swap of its request, `moved`, and so for all that still touch its sources.
@@ -233,9 +231,9 @@ declare(
         "held_cpu",
         ("operation", "place"),
         lambda v, o, p: implies(
-            both(
+            and_(
                 within(0, p, v.total(CPU)),
-                negate(is_free(v, CPU, p)),
+                not_(is_free(v, CPU, p)),
                 v.touch(CPU, o, p),
                 v.open(o),
             ),

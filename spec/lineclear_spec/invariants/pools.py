@@ -14,20 +14,20 @@ from lineclear_spec.invariants.clause import (
     private,
     within,
 )
-from lineclear_spec.logic import any_of, both, implies, negate
+from lineclear_spec.logic import and_, implies, not_, or_
 
 declare(
     "free_list",
     "step",
     "each pool's list names every place exactly once, the free ones first",
-    *each_tier("count", lambda t: ((), lambda v: both(v.free(t) >= 0, v.free(t) <= v.total(t)))),
+    *each_tier("count", lambda t: ((), lambda v: and_(v.free(t) >= 0, v.free(t) <= v.total(t)))),
     *each_tier(
         "list",
         lambda t: (
             ("index",),
             lambda v, j: implies(
                 within(0, j, v.total(t)),
-                both(within(0, v.order(t, j), v.total(t)), v.position(t, v.order(t, j)) == j),
+                and_(within(0, v.order(t, j), v.total(t)), v.position(t, v.order(t, j)) == j),
             ),
         ),
     ),
@@ -37,7 +37,7 @@ declare(
             ("place",),
             lambda v, p: implies(
                 within(0, p, v.total(t)),
-                both(within(0, v.position(t, p), v.total(t)), v.order(t, v.position(t, p)) == p),
+                and_(within(0, v.position(t, p), v.total(t)), v.order(t, v.position(t, p)) == p),
             ),
         ),
     ),
@@ -52,8 +52,8 @@ declare(
         lambda t: (
             ("place",),
             lambda v, p: implies(
-                both(within(0, p, v.total(t)), negate(is_free(v, t, p))),
-                both(
+                and_(within(0, p, v.total(t)), not_(is_free(v, t, p))),
+                and_(
                     present(v, v.owner(t, p)),
                     v.tier(v.owner(t, p)) == t,
                     v.place(v.owner(t, p)) == p,
@@ -66,10 +66,10 @@ declare(
         lambda t: (
             ("block",),
             lambda v, b: implies(
-                both(present(v, b), v.tier(b) == t),
-                both(
+                and_(present(v, b), v.tier(b) == t),
+                and_(
                     within(0, v.place(b), v.total(t)),
-                    negate(is_free(v, t, v.place(b))),
+                    not_(is_free(v, t, v.place(b))),
                     v.owner(t, v.place(b)) == b,
                 ),
             ),
@@ -78,7 +78,7 @@ declare(
     (
         "tier",
         ("block",),
-        lambda v, b: implies(present(v, b), any_of(v.tier(b) == GPU, v.tier(b) == CPU)),
+        lambda v, b: implies(present(v, b), or_(v.tier(b) == GPU, v.tier(b) == CPU)),
     ),
 )
 
@@ -91,7 +91,7 @@ declare(
         ("sequence", "index"),
         lambda v, q, i: implies(
             within(0, i, v.length(q)),
-            both(
+            and_(
                 v.ref(v.table(q, i)) >= 1,
                 v.index(q, v.table(q, i)) == i,
                 within(0, v.rank(q, v.table(q, i)), v.ref(v.table(q, i))),
@@ -104,7 +104,7 @@ declare(
         ("block", "index"),
         lambda v, b, k: implies(
             within(0, k, v.ref(b)),
-            both(holds(v, v.holder(b, k), b), v.rank(v.holder(b, k), b) == k),
+            and_(holds(v, v.holder(b, k), b), v.rank(v.holder(b, k), b) == k),
         ),
     ),
     # `holder` for k = 0: stated apart, so that a solver finds it.
@@ -122,7 +122,7 @@ declare(
         ("sequence", "index"),
         lambda v, q, i: implies(
             within(0, i, v.length(q)),
-            any_of(v.name(v.table(q, i)) != 0, v.group(v.table(q, i)) == v.request(q)),
+            or_(v.name(v.table(q, i)) != 0, v.group(v.table(q, i)) == v.request(q)),
         ),
     ),
 )
@@ -136,7 +136,7 @@ declare(
         ("request", "index"),
         lambda v, r, k: implies(
             within(0, k, v.blocks(r)),
-            both(private(v, v.held(r, k)), v.group(v.held(r, k)) == r, v.slot(v.held(r, k)) == k),
+            and_(private(v, v.held(r, k)), v.group(v.held(r, k)) == r, v.slot(v.held(r, k)) == k),
         ),
     ),
     (
@@ -144,7 +144,7 @@ declare(
         ("block",),
         lambda v, b: implies(
             private(v, b),
-            both(within(0, v.slot(b), v.blocks(v.group(b))), v.held(v.group(b), v.slot(b)) == b),
+            and_(within(0, v.slot(b), v.blocks(v.group(b))), v.held(v.group(b), v.slot(b)) == b),
         ),
     ),
     # `listed` for k = 0: stated apart, so that a solver finds it.
@@ -152,7 +152,7 @@ declare(
         "first",
         ("request",),
         lambda v, r: implies(
-            v.blocks(r) >= 1, both(private(v, v.held(r, 0)), v.group(v.held(r, 0)) == r)
+            v.blocks(r) >= 1, and_(private(v, v.held(r, 0)), v.group(v.held(r, 0)) == r)
         ),
     ),
     ("count", ("request",), lambda v, r: v.blocks(r) >= 0),
@@ -165,12 +165,12 @@ declare(
     (
         "one",
         ("block",),
-        lambda v, b: implies(v.listed(b), both(v.name(b) >= 1, v.cached(v.name(b)) == b)),
+        lambda v, b: implies(v.listed(b), and_(v.name(b) >= 1, v.cached(v.name(b)) == b)),
     ),
     (
         "gpu",
         ("block",),
-        lambda v, b: implies(both(present(v, b), v.name(b) != 0), v.tier(b) == GPU),
+        lambda v, b: implies(and_(present(v, b), v.name(b) != 0), v.tier(b) == GPU),
     ),
     ("name", ("block",), lambda v, b: v.name(b) >= 0),
 )

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from lineclear_spec.invariants.clause import FINISHED, GPU, NEW, declare, live, within
-from lineclear_spec.logic import any_of, both, implies, negate
+from lineclear_spec.logic import and_, implies, not_, or_
 
 declare(
     "fits",
@@ -16,11 +16,11 @@ declare(
         ("request",),
         lambda v, r: implies(
             live(v.phase(r)),
-            both(
+            and_(
                 v.worst_case(r) <= v.total(GPU),
                 v.parallel(r) <= v.max_num_seqs,
                 v.limit(r) <= v.max_model_len,
-                any_of(v.chunked, v.cut_long, v.limit(r) - 1 <= v.max_num_batched_tokens),
+                or_(v.chunked, v.cut_long, v.limit(r) - 1 <= v.max_num_batched_tokens),
             ),
         ),
     ),
@@ -37,7 +37,7 @@ declare(
         ("request", "index"),
         lambda v, r, k: implies(
             within(0, k, v.width(r)),
-            both(
+            and_(
                 v.alive(v.member(r, k)),
                 v.request(v.member(r, k)) == r,
                 v.seat(v.member(r, k)) == k,
@@ -49,7 +49,7 @@ declare(
         ("sequence",),
         lambda v, q: implies(
             v.alive(q),
-            both(
+            and_(
                 within(0, v.seat(q), v.width(v.request(q))),
                 v.member(v.request(q), v.seat(q)) == q,
                 live(v.phase(v.request(q))),
@@ -59,9 +59,9 @@ declare(
     (
         "width",
         ("request",),
-        lambda v, r: both(
-            implies(live(v.phase(r)), both(v.width(r) >= 1, v.width(r) <= v.parallel(r))),
-            implies(negate(live(v.phase(r))), v.width(r) == 0),
+        lambda v, r: and_(
+            implies(live(v.phase(r)), and_(v.width(r) >= 1, v.width(r) <= v.parallel(r))),
+            implies(not_(live(v.phase(r))), v.width(r) == 0),
         ),
     ),
 )
@@ -84,8 +84,8 @@ declare(
     (
         "",
         ("request",),
-        lambda v, r: both(
-            any_of(live(v.phase(r)), v.phase(r) == NEW, v.phase(r) == FINISHED),
+        lambda v, r: and_(
+            or_(live(v.phase(r)), v.phase(r) == NEW, v.phase(r) == FINISHED),
             v.releases(r) == v.if_else(v.phase(r) == FINISHED, 1, 0),
         ),
     ),

@@ -6,19 +6,19 @@ from __future__ import annotations
 from typing import Any
 
 from lineclear_spec.invariants.clause import declare_kv, within
-from lineclear_spec.logic import any_of, both, implies, negate
+from lineclear_spec.logic import and_, implies, not_, or_
 
 __all__ = ["owes", "sampled_position"]
 
 
 def owes(v: Any, q: Any, s: Any) -> Any:
     """Whether the step, which was issued, still owes the sequence a sample."""
-    last = both(s == v.last_step(q), v.last_samples(q) == 1, v.promised_samples(q) >= 1)
-    previous = both(s == v.last_step(q) - 1, v.promised_samples(q) > v.last_samples(q))
-    return both(
+    last = and_(s == v.last_step(q), v.last_samples(q) == 1, v.promised_samples(q) >= 1)
+    previous = and_(s == v.last_step(q) - 1, v.promised_samples(q) > v.last_samples(q))
+    return and_(
         v.alive(q),
         within(1, s, v.steps + 1),
-        v.if_else(v.steady(q), v.settled < s, any_of(last, previous)),
+        v.if_else(v.steady(q), v.settled < s, or_(last, previous)),
     )
 
 
@@ -44,7 +44,7 @@ declare_kv(
     (
         "takes",
         ("sequence", "step"),
-        lambda v, q, s: implies(owes(v, q, s), both(v.takes(v.forward_of(s), q), v.void(q) < s)),
+        lambda v, q, s: implies(owes(v, q, s), and_(v.takes(v.forward_of(s), q), v.void(q) < s)),
         lambda v, q, s: [
             (v.takes(v.forward_of(s), q),),
             (v.row_relies(v.forward_of(s), q),),
@@ -72,7 +72,7 @@ declare_kv(
         "own",
         ("sequence", "step", "position"),
         lambda v, q, s, i: implies(
-            both(owes(v, q, s), within(0, i, v.row_last(v.forward_of(s), q))),
+            and_(owes(v, q, s), within(0, i, v.row_last(v.forward_of(s), q))),
             v.row_kv(v.forward_of(s), q, i) == v.token_kv(q, i),
         ),
         lambda v, q, s, i: [(v.row_kv(v.forward_of(s), q, i),)],
@@ -81,13 +81,13 @@ declare_kv(
         "built",
         ("sequence",),
         lambda v, q: implies(
-            both(
+            and_(
                 v.alive(q),
-                negate(v.steady(q)),
+                not_(v.steady(q)),
                 v.last_step(q) == v.steps + 1,
                 v.last_samples(q) == 1,
             ),
-            both(
+            and_(
                 v.late_drafts(q) == 0,
                 v.promised_samples(q) >= 1,
                 v.reach_tokens(q) == v.known_tokens(q) + v.promised_samples(q) - 1 + v.drafts(q),
@@ -99,7 +99,7 @@ declare_kv(
     (
         "drafts",
         ("sequence",),
-        lambda v, q: implies(both(v.alive(q), v.drafts(q) >= 1), v.last_samples(q) == 1),
+        lambda v, q: implies(and_(v.alive(q), v.drafts(q) >= 1), v.last_samples(q) == 1),
         lambda v, q: [(v.drafts(q),)],
     ),
 )

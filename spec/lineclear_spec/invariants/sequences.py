@@ -16,7 +16,7 @@ from lineclear_spec.invariants.clause import (
     private,
     within,
 )
-from lineclear_spec.logic import any_of, both, implies, negate
+from lineclear_spec.logic import and_, implies, not_, or_
 
 declare(
     "residency",
@@ -27,9 +27,9 @@ declare(
         ("block",),
         lambda v, b: implies(
             private(v, b),
-            any_of(
-                both(v.phase(v.group(b)) == RUNNING, v.tier(b) == GPU),
-                both(v.phase(v.group(b)) == SWAPPED, v.tier(b) == CPU),
+            or_(
+                and_(v.phase(v.group(b)) == RUNNING, v.tier(b) == GPU),
+                and_(v.phase(v.group(b)) == SWAPPED, v.tier(b) == CPU),
             ),
         ),
     ),
@@ -47,8 +47,8 @@ declare(
         "flight",
         ("sequence",),
         lambda v, q: implies(
-            both(v.alive(q), negate(v.steady(q))),
-            both(
+            and_(v.alive(q), not_(v.steady(q))),
+            and_(
                 v.last_tokens(q) >= 0,
                 v.previous_tokens(q) >= 0,
                 v.in_flight(q) <= v.reach_tokens(q),
@@ -59,8 +59,8 @@ declare(
         "nothing",
         ("sequence",),
         lambda v, q: implies(
-            both(v.alive(q), v.phase(v.request(q)) == WAITING),
-            both(v.slot_tokens(q) == 0, v.last_tokens(q) == 0, v.previous_tokens(q) == 0),
+            and_(v.alive(q), v.phase(v.request(q)) == WAITING),
+            and_(v.slot_tokens(q) == 0, v.last_tokens(q) == 0, v.previous_tokens(q) == 0),
         ),
     ),
 )
@@ -76,7 +76,7 @@ declare(
         ("sequence",),
         lambda v, q: implies(
             v.alive(q),
-            both(
+            and_(
                 v.prompt(v.request(q)) >= 1,
                 v.known(q) >= v.prompt(v.request(q)),
                 v.known(q) <= v.limit(v.request(q)),
@@ -101,7 +101,7 @@ declare(
         ("sequence",),
         lambda v, q: implies(
             v.alive(q),
-            both(
+            and_(
                 v.promised(q) >= 0,
                 v.drafts(q) >= 0,
                 v.reach(q) <= v.known(q) + v.promised(q) + v.drafts(q),
@@ -120,8 +120,8 @@ declare(
         "",
         ("sequence",),
         lambda v, q: implies(
-            both(v.alive(q), negate(v.steady(q))),
-            both(
+            and_(v.alive(q), not_(v.steady(q))),
+            and_(
                 v.owed(q) >= 0,
                 v.late_drafts(q) >= 0,
                 v.last_samples(q) >= 0,
@@ -135,7 +135,7 @@ declare(
         "older",
         ("sequence",),
         lambda v, q: implies(
-            both(v.alive(q), negate(v.steady(q))),
+            and_(v.alive(q), not_(v.steady(q))),
             v.promised_samples(q) <= v.last_samples(q) + v.previous_samples(q),
         ),
     ),
@@ -144,14 +144,14 @@ declare(
         ("sequence",),
         lambda v, q: implies(
             v.alive(q),
-            both(v.void(q) >= 0, v.void(q) <= v.if_else(v.steady(q), v.settled, v.steps)),
+            and_(v.void(q) >= 0, v.void(q) <= v.if_else(v.steady(q), v.settled, v.steps)),
         ),
     ),
     (
         "valid",
         ("sequence",),
         lambda v, q: implies(
-            both(v.alive(q), negate(v.steady(q)), v.promised_samples(q) >= 1),
+            and_(v.alive(q), not_(v.steady(q)), v.promised_samples(q) >= 1),
             v.void(q) < v.sampling_step(q),
         ),
     ),
@@ -165,8 +165,8 @@ declare(
         "",
         ("sequence",),
         lambda v, q: implies(
-            both(v.alive(q), v.drafts(q) >= 1),
-            both(v.promised(q) == 1, v.reach(q) == v.known(q) + v.drafts(q)),
+            and_(v.alive(q), v.drafts(q) >= 1),
+            and_(v.promised(q) == 1, v.reach(q) == v.known(q) + v.drafts(q)),
         ),
     ),
 )
@@ -180,9 +180,9 @@ declare(
         "",
         ("sequence", "index"),
         lambda v, q, i: implies(
-            both(
+            and_(
                 v.alive(q),
-                any_of(v.steady(q), v.in_flight(q) >= 1),
+                or_(v.steady(q), v.in_flight(q) >= 1),
                 v.block_of(v.computed(q)) <= i,
                 i < v.length(q),
             ),
@@ -194,7 +194,7 @@ declare(
 
 def sent_in_parts(v: Any, q: Any) -> Any:
     """Whether the sequence runs and the plan of the next step does not name its whole table."""
-    return both(v.runs(q), negate(v.whole(q)))
+    return and_(v.runs(q), not_(v.whole(q)))
 
 
 declare(
@@ -206,14 +206,14 @@ declare(
         "length",
         ("sequence",),
         lambda v, q: implies(
-            sent_in_parts(v, q), both(v.heard(q), v.queued_length(q) == v.length(q))
+            sent_in_parts(v, q), and_(v.heard(q), v.queued_length(q) == v.length(q))
         ),
     ),
     (
         "entries",
         ("sequence", "index"),
         lambda v, q, i: implies(
-            both(sent_in_parts(v, q), within(0, i, v.length(q))),
+            and_(sent_in_parts(v, q), within(0, i, v.length(q))),
             v.sent_place(q, i) == v.place(v.table(q, i)),
         ),
     ),
@@ -230,7 +230,7 @@ declare(
         ("sequence",),
         lambda v, q: implies(
             v.steady(q),
-            both(
+            and_(
                 v.alive(q),
                 v.phase(v.request(q)) == RUNNING,
                 v.offset(q) + v.settled >= 0,
@@ -243,7 +243,7 @@ declare(
         "listed",
         ("index",),
         lambda v, k: implies(
-            within(0, k, v.batch_size), both(v.steady(v.batch(k)), v.batch_seat(v.batch(k)) == k)
+            within(0, k, v.batch_size), and_(v.steady(v.batch(k)), v.batch_seat(v.batch(k)) == k)
         ),
     ),
     (
@@ -251,7 +251,7 @@ declare(
         ("sequence",),
         lambda v, q: implies(
             v.steady(q),
-            both(within(0, v.batch_seat(q), v.batch_size), v.batch(v.batch_seat(q)) == q),
+            and_(within(0, v.batch_seat(q), v.batch_size), v.batch(v.batch_seat(q)) == q),
         ),
     ),
     ("size", (), lambda v: v.batch_size >= 0),
@@ -281,7 +281,7 @@ declare(
         "name",
         ("sequence", "index"),
         lambda v, q, i: implies(
-            both(within(0, i, v.length(q)), v.name(v.table(q, i)) != 0),
+            and_(within(0, i, v.length(q)), v.name(v.table(q, i)) != 0),
             v.name(v.table(q, i)) == v.word(q, i),
         ),
     ),
@@ -289,7 +289,7 @@ declare(
         "computed",
         ("sequence", "index"),
         lambda v, q, i: implies(
-            both(within(0, i, v.length(q)), v.name(v.table(q, i)) != 0),
+            and_(within(0, i, v.length(q)), v.name(v.table(q, i)) != 0),
             i < v.block_of(v.computed(q)),
         ),
     ),
@@ -297,7 +297,7 @@ declare(
         "known",
         ("sequence", "index"),
         lambda v, q, i: implies(
-            both(within(0, i, v.length(q)), v.name(v.table(q, i)) != 0),
+            and_(within(0, i, v.length(q)), v.name(v.table(q, i)) != 0),
             i < v.block_of(v.known(q)),
         ),
     ),
@@ -312,20 +312,20 @@ declare(
     (
         "depth",
         ("sequence", "index"),
-        lambda v, q, i: implies(both(i >= 0, v.word(q, i) >= 1), v.preceding(v.word(q, i)) == i),
+        lambda v, q, i: implies(and_(i >= 0, v.word(q, i) >= 1), v.preceding(v.word(q, i)) == i),
     ),
     (
         "opening",
         ("request", "index"),
         lambda v, r, i: implies(
-            both(i >= 0, v.opening(r, i) >= 1), v.preceding(v.opening(r, i)) == i
+            and_(i >= 0, v.opening(r, i) >= 1), v.preceding(v.opening(r, i)) == i
         ),
     ),
     (
         "prompt",
         ("sequence", "index"),
         lambda v, q, i: implies(
-            both(v.alive(q), 0 <= i, i < v.block_of(v.prompt(v.request(q)))),
+            and_(v.alive(q), 0 <= i, i < v.block_of(v.prompt(v.request(q)))),
             v.word(q, i) == v.opening(v.request(q), i),
         ),
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lineclear.policies.aging import Aging
-from lineclear_spec.logic import both, implies, or_else
+from lineclear_spec.logic import and_, implies, or_else
 from lineclear_spec.theorems import Claims, Fact, Theorem, claim, ends_by, of_any_order, unchecked
 
 __all__: list[str] = []
@@ -33,7 +33,7 @@ SAME_ALWAYS = Fact(
 AMONG_EQUALS = Fact(
     "among equally important requests the earlier arrival comes before",
     lambda first, second, _: implies(
-        both(first.priority == second.priority, first.arrival_time < second.arrival_time),
+        and_(first.priority == second.priority, first.arrival_time < second.arrival_time),
         first.order < second.order,
     ),
 )

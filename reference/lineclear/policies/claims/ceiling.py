@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lineclear.policies.ceiling import Ceiling
-from lineclear_spec.logic import both, implies
+from lineclear_spec.logic import and_, implies
 from lineclear_spec.theorems import Claims, Fact, Theorem, claim, ends_by, of_any_order, unchecked
 
 __all__: list[str] = []
@@ -21,14 +21,14 @@ LEVELS = Fact(
 )
 WITHIN = Fact(
     "a level is between 0 and the highest",
-    lambda first, _, policy: both(
+    lambda first, _, policy: and_(
         policy.level(first) >= 0, policy.level(first) <= policy.levels - 1
     ),
 )
 PASSED = Fact(
     "with two levels at most `ceiling` later arrivals come before",
     lambda first, second, policy: implies(
-        both(policy.levels == 2, first.order < second.order),
+        and_(policy.levels == 2, first.order < second.order),
         first.number <= second.number + policy.ceiling,
     ),
 )

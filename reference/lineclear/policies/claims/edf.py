@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lineclear.policies.edf import EarliestDeadlineFirst
-from lineclear_spec.logic import both, given, implies, negate, or_else
+from lineclear_spec.logic import and_, given, implies, not_, or_else
 from lineclear_spec.theorems import Claims, Fact, Theorem, claim, ends_by, of_any_order
 
 __all__: list[str] = ["EARLIER", "NO_LATER"]
@@ -12,7 +12,7 @@ __all__: list[str] = ["EARLIER", "NO_LATER"]
 EARLIER = Fact(
     "a request that comes before arrived before the other's deadline, if it has time at all",
     lambda first, second, _: implies(
-        both(
+        and_(
             first.order < second.order,
             given(second.deadline),
             first.arrival_time <= or_else(first.deadline, first.arrival_time),
@@ -23,14 +23,14 @@ EARLIER = Fact(
 NO_LATER = Fact(
     "no request comes before one with an earlier deadline",
     lambda first, second, _: implies(
-        both(first.order < second.order, given(second.deadline)),
-        both(given(first.deadline), or_else(first.deadline, 0) <= or_else(second.deadline, 0)),
+        and_(first.order < second.order, given(second.deadline)),
+        and_(given(first.deadline), or_else(first.deadline, 0) <= or_else(second.deadline, 0)),
     ),
 )
 URGENT = Fact(
     "an earlier deadline comes before, however late the request arrives",
     lambda first, second, _: implies(
-        both(
+        and_(
             given(first.deadline),
             or_else(first.deadline, 0) < or_else(second.deadline, or_else(first.deadline, 0) + 1),
             first.arrival > second.arrival,
@@ -41,8 +41,8 @@ URGENT = Fact(
 LAST = Fact(
     "a request without a deadline comes after all that have one",
     lambda first, second, _: implies(
-        both(given(first.deadline), negate(given(second.deadline))),
-        both(first.order < second.order, negate(second.order < first.order)),
+        and_(given(first.deadline), not_(given(second.deadline))),
+        and_(first.order < second.order, not_(second.order < first.order)),
     ),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lineclear.policies.hybrid import Hybrid
-from lineclear_spec.logic import both, implies
+from lineclear_spec.logic import and_, implies
 from lineclear_spec.theorems import TABLE, Claims, Fact, Theorem, claim, of_any_order
 
 __all__: list[str] = []
@@ -16,7 +16,7 @@ SENIOR = Fact(
 OVERTAKEN = Fact(
     "a more important request enters before, however late it arrives",
     lambda first, second, _: implies(
-        both(first.priority == second.priority + 1, first.arrival > second.arrival),
+        and_(first.priority == second.priority + 1, first.arrival > second.arrival),
         first.order < second.order,
     ),
 )

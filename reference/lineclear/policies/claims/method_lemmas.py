@@ -16,7 +16,7 @@ from typing import Any
 from lineclear.policies import accounts, feedback, turns, virtual_time
 from lineclear.policies.accounts import Account, any_account, kept
 from lineclear.policies.claims.turn_pairs import any_round
-from lineclear_spec.logic import both
+from lineclear_spec.logic import and_
 from lineclear_spec.questions import refuse_questions
 from lineclear_spec.theorems import unchecked
 
@@ -52,7 +52,7 @@ def of_accounts(kind: type[Any], unknowns: Any) -> list[tuple[str, Any]]:
     return [
         (
             "the policy's own methods charge sampled tokens, and count steady sequences, as the lemmas do",
-            both(
+            and_(
                 kept(accounts.sampled(before, tokens, step), drawn.accounts[ME], *FIELDS),
                 kept(accounts.steadied(before, change, step), steady.accounts[ME], *FIELDS),
             ),
@@ -87,7 +87,7 @@ def of_virtual_time(kind: type[Any], unknowns: Any) -> list[tuple[str, Any]]:
     return [
         (
             "the policy's own methods store what the lemmas are about, alone and beside another",
-            both(*found),
+            and_(*found),
         )
     ]
 
@@ -139,7 +139,7 @@ def of_rounds(kind: type[Any], unknowns: Any) -> list[tuple[str, Any]]:
     return [
         (
             "the policy's own methods store what the lemmas are about, alone and beside another",
-            both(*found),
+            and_(*found),
         )
     ]
 
@@ -191,6 +191,6 @@ def of_looks(kind: Any, policy: Any, unknowns: Any) -> list[tuple[str, Any]]:
     return [
         (
             "the policy's own methods look as the lemmas do, at who waits and who runs",
-            both(*found),
+            and_(*found),
         )
     ]

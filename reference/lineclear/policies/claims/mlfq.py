@@ -8,7 +8,7 @@ from typing import Any
 from lineclear.policies import feedback
 from lineclear.policies.claims import method_lemmas
 from lineclear.policies.mlfq import MultiLevelFeedbackQueue
-from lineclear_spec.logic import both, implies
+from lineclear_spec.logic import and_, implies
 from lineclear_spec.theorems import TABLE, Claims, Fact, Theorem, claim, of_any_order, unchecked
 
 __all__: list[str] = []
@@ -44,8 +44,8 @@ def steps(policy: MultiLevelFeedbackQueue, unknowns: Any) -> list[tuple[str, Any
 TOP = Fact(
     "before a request on the top only earlier arrivals go, which are on the top",
     lambda first, second, policy: implies(
-        both(policy.served(second) <= policy.quantum, first.order < second.order),
-        both(first.arrival < second.arrival, policy.key(first) == 0),
+        and_(policy.served(second) <= policy.quantum, first.order < second.order),
+        and_(first.arrival < second.arrival, policy.key(first) == 0),
     ),
 )
 STEPS = "order_mlfq/progress/"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lineclear.policies.priority import Priority
-from lineclear_spec.logic import both, implies, negate
+from lineclear_spec.logic import and_, implies, not_
 from lineclear_spec.theorems import Claims, Fact, Theorem, claim, of_any_order
 
 __all__: list[str] = []
@@ -12,13 +12,13 @@ __all__: list[str] = []
 RANKED = Fact(
     "a less important request never comes before a more important one",
     lambda first, second, _: implies(
-        first.priority < second.priority, negate(first.order < second.order)
+        first.priority < second.priority, not_(first.order < second.order)
     ),
 )
 OVERTAKEN = Fact(
     "a more important request comes before, however late it arrives",
     lambda first, second, _: implies(
-        both(first.priority == second.priority + 1, first.arrival > second.arrival),
+        and_(first.priority == second.priority + 1, first.arrival > second.arrival),
         first.order < second.order,
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lineclear.policies.sjf import AgingShortestJobFirst, ShortestJobFirst
-from lineclear_spec.logic import both, implies, or_else
+from lineclear_spec.logic import and_, implies, or_else
 from lineclear_spec.theorems import Claims, Fact, Theorem, claim, ends_by, of_any_order, unchecked
 
 __all__: list[str] = ["NO_LONGER", "OVERTAKEN", "SHORTER"]
@@ -12,7 +12,7 @@ __all__: list[str] = ["NO_LONGER", "OVERTAKEN", "SHORTER"]
 SHORTER = Fact(
     "a shorter request comes before, however late it arrives",
     lambda first, second, policy: implies(
-        both(policy.length(first) < policy.length(second), first.arrival > second.arrival),
+        and_(policy.length(first) < policy.length(second), first.arrival > second.arrival),
         first.order < second.order,
     ),
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 from lineclear.policies import accounts
 from lineclear.policies.tenants import TenantPolicy
-from lineclear_spec.logic import both, implies
+from lineclear_spec.logic import and_, implies
 from lineclear_spec.theorems import TABLE, Theorem, of_any_order
 
 __all__: list[str] = ["held", "of_tenants"]
@@ -26,7 +26,7 @@ def held(policy: TenantPolicy, unknowns: Any) -> list[tuple[str, Any]]:
         (
             "no tenant pays more than the dearest rates",
             implies(
-                both(
+                and_(
                     paying.prompt <= policy.dearest.prompt, paying.output <= policy.dearest.output
                 ),
                 asked <= least,
@@ -34,7 +34,7 @@ def held(policy: TenantPolicy, unknowns: Any) -> list[tuple[str, Any]]:
         ),
         (
             "a prompt and all that a tenant has started cost U at most",
-            implies(both(prompt <= longest, tokens <= sequences * output), least <= most),
+            implies(and_(prompt <= longest, tokens <= sequences * output), least <= most),
         ),
     ]
 

@@ -12,7 +12,7 @@ from lineclear.policies import accounts, turns
 from lineclear.policies.accounts import Account, any_account, kept
 from lineclear.policies.claims.turn_pairs import any_round, more_turns
 from lineclear.policies.turns import Round
-from lineclear_spec.logic import any_of, both, if_else, implies, negate
+from lineclear_spec.logic import and_, if_else, implies, not_, or_
 
 __all__ = ["lemmas", "stands"]
 
@@ -29,7 +29,7 @@ def stands(most: Any, quantum: Any, account: Account, earned: Any, open_: Any, s
         step: the present one.
     """
     credit = turns.credit(account, earned, step)
-    return both(
+    return and_(
         account.since <= step,
         open_ >= 0,
         open_ <= most,
@@ -71,31 +71,31 @@ def lemmas(policy: Any, unknowns: Any) -> list[tuple[str, Any]]:
         (
             "a turn that begins without credit earns one quantum, all of it, and only then",
             implies(
-                both(before, negate(turns.has_credit(credit))),
+                and_(before, not_(turns.has_credit(credit))),
                 refill == if_else(round_.begun, earned, earned + quantum),
             ),
         ),
         (
             "a turn has begun once the head was asked, and goes on while there is credit",
-            both(
+            and_(
                 later.begun,
                 later.last == round_.last,
                 later.given == round_.given,
-                any_of(
-                    both(stays, turns.credit(account, refill, step) >= 1),
-                    both(negate(stays), turns.credit(account, refill, step) <= 0),
+                or_(
+                    and_(stays, turns.credit(account, refill, step) >= 1),
+                    and_(not_(stays), turns.credit(account, refill, step) <= 0),
                 ),
             ),
         ),
         (
             "being served with credit keeps it between -U and Q",
             implies(
-                both(
+                and_(
                     before,
                     turns.has_credit(credit),
                     account.prompt * tokens + open_ + more <= most,
                 ),
-                both(
+                and_(
                     holds(served, earned, open_ + more),
                     credit - due(served, earned) == account.prompt * tokens,
                 ),
@@ -103,12 +103,12 @@ def lemmas(policy: Any, unknowns: Any) -> list[tuple[str, Any]]:
         ),
         (
             "sampled tokens keep it between -U and Q",
-            implies(both(before, spent <= open_), holds(drawn, earned, open_ - spent)),
+            implies(and_(before, spent <= open_), holds(drawn, earned, open_ - spent)),
         ),
         (
             "a step with steady sequences keeps it between -U and Q",
             implies(
-                both(before, account.rate <= open_),
+                and_(before, account.rate <= open_),
                 holds(account, earned, open_ - account.rate, step + 1),
             ),
         ),
@@ -119,8 +119,8 @@ def lemmas(policy: Any, unknowns: Any) -> list[tuple[str, Any]]:
         (
             "an end, and an empty queue, keep it between -U and Q",
             implies(
-                both(before, less <= open_),
-                both(
+                and_(before, less <= open_),
+                and_(
                     holds(accounts.rests(account, step), earned, open_ - less),
                     holds(account, earned, open_ - less),
                 ),
@@ -128,16 +128,16 @@ def lemmas(policy: Any, unknowns: Any) -> list[tuple[str, Any]]:
         ),
         (
             "coming back keeps it between -U and Q",
-            implies(both(before, less <= open_), holds(back, owed, open_ - less)),
+            implies(and_(before, less <= open_), holds(back, owed, open_ - less)),
         ),
         (
             "coming back brings no credit, and pays back what the rounds have earned, no more",
             implies(
                 before,
-                both(
+                and_(
                     back.waiting,
                     due(back, owed) <= 0,
-                    any_of(due(back, owed) == 0, due(back, owed) == credit + gone),
+                    or_(due(back, owed) == 0, due(back, owed) == credit + gone),
                     due(back, owed) <= credit + gone,
                     accounts.accrued(back, step) == accounts.accrued(account, step),
                     kept(account, back, "prompt", "output", "rate"),
@@ -147,17 +147,17 @@ def lemmas(policy: Any, unknowns: Any) -> list[tuple[str, Any]]:
         (
             "a forgotten tenant comes back as if it were new",
             implies(
-                both(before, turns.forgotten(account, earned, gone, step)),
-                both(negate(account.waiting), due(back, owed) == 0, back.rate == 0),
+                and_(before, turns.forgotten(account, earned, gone, step)),
+                and_(not_(account.waiting), due(back, owed) == 0, back.rate == 0),
             ),
         ),
         (
             "rounds without credit may be taken at once, and keep it between -U and Q",
             implies(
-                both(before, short),
-                both(
+                and_(before, short),
+                and_(
                     holds(account, jumped, open_),
-                    negate(turns.has_credit(due(account, jumped))),
+                    not_(turns.has_credit(due(account, jumped))),
                     due(account, jumped) == credit + quantum * rounds,
                 ),
             ),
@@ -165,7 +165,7 @@ def lemmas(policy: Any, unknowns: Any) -> list[tuple[str, Any]]:
         (
             "one round more taken at once is one turn more",
             implies(
-                both(before, short),
+                and_(before, short),
                 turns.skipped(earned, quantum, rounds + 1) - earned
                 == turns.refilled(due(account, jumped), quantum) - credit,
             ),
@@ -173,8 +173,8 @@ def lemmas(policy: Any, unknowns: Any) -> list[tuple[str, Any]]:
         (
             "the rounds that are taken at once end one turn before there is credit",
             implies(
-                negate(turns.has_credit(credit)),
-                both(
+                not_(turns.has_credit(credit)),
+                and_(
                     least >= 0,
                     credit + quantum * least <= 0,
                     turns.has_credit(credit + quantum * least + quantum),
@@ -201,7 +201,7 @@ def given_back(unknowns: Any, round_: Round) -> tuple[str, Any]:
     )
     return (
         "who is away earns its part for every turn that went by, and nothing else",
-        both(
+        and_(
             turns.absent(left, left) == 0,
             turns.absent(left + since, left) == since,
             turns.turned(round_, part).given == round_.given + part,
@@ -219,12 +219,12 @@ def difference(unknowns: Any, most: Any, quantum: Any) -> tuple[str, Any]:
     mine, late, other, other_late = credits
     apart = unknowns.whole("turns_apart", None)  # what one earned more: a turn's quantum at most
     service = apart - (late - mine) + (other_late - other)
-    within = [both(-most <= c, c <= quantum) for c in credits]
+    within = [and_(-most <= c, c <= quantum) for c in credits]
     return (
         "with turns that differ by at most one the service differs by Q + 2 (Q + U) at most",
         implies(
-            both(*within, -quantum <= apart, apart <= quantum),
-            both(
+            and_(*within, -quantum <= apart, apart <= quantum),
+            and_(
                 service <= turns.gap(quantum, most),
                 -service <= turns.gap(quantum, most),
             ),

@@ -10,7 +10,7 @@ from typing import Any
 from lineclear.policies import turns
 from lineclear.policies.accounts import any_account
 from lineclear.policies.turns import Round
-from lineclear_spec.logic import any_of, both, if_else, implies, negate
+from lineclear_spec.logic import and_, if_else, implies, not_, or_
 
 __all__ = ["any_round", "more_turns", "pair"]
 
@@ -33,10 +33,10 @@ def pair(begun: Any, mine: Any, other: Any, rest: list[Any], difference: Any) ->
         difference: turns of the one less turns of the other.
     """
     ahead = mine < other
-    held = both(begun, ahead, *[mine < place for place in rest])
-    theirs = both(begun, negate(ahead), *[other < place for place in rest])
-    more = any_of(held, both(negate(ahead), negate(theirs)))
-    return both(implies(more, difference == 1), implies(negate(more), difference == 0))
+    held = and_(begun, ahead, *[mine < place for place in rest])
+    theirs = and_(begun, not_(ahead), *[other < place for place in rest])
+    more = or_(held, and_(not_(ahead), not_(theirs)))
+    return and_(implies(more, difference == 1), implies(not_(more), difference == 0))
 
 
 def more_turns(unknowns: Any) -> tuple[str, Any]:
@@ -52,26 +52,26 @@ def more_turns(unknowns: Any) -> tuple[str, Any]:
     difference, part = unknowns.whole("difference", None), unknowns.whole("part")
     rest = [third, front]
     places = [mine, other, third, front]
-    known = both(
+    known = and_(
         *[place <= round_.last for place in places],
         *[a != b for k, a in enumerate(places) for b in places[:k]],
     )
     first, second = (
-        both(*[place < p for p in places if p is not place]) for place in (mine, other)
+        and_(*[place < p for p in places if p is not place]) for place in (mine, other)
     )
-    leader = both(*[third < p for p in (mine, other, front)])
-    before = both(known, pair(round_.begun, mine, other, rest, difference))
+    leader = and_(*[third < p for p in (mine, other, front)])
+    before = and_(known, pair(round_.begun, mine, other, rest, difference))
     # The head is asked: a turn begins unless it has.
-    new = negate(round_.begun)
+    new = not_(round_.begun)
     visited = turns.visited(round_, *asked(unknowns))[0]
-    counted = difference + if_else(both(new, first), 1, 0) - if_else(both(new, second), 1, 0)
+    counted = difference + if_else(and_(new, first), 1, 0) - if_else(and_(new, second), 1, 0)
     # The head, whose turn has begun, goes to the end.
     turned = turns.turned(round_, part)
 
     def moved(place: Any, head: Any) -> Any:
         return if_else(head, turned.last, place)
 
-    ahead = both(*[front < p for p in (mine, other, third)])
+    ahead = and_(*[front < p for p in (mine, other, third)])
     ends = [moved(third, leader), moved(front, ahead)]
     # A tenant comes, or goes.
     joined = turns.joined(round_)
@@ -81,11 +81,11 @@ def more_turns(unknowns: Any) -> tuple[str, Any]:
         "of two who wait the turns differ by at most one",
         implies(
             before,
-            both(
+            and_(
                 pair(visited.begun, mine, other, rest, counted),
                 implies(
                     round_.begun,
-                    both(
+                    and_(
                         pair(
                             turned.begun,
                             moved(mine, first),
@@ -99,7 +99,7 @@ def more_turns(unknowns: Any) -> tuple[str, Any]:
                 pair(joined.begun, mine, other, [*rest, joined.last], difference),
                 joined.last > round_.last,
                 pair(gone.begun, mine, other, [front], difference),
-                implies(negate(leader), gone.begun == round_.begun),
+                implies(not_(leader), gone.begun == round_.begun),
                 pair(skipped.begun, mine, other, rest, difference),
                 skipped.last == round_.last,
             ),
