@@ -12,7 +12,7 @@ SEEDS = 5
 KINDS = {
     "initiation": "an invariant holds of the empty ledger",
     "preserved": "an action or a block step keeps an invariant",
-    "contract": "an action or a block step does what it promises, and nothing else",
+    "contract": "an action or a block step does what it ensures, and nothing else",
     "defined": "a primitive, an operator or a block step is used only where it may be",
     "refusal": "an action that is refused has changed nothing",
     "base": "what a bulk operator assumes is true of no elements",

@@ -3,7 +3,7 @@
 """Block steps on formulas: each is proved once, and then replaced by its contract; what lemmas presume.
 
 Guarantees: what a contract requires, and the step invariants, are obligations where a step is replaced by it; what it
-promises is assumed there, and an obligation where the step itself is run.
+ensures is assumed there, and an obligation where the step itself is run.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class ByContract:
     holds_already: Callable[[str, State], bool]
 
     def by_contract(self, name: str, *arguments: Any) -> None:
-        """Replace a block step by its contract: what it requires is an obligation, what it promises
+        """Replace a block step by its contract: what it requires is an obligation, what it ensures
         is assumed.
 
         A contract speaks of the state after the whole step, so a step that runs only under a
@@ -79,7 +79,7 @@ class ByContract:
 
     def prove(self, name: str, *arguments: Any) -> None:
         """Run a block step from any state that meets its requirements and the step invariants; what
-        the contract promises, and the step invariants, are obligations.
+        the contract ensures, and the step invariants, are obligations.
         """
         contract = CONTRACTS[name]
         before = self.state.snapshot()
@@ -103,7 +103,7 @@ class ByContract:
             frame = self.unchanged(after)
             known = max((dated.known[field] for field in after.reads), default=0)
             self.obligations.append(("preserved", clause.name, known, None if frame else goal))
-        for label, domains, predicate in contract.promises(before, after, count, *values):
+        for label, domains, predicate in contract.ensures(before, after, count, *values):
             self._owe("contract", label, instance(domains, predicate))
 
     def _owe(self, kind: str, label: str, goal: Any) -> None:
@@ -169,7 +169,7 @@ class ByContract:
             values: its arguments.
 
         The step was proved to end, from any state that meets the requirements and the step
-        invariants, in a state with these promises and the step invariants, and to write no other
+        invariants, in a state with these postconditions and the step invariants, and to write no other
         field (`prove`). Requirements and invariants were made obligations just before. So whatever the
         step does here is among what the unknown fields may be, and what is proved of all of them
         holds of it.
@@ -187,5 +187,5 @@ class ByContract:
                 self.promised_fields |= {
                     f"{clause.name}/{name}": after.fields[name] for name in after.reads
                 }
-        for _, domains, predicate in contract.promises(before, after, count, *values):
+        for _, domains, predicate in contract.ensures(before, after, count, *values):
             self.assume(quantify(domains, predicate))

@@ -1,5 +1,5 @@
 # pyright: basic
-"""Invariants and promises evaluated on a concrete ledger.
+"""Invariants and postconditions evaluated on a concrete ledger.
 
 Guarantees: a rule is reported as broken exactly if some values of its variables make it false, and
 the first such values are named.
@@ -16,7 +16,7 @@ from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.invariants import INVARIANTS, KV, clauses, kv_clauses
 from lineclear_spec.snapshot import ConcreteView
 
-__all__ = ["Breach", "ConcreteView", "breaches", "broken_promises"]
+__all__ = ["Breach", "ConcreteView", "breaches", "violated_postconditions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def breaches(ledger: GhostLedger, kind: str | None = None) -> list[Breach]:
     return found
 
 
-def broken_promises(
+def violated_postconditions(
     parts: Iterable[tuple[str, tuple[str, ...], Callable[..., Any]]],
     before: ConcreteView,
     after: ConcreteView,
@@ -81,7 +81,7 @@ def broken_promises(
     }
     found: list[Breach] = []
     for label, domains, predicate in parts:
-        breach = evaluate(label, "what the action promises", domains, predicate, values)
+        breach = evaluate(label, "what the action ensures", domains, predicate, values)
         if breach is not None:
             found.append(breach)
     return found

@@ -110,7 +110,7 @@ class Body(Expressions):
             called = decorator.func if isinstance(decorator, ast.Call) else decorator
             if not (
                 isinstance(called, ast.Name)
-                and called.id in ("action", "staticmethod", "property", "promise")
+                and called.id in ("action", "staticmethod", "property", "ensures")
             ):
                 raise self.refuse(decorator, f"the decorator {ast.unparse(decorator)}")
         for statement in self.node.body:

@@ -1,4 +1,4 @@
-"""The dictionary of the state: every field that invariants, contracts and promises read, and what it means.
+"""The dictionary of the state: every field that invariants, contracts and postconditions read, and what it means.
 
 `v.length(q)` in an invariant is the field `length` of the sequence q in the state v. Each row has the sorts of
 the field's arguments, the sort of its value, and its meaning; where plain data has the field under another name or

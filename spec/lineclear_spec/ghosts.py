@@ -1,4 +1,4 @@
-"""A plain ledger that also keeps the ghost fields, so that invariants and promises can be evaluated
+"""A plain ledger that also keeps the ghost fields, so that invariants and postconditions can be evaluated
 on it.
 
 Guarantees: what it adds is never read by an action, and it does what `ledger.Ledger` does.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from lineclear_spec.concrete import Breach, breaches, broken_promises
+from lineclear_spec.concrete import Breach, breaches, violated_postconditions
 from lineclear_spec.device import run
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.kv_theorems import (
@@ -100,7 +100,7 @@ def no_move(done: Executed) -> list[str]:
     """Why an action is not the move of the abstract machine that it is said to be."""
     action, before, after, own, made = done
     move = move_of(action, before, own, made)
-    found = broken_promises(parts(before, after, move), before, after)
+    found = violated_postconditions(parts(before, after, move), before, after)
     return [f"{action} is no move: {b.rule} ({', '.join(b.values)})" for b in found]
 
 

@@ -108,7 +108,7 @@ class declared:
         for name, contract in CONTRACTS.items():
             CONTRACTS[name] = replace(
                 contract,
-                promises=self.fewer(f"{name}: ", contract.promises),
+                ensures=self.fewer(f"{name}: ", contract.ensures),
                 requirements=self.fewer(f"{name} needs: ", contract.requirements),
                 exact=(lambda *_: {}) if f"{name}: exact" in self.unasked else contract.exact,
             )
@@ -117,12 +117,12 @@ class declared:
                 taking = CONTRACTS[name]
                 CONTRACTS[name] = replace(
                     taking,
-                    promises=lambda *a, taking=taking: [*taking.promises(*a), *of_grant(*a[:2])],
+                    ensures=lambda *a, taking=taking: [*taking.ensures(*a), *of_grant(*a[:2])],
                 )
             moving = CONTRACTS["move_blocks"]
             CONTRACTS["move_blocks"] = replace(
                 moving,
-                promises=lambda *a: [*moving.promises(*a), *of_move(*a)],
+                ensures=lambda *a: [*moving.ensures(*a), *of_move(*a)],
                 modifies=lambda *a: tuple({*moving.modifies(*a), "owner_gpu", "owner_cpu"}),
             )
         kv_obligations.hypotheses.cache_clear()

@@ -18,7 +18,7 @@ import z3
 
 from lineclear_spec import blocks, dialect, ranking
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.deltas import DELTAS
+from lineclear_spec.deltas import POSTCONDITIONS
 from lineclear_spec.goals import Goal, Unit, record, several, start_state
 from lineclear_spec.invariants import CPU, GPU, INVARIANTS, clauses
 from lineclear_spec.kv_obligations import KV_UNITS, kv_unit
@@ -103,7 +103,7 @@ def _build(name: str, body: Callable[..., Any] | None) -> Unit:
 
 
 def action(name: str, body: Callable[..., Any] | None = None) -> Unit:
-    """Invariants are preserved, promises kept, every primitive's precondition met, and refusals
+    """Invariants are preserved, postconditions kept, every primitive's precondition met, and refusals
     change nothing.
     """
     row = ACTIONS[name]
@@ -141,7 +141,7 @@ def action(name: str, body: Callable[..., Any] | None = None) -> Unit:
         frame = ledger.holds_already(clause.name, after)
         unit.goals.append(Goal("preserved", clause.name, everything, None if frame else goal))
     values = [raw(argument) for argument in arguments]
-    for label, domains, predicate in DELTAS[name](before, after, *values, raw(result)):
+    for label, domains, predicate in POSTCONDITIONS[name](before, after, *values, raw(result)):
         unit.goals.append(Goal("contract", label, everything, instance(domains, predicate)))
     for label, domains, predicate in ranking.ranking(name, before, after, tuple(values)):
         unit.goals.append(Goal("ranking", label, everything, instance(domains, predicate)))

@@ -180,7 +180,7 @@ def explain(mutant: Mutant, evidence: Evidence) -> str:
     sentence = (
         INVARIANTS[rule].sentence
         if rule in INVARIANTS
-        else "a promise of the action, or a primitive's precondition"
+        else "a postcondition of the action, or a primitive's precondition"
     )
     kind = (
         "one step from a state that satisfies every invariant; that state may be unreachable"

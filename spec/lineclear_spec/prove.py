@@ -208,7 +208,7 @@ def read_baseline() -> dict[str, int]:
 def vanished(results: Iterable[Result], baseline: dict[str, int]) -> list[str]:
     """Keys of the baseline that are not among the answers to all units.
 
-    A precondition, a promise or a lemma that is lost takes its obligation with it, and what is left is
+    A precondition, a postcondition or a lemma that is lost takes its obligation with it, and what is left is
     proved as before. So an obligation may go only together with its line in the baseline.
     """
     asked = {r.key for r in results}

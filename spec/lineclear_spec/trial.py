@@ -16,8 +16,8 @@ from functools import partial
 from lineclear_spec import enabled
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.choices import absurd_arguments, arguments_of
-from lineclear_spec.concrete import ConcreteView, breaches, broken_promises
-from lineclear_spec.deltas import DELTAS
+from lineclear_spec.concrete import ConcreteView, breaches, violated_postconditions
+from lineclear_spec.deltas import POSTCONDITIONS
 from lineclear_spec.explore import Exploration, as_asked, prepare, records, replay, search
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.mutants import Mutant, installed
@@ -73,7 +73,7 @@ class Evidence:
     """An execution that breaks a rule.
 
     Attributes:
-        rule: the invariant's clause, `ACTION promises PART`, or `definedness`.
+        rule: the invariant's clause, `ACTION ensures PART`, or `definedness`.
         what: for which values, or the error.
         bounds: name of the world that it happens in.
         trace: from the start state; the last action is the broken one.
@@ -126,9 +126,11 @@ def attempt(
             found[0].rule, ", ".join(found[0].values), bounds.name, whole, tweaks, broken
         )
     after = ConcreteView(ledger)
-    for breach in broken_promises(DELTAS[name](before, after, *arguments, result), before, after):
+    for breach in violated_postconditions(
+        POSTCONDITIONS[name](before, after, *arguments, result), before, after
+    ):
         return Evidence(
-            f"{name} promises {breach.rule}", ", ".join(breach.values), bounds.name, whole, tweaks
+            f"{name} ensures {breach.rule}", ", ".join(breach.values), bounds.name, whole, tweaks
         )
     return None
 
@@ -161,8 +163,8 @@ def refused(bounds: Bounds, trace: Trace, step: Step, mutant: Mutant) -> Evidenc
     except Refused:
         return None  # and the table refuses it too
     after = ConcreteView(ledger)
-    kept = DELTAS[name](before, after, *arguments, result)
-    if breaches(ledger) or list(broken_promises(kept, before, after)):
+    kept = POSTCONDITIONS[name](before, after, *arguments, result)
+    if breaches(ledger) or list(violated_postconditions(kept, before, after)):
         return None
     what = f"refused ({guard}), though it breaks nothing"
     return Evidence("enabledness", what, bounds.name, (*trace, step))

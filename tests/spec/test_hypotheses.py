@@ -19,7 +19,7 @@ z3 = pytest.importorskip("z3")
 
 from evaluated import Reading, Values, reading
 
-from lineclear_spec.concrete import broken_promises
+from lineclear_spec.concrete import violated_postconditions
 from lineclear_spec.contracts import CONTRACTS
 from lineclear_spec.explore import apply, nearest, replay
 from lineclear_spec.ghosts import GhostLedger
@@ -139,9 +139,11 @@ def watched(name: str) -> Callable[..., None]:
         count = contract.count(before, *values)
         parts = [
             *contract.requirements(before, count, *values),
-            *contract.promises(before, after, count, *values),
+            *contract.ensures(before, after, count, *values),
         ]
-        ledger.steps_run(name, [breach.rule for breach in broken_promises(parts, before, after)])
+        ledger.steps_run(
+            name, [breach.rule for breach in violated_postconditions(parts, before, after)]
+        )
 
     return step
 
@@ -171,11 +173,11 @@ def test_a_loop_that_breaks_its_contract_is_seen(monkeypatch: pytest.MonkeyPatch
     """The first condition of every contract is denied: each loop must be seen to break it."""
     for name, contract in list(CONTRACTS.items()):
 
-        def denied(*arguments: Any, made: Any = contract.promises) -> list[Any]:
+        def denied(*arguments: Any, made: Any = contract.ensures) -> list[Any]:
             label, domains, predicate = made(*arguments)[0]
             return [(f"not {label}", domains, lambda *x: not predicate(*x))]
 
-        monkeypatch.setitem(CONTRACTS, name, replace(contract, promises=denied))
+        monkeypatch.setitem(CONTRACTS, name, replace(contract, ensures=denied))
     ran = run_loops(150, 8)
     quiet = [
         name

@@ -176,7 +176,7 @@ def test_a_fault_in_a_block_step_is_red(fault: str, tmp_path: Path) -> None:
 def test_a_fault_in_a_question_is_red(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In guards, in invariants and in promises alike, since they ask the same text."""
+    """In guards, in invariants and in ensures alike, since they ask the same text."""
     old, new, unit = QUESTIONS[name]
     made = changed(queries, name, old, new, tmp_path)
     monkeypatch.setattr(SymbolicLedger, name, on_formulas(made))

@@ -53,7 +53,7 @@ def forgets(ledger: Any, record: Any, *_: Any) -> None:
     ledger.state.fields["known_tokens"] = lambda q: z3.IntVal(1)
 
 
-def promises_nothing(ledger: Any, sequence: Any, *_: Any) -> None:
+def schedules_nothing(ledger: Any, sequence: Any, *_: Any) -> None:
     sequence.promised_samples = 0
 
 
@@ -81,7 +81,7 @@ EFFECTS: list[tuple[str, Callable[..., None], str]] = [
     ("swap_out", resets, "is raised by no action on another"),
     ("recompute", resets, "is raised by no action on another"),
     ("recompute", forgets, "no token that is known is forgotten"),
-    ("schedule_tokens", promises_nothing, "a token is left to compute"),
+    ("schedule_tokens", schedules_nothing, "a token is left to compute"),
     ("admit", parks_all, "no other request changes its phase"),
     ("admit", parks_all, "it runs"),
     ("schedule_tokens", computes_nothing, "it lowers what is left"),

@@ -47,7 +47,7 @@ QUESTIONS = (
     "callable(free)", "id(free) == 0", "repr(free) == '0'", "free.__class__ == int",
 )  # fmt: skip
 LIVE = 'ledger.require(ledger.allowed("finish", request), "the request is live")\n'
-#: Actions that are wrong although each line is allowed: the action whose promises they are to keep, its
+#: Actions that are wrong although each line is allowed: the action whose postconditions they are to keep, its
 #: parameters, the body, and why it is refused ("" if it is not refused but not proved).
 WRONG = {
     "finish gives nothing up": (

@@ -43,7 +43,7 @@ class Counterexample:
 
     Attributes:
         kind: table, mutant or scheduler.
-        rule: a clause of an invariant, `ACTION promises PART`, or `definedness`; for a scheduler
+        rule: a clause of an invariant, `ACTION ensures PART`, or `definedness`; for a scheduler
             also any rule that its finding names.
         what: the values, or the error.
         limits: the ledger's constants, by name.
@@ -188,8 +188,8 @@ class Execution:
     def _step(self, number: int, step: tuple[str, tuple[Any, ...]], *, final: bool) -> bool:
         """One action; False if the trace cannot continue."""
         from lineclear_spec.actions import ACTIONS
-        from lineclear_spec.concrete import ConcreteView, breaches, broken_promises
-        from lineclear_spec.deltas import DELTAS
+        from lineclear_spec.concrete import ConcreteView, breaches, violated_postconditions
+        from lineclear_spec.deltas import POSTCONDITIONS
         from lineclear_spec.explore import prepare
         from lineclear_spec.kv_concrete import Executed, kv_breaches, step_breaches
         from lineclear_spec.picture import call
@@ -220,10 +220,10 @@ class Execution:
             return False
         rules = tuple(breach.rule for breach in breaches(self.ledger))
         if not rules and final:
-            promises = DELTAS[name](view, ConcreteView(self.ledger), *own, result)
+            parts = POSTCONDITIONS[name](view, ConcreteView(self.ledger), *own, result)
             rules = tuple(
-                f"{name} promises {breach.rule}"
-                for breach in broken_promises(promises, view, ConcreteView(self.ledger))
+                f"{name} ensures {breach.rule}"
+                for breach in violated_postconditions(parts, view, ConcreteView(self.ledger))
             )
         if not rules and final:
             kv = step_breaches(Executed(name, view, ConcreteView(self.ledger), own, result))

@@ -1,6 +1,6 @@
 """How a request begins and ends.
 
-Guarantees: what `deltas/` promises of each action.
+Guarantees: the postconditions in `deltas/`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How a request has several sequences.
 
-Guarantees: what `deltas/` promises of each action.
+Guarantees: the postconditions in `deltas/`.
 """
 
 from __future__ import annotations

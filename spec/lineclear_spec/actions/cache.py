@@ -1,6 +1,6 @@
 """How blocks are shared by requests that begin with the same tokens.
 
-Guarantees: what `deltas/` promises of each action. A block that is published gets a name (a block hash in vLLM), is
+Guarantees: the postconditions in `deltas/`. A block that is published gets a name (a block hash in vLLM), is
 never written again and can be found by requests whose tokens have that name.
 """
 

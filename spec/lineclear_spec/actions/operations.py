@@ -1,6 +1,6 @@
 """How copies complete or fail, and how the ledger hears of it.
 
-Guarantees: what `deltas/` promises of each action.
+Guarantees: the postconditions in `deltas/`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How a running request is preempted and comes back. `swap_out` explains how to read an action.
 
-Guarantees: what `deltas/` promises of each action.
+Guarantees: the postconditions in `deltas/`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What each block step requires and what it promises, written apart from the step.
+"""What each block step requires and what it ensures, written apart from the step.
 
-Guarantees: `promises(before, after, count, ...)` is proved of the step in `blocks.py`, from every state that meets
+Guarantees: `ensures(before, after, count, ...)` is proved of the step in `blocks.py`, from every state that meets
 `requirements(before, count, ...)` and the step invariants (`SymbolicLedger.prove`). So it may be assumed wherever
 an action runs the step and these are proved to hold (`SymbolicLedger.by_contract`).
 """

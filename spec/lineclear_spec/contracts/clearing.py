@@ -86,7 +86,7 @@ contract(
     count=lambda v, q: v.length(q),
     modifies=lambda q: CLEARING,
     requirements=lambda v, count, q: [one_tier(v, v.request(q))],
-    promises=lambda old, new, count, q: [
+    ensures=lambda old, new, count, q: [
         Part("length", (), lambda: new.length(q) == 0),
         same("lengths", "sequence", old, new, ("length",), lambda x: x != q),
         Part(
@@ -137,7 +137,7 @@ contract(
         Part("alive", ("sequence",), lambda q: implies(v.length(q) >= 1, v.alive(q))),
         *invariant(v, "members"),
     ],
-    promises=lambda old, new, count, r: [
+    ensures=lambda old, new, count, r: [
         Part(
             "cleared",
             ("sequence",),

@@ -31,7 +31,7 @@ __all__ = [
 
 
 class Part(NamedTuple):
-    """One part of what a contract requires or promises, or of what an action promises (`deltas/`).
+    """One part of what a contract requires or ensures, or of what an action ensures (`deltas/`).
 
     Attributes:
         label: what tells it from the other parts.
@@ -53,17 +53,17 @@ class Contract:
         count: how many blocks or tables the step is about, from (before, *arguments).
         modifies: fields that the step may write, from (*arguments).
         requirements: what must hold before, from (before, count, *arguments).
-        promises: what holds afterwards, from (before, after, count, *arguments).
+        ensures: what holds afterwards, from (before, after, count, *arguments).
         exact: fields that are a function of the state before, from (before, count, *arguments). Who
             uses the step reads that function, so that nothing about the field is left open; that
-            the step arrives at it is proved as the promise `exact`.
+            the step arrives at it is proved as the postcondition `exact`.
     """
 
     name: str
     count: Callable[..., Any]
     modifies: Callable[..., tuple[str, ...]]
     requirements: Callable[..., list[Part]]
-    promises: Callable[..., list[Part]]
+    ensures: Callable[..., list[Part]]
     exact: Callable[..., dict[str, Callable[[Any], Any]]]
 
 
@@ -76,7 +76,7 @@ def contract(
     count: Callable[..., Any],
     modifies: Callable[..., tuple[str, ...]],
     requirements: Callable[..., list[Part]],
-    promises: Callable[..., list[Part]],
+    ensures: Callable[..., list[Part]],
     exact: Callable[..., dict[str, Callable[[Any], Any]]] | None = None,
 ) -> None:
     """Enter a contract.
@@ -86,12 +86,12 @@ def contract(
         count: see `Contract`, as of the next three.
         modifies: fields that the step may write.
         requirements: what must hold before.
-        promises: what holds afterwards.
+        ensures: what holds afterwards.
         exact: fields of sequences that are a function of the state before; none if None.
     """
 
     def whole(old: Any, new: Any, number: Any, *arguments: Any) -> list[Part]:
-        parts = promises(old, new, number, *arguments)
+        parts = ensures(old, new, number, *arguments)
         if exact is None:
             return parts
         fields = exact(old, number, *arguments)

@@ -175,5 +175,5 @@ contract(
         *clock_sane(v),
         Part("until_source", ("place",), lambda p: v.until(CPU, p) <= v.issued),
     ],
-    promises=moved,
+    ensures=moved,
 )

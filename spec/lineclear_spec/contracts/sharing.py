@@ -25,7 +25,7 @@ contract(
         Part("two", (), lambda: parent != child),
         Part("group", (), lambda: v.request(parent) == v.request(child)),
     ],
-    promises=lambda old, new, count, parent, child, n: [
+    ensures=lambda old, new, count, parent, child, n: [
         *queued(old, new),
         Part("length", (), lambda: new.length(child) == count),
         same("lengths", "sequence", old, new, ("length",), lambda x: x != child),
@@ -77,7 +77,7 @@ contract(
             lambda i: implies(and_(i >= 0, v.word(q, i) >= 1), v.preceding(v.word(q, i)) == i),
         ),
     ],
-    promises=lambda old, new, count, q, tokens: [
+    ensures=lambda old, new, count, q, tokens: [
         Part("length", (), lambda: new.length(q) == count),
         same("lengths", "sequence", old, new, ("length",), lambda x: x != q),
         Part(

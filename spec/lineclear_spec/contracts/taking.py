@@ -93,7 +93,7 @@ contract(
         Part("count", (), lambda: and_(0 <= count, count <= v.free(GPU))),
         *clock_sane(v),
     ],
-    promises=lambda old, new, count, q, n: [
+    ensures=lambda old, new, count, q, n: [
         Part("free", (), lambda: new.free(GPU) == old.free(GPU) - count),
         Part("length", (), lambda: new.length(q) == old.length(q) + count),
         same("lengths", "sequence", old, new, ("length",), lambda x: x != q),
@@ -137,7 +137,7 @@ contract(
         ),
         *clock_sane(v),
     ],
-    promises=lambda old, new, count, due: [
+    ensures=lambda old, new, count, due: [
         Part("free", (), lambda: new.free(GPU) == old.free(GPU) - count),
         Part(
             "length",
@@ -185,7 +185,7 @@ contract(
         Part("free", (), lambda: v.free(GPU) >= 1),
         *clock_sane(v),
     ],
-    promises=lambda old, new, count, q, i: [
+    ensures=lambda old, new, count, q, i: [
         Part("free", (), lambda: new.free(GPU) == old.free(GPU) - count),
         Part(
             "entries",

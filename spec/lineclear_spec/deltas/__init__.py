@@ -1,13 +1,22 @@
-"""What each action promises: the difference it makes (*delta*) and everything it leaves alone
+"""What each action ensures: the difference it makes (*delta*) and everything it leaves alone
 (*frame*).
 
-Guarantees: a promise is a predicate over the state before and the state after, written apart from
+Guarantees: a postcondition is a predicate over the state before and the state after, written apart from
 the effect, so an effect that does nothing, too little or too much breaks one.
 """
 
 from __future__ import annotations
 
 from lineclear_spec.deltas import arrival, branches, cache, growth, operations, preemption, steps
-from lineclear_spec.deltas.frames import DELTAS
+from lineclear_spec.deltas.frames import POSTCONDITIONS
 
-__all__ = ["DELTAS", "arrival", "branches", "cache", "growth", "operations", "preemption", "steps"]
+__all__ = [
+    "POSTCONDITIONS",
+    "arrival",
+    "branches",
+    "cache",
+    "growth",
+    "operations",
+    "preemption",
+    "steps",
+]

@@ -1,5 +1,5 @@
 # pyright: basic
-"""What the actions of `actions/arrival.py` promise."""
+"""Postconditions of the actions of `actions/arrival.py`."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from lineclear_spec.deltas.frames import (
     BLOCK,
     REQUEST,
     clocks,
+    ensures,
     every,
     free,
     now,
     operations,
     other_sequences,
     others,
-    promise,
     request_same,
 )
 from lineclear_spec.invariants import FINISHED, WAITING, leads, present, private, within
 from lineclear_spec.logic import and_, implies, not_
 
 
-@promise
+@ensures
 def submit(old: Any, new: Any, r: Any, q: Any) -> list[Part]:
     """One sequence that knows the prompt and holds nothing."""
     return [
@@ -57,7 +57,7 @@ def submit(old: Any, new: Any, r: Any, q: Any) -> list[Part]:
     ]
 
 
-@promise
+@ensures
 def reject(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     """The request is over; nothing else happened."""
     return [
@@ -104,7 +104,7 @@ def ended(old: Any, new: Any, r: Any) -> list[Part]:
     ]
 
 
-@promise
+@ensures
 def finish(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     """Over, holding nothing."""
     return ended(old, new, r)
@@ -116,7 +116,7 @@ def ends(v: Any, r: Any) -> Any:
     return and_(v.width(r) == 1, v.steady(q), v.request(q) == r, v.ending(q) == v.steps)
 
 
-@promise
+@ensures
 def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
     """Exactly the requests that end are over, complete and holding nothing. Full blocks of theirs can be found under
     their names.
@@ -234,7 +234,7 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
     ]
 
 
-@promise
+@ensures
 def abort(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     """Over, holding nothing."""
     return ended(old, new, r)

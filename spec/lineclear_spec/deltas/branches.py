@@ -1,5 +1,5 @@
 # pyright: basic
-"""What the actions of `actions/branches.py` promise."""
+"""Postconditions of the actions of `actions/branches.py`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from lineclear_spec.contracts import Part
 from lineclear_spec.deltas.frames import (
     clocks,
+    ensures,
     free,
     now,
     operations,
     others,
-    promise,
     request_same,
     sequence_same,
 )
@@ -53,7 +53,7 @@ def shares(old: Any, new: Any, parent: Any, child: Any, tokens: Any) -> list[Par
     ]
 
 
-@promise
+@ensures
 def fork(old: Any, new: Any, parent: Any, tokens: Any, child: Any) -> list[Part]:
     """A new branch that knows `tokens` more than the parent and shares what the parent computed."""
     r = old.request(parent)
@@ -83,7 +83,7 @@ def fork(old: Any, new: Any, parent: Any, tokens: Any, child: Any) -> list[Part]
     ]
 
 
-@promise
+@ensures
 def rejoin(old: Any, new: Any, q: Any, shared: Any, _: Any) -> list[Part]:
     """The branch has the leader's full prompt blocks."""
     r = old.request(q)
@@ -95,7 +95,7 @@ def rejoin(old: Any, new: Any, q: Any, shared: Any, _: Any) -> list[Part]:
     ]
 
 
-@promise
+@ensures
 def prune(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
     """The branch is gone, with what only it held; its siblings keep their order."""
     r = old.request(q)

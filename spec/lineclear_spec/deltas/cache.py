@@ -1,5 +1,5 @@
 # pyright: basic
-"""What the actions of `actions/cache.py` promise."""
+"""Postconditions of the actions of `actions/cache.py`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from lineclear_spec.deltas.frames import (
     BLOCK,
     blocks_same,
     clocks,
+    ensures,
     free,
     none,
     now,
@@ -17,7 +18,6 @@ from lineclear_spec.deltas.frames import (
     other_requests,
     other_sequences,
     others,
-    promise,
     request_same,
     requests_same,
     sequence_same,
@@ -32,7 +32,7 @@ from lineclear_spec.logic import and_, implies, not_
 PLACED = tuple(field for field in BLOCK if field != "readers")
 
 
-@promise
+@ensures
 def publish(old: Any, new: Any, q: Any, index: Any, _: Any) -> list[Part]:
     """One private block is sealed and can be found under the name of the tokens there."""
     r, block = old.request(q), old.table(q, index)
@@ -84,7 +84,7 @@ def may_be_published(v: Any, q: Any, i: Any) -> Any:
     )
 
 
-@promise
+@ensures
 def publish_run(old: Any, new: Any, q: Any, first: Any, end: Any, _: Any) -> list[Part]:
     """Of these entries exactly the blocks that `may_be_published` are sealed, each under the name of the tokens
     there.
@@ -148,7 +148,7 @@ def publish_run(old: Any, new: Any, q: Any, first: Any, end: Any, _: Any) -> lis
     ]
 
 
-@promise
+@ensures
 def admit_cached(old: Any, new: Any, r: Any, shared: Any, _: Any) -> list[Part]:
     """The leader shares the blocks found under its own names, and has exactly the blocks for what it
     knows. It shares a token at least, and one at least is left to compute.
@@ -208,7 +208,7 @@ def unnamed(old: Any, new: Any, name: Any) -> list[Part]:
     ]
 
 
-@promise
+@ensures
 def evict(old: Any, new: Any, name: Any, _: Any) -> list[Part]:
     """One place more is free, and waits for no more than it did."""
     place = old.place(old.cached(name))
@@ -223,7 +223,7 @@ def evict(old: Any, new: Any, name: Any, _: Any) -> list[Part]:
     ]
 
 
-@promise
+@ensures
 def unlist(old: Any, new: Any, name: Any, _: Any) -> list[Part]:
     """Its holders go on with it."""
     block = old.cached(name)
@@ -265,13 +265,13 @@ def read_by(old: Any, new: Any, name: Any, more: int) -> list[Part]:
     ]
 
 
-@promise
+@ensures
 def hold_block(old: Any, new: Any, name: Any, _: Any) -> list[Part]:
     """One reader more holds the block."""
     return read_by(old, new, name, 1)
 
 
-@promise
+@ensures
 def release_block(old: Any, new: Any, name: Any, _: Any) -> list[Part]:
     """One reader less holds the block."""
     return read_by(old, new, name, -1)

@@ -1,7 +1,7 @@
 # pyright: basic
-"""The parts that several actions promise: what changes, and that nothing else does (*frames*).
+"""The parts that several actions ensure: what changes, and that nothing else does (*frames*).
 
-A promise is a list of parts, from the state before (`old`), the state after (`new`), the action's arguments and its
+A postcondition is a list of parts, from the state before (`old`), the state after (`new`), the action's arguments and its
 result (`_` where there is none). The letters are those of the invariants (`invariants/clause.py`).
 
 A frame names its fields, and every field of the state is in one of them or in `LEFT_OUT`, which says why not.
@@ -53,13 +53,13 @@ LEFT_OUT: dict[str, tuple[str, ...]] = {
     "of an operation and the places that it touches: contracts of block steps say which": ("touch", "source"),
 }  # fmt: skip
 
-DELTAS: dict[str, Callable[..., list[Part]]] = {}
+POSTCONDITIONS: dict[str, Callable[..., list[Part]]] = {}
 
 
-def promise(promises: Callable[..., list[Part]]) -> Callable[..., list[Part]]:
-    """Enter what the action of the same name promises, from (before, after, *arguments, result)."""
-    DELTAS[promises.__name__] = promises
-    return promises
+def ensures(postcondition: Callable[..., list[Part]]) -> Callable[..., list[Part]]:
+    """Enter what the action of the same name ensures, from (before, after, *arguments, result)."""
+    POSTCONDITIONS[postcondition.__name__] = postcondition
+    return postcondition
 
 
 def now(label: str, *conditions: Callable[[], Any]) -> Part:

@@ -1,5 +1,5 @@
 # pyright: basic
-"""What the actions of `actions/growth.py` promise."""
+"""Postconditions of the actions of `actions/growth.py`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 from lineclear_spec.contracts import Part
 from lineclear_spec.deltas.frames import (
     clocks,
+    ensures,
     now,
     operations,
     others,
-    promise,
     request_same,
     sequence_same,
     waits,
@@ -20,7 +20,7 @@ from lineclear_spec.invariants import GPU, RUNNING, within
 from lineclear_spec.logic import and_, implies, not_
 
 
-@promise
+@ensures
 def admit(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     """The leader has exactly the blocks for what it knows."""
     q = old.member(r, 0)
@@ -46,7 +46,7 @@ def admit(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     ]
 
 
-@promise
+@ensures
 def append_slots(old: Any, new: Any, q: Any, count: Any, _: Any) -> list[Part]:
     """Room for `count` more positions, and exactly the blocks for it."""
     r = old.request(q)
@@ -76,7 +76,7 @@ def append_slots(old: Any, new: Any, q: Any, count: Any, _: Any) -> list[Part]:
     ]
 
 
-@promise
+@ensures
 def copy_on_write(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
     """One entry names a block of its own, and the copy waits for the operations up to the barrier."""
     r = old.request(q)

@@ -1,5 +1,5 @@
 # pyright: basic
-"""What the actions of `actions/operations.py` promise."""
+"""Postconditions of the actions of `actions/operations.py`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from lineclear_spec.deltas.frames import (
     all_records_same,
     blocks_same,
     clocks,
+    ensures,
     free,
     now,
     operations,
-    promise,
     requests_same,
     sequences_same,
     tables_same,
@@ -23,7 +23,7 @@ from lineclear_spec.invariants import RUNNING
 from lineclear_spec.logic import and_, implies, not_
 
 
-@promise
+@ensures
 def settle_copy(old: Any, new: Any, number: Any, _: Any) -> list[Part]:
     """The copy is closed, and its request waits for it no longer."""
     return [
@@ -46,7 +46,7 @@ def settle_copy(old: Any, new: Any, number: Any, _: Any) -> list[Part]:
     ]
 
 
-@promise
+@ensures
 def fail_copy(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     """Waiting, holding nothing; samples are void if the copy in failed, on which they rest, and stay if the copy
     out did.
@@ -69,7 +69,7 @@ def quiet(old: Any, new: Any, clock: str) -> list[Part]:
     ]
 
 
-@promise
+@ensures
 def carry(old: Any, new: Any, _: Any) -> list[Part]:
     """Every operation decided is in a plan."""
     return [
@@ -78,7 +78,7 @@ def carry(old: Any, new: Any, _: Any) -> list[Part]:
     ]
 
 
-@promise
+@ensures
 def retire(old: Any, new: Any, _: Any) -> list[Part]:
     """Every operation up to the new mark is complete."""
     return [

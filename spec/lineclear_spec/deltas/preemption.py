@@ -1,5 +1,5 @@
 # pyright: basic
-"""What the actions of `actions/preemption.py` promise."""
+"""Postconditions of the actions of `actions/preemption.py`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from lineclear_spec.contracts import Part, larger, same
 from lineclear_spec.deltas.frames import (
     clocks,
+    ensures,
     none,
     now,
     operations,
     others,
-    promise,
     request_same,
     waits,
 )
@@ -73,7 +73,7 @@ def carried_over(old: Any, new: Any, r: Any, source: int, target: int, phase: in
     ]
 
 
-@promise
+@ensures
 def swap_out(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     """On the CPU, after everything decided before."""
     return [
@@ -84,7 +84,7 @@ def swap_out(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     ]
 
 
-@promise
+@ensures
 def swap_in(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     """On the GPU, and the next step waits for it."""
     return [
@@ -176,7 +176,7 @@ def given_back(old: Any, new: Any, r: Any, *kept: str) -> list[Part]:
     ]
 
 
-@promise
+@ensures
 def recompute(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     """Waiting, holding nothing, with known tokens kept; samples to come too, unless its swap in is still open:
     they may rest on a copy that fails.
@@ -188,7 +188,7 @@ def recompute(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     ]
 
 
-@promise
+@ensures
 def discard_swapped(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     """Waiting, holding nothing, with known tokens and samples to come kept."""
     return [

@@ -1,5 +1,5 @@
 # pyright: basic
-"""What the actions of `actions/steps.py` promise."""
+"""Postconditions of the actions of `actions/steps.py`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from lineclear_spec.deltas.frames import (
     all_records_same,
     blocks_same,
     clocks,
+    ensures,
     free,
     now,
     operations,
     others,
-    promise,
     request_same,
     requests_same,
     sequence_same,
@@ -27,7 +27,7 @@ from lineclear_spec.invariants import GPU
 from lineclear_spec.logic import and_, implies, not_, or_
 
 
-@promise
+@ensures
 def schedule_tokens(old: Any, new: Any, q: Any, tokens: Any, drafts: Any, _: Any) -> list[Part]:
     """`tokens` more positions are in flight; what is computed and known stays."""
     r = old.request(q)
@@ -82,7 +82,7 @@ def schedule_tokens(old: Any, new: Any, q: Any, tokens: Any, drafts: Any, _: Any
     ]
 
 
-@promise
+@ensures
 def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
     """Every steady sequence has one more position in flight and exactly the blocks for it; all
     else stays.
@@ -159,7 +159,7 @@ def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
     ]
 
 
-@promise
+@ensures
 def settle_step(old: Any, new: Any, _: Any) -> list[Part]:
     """What the oldest step computed is valid, and each steady sequence knows one more token."""
     forward = old.forward_of(old.settled + 1)
@@ -199,7 +199,7 @@ def settle_step(old: Any, new: Any, _: Any) -> list[Part]:
     ]
 
 
-@promise
+@ensures
 def sample(
     old: Any, new: Any, q: Any, step: Any, accepted: Any, rejected: Any, _: Any
 ) -> list[Part]:
@@ -282,7 +282,7 @@ def unobserved(old: Any, new: Any, q: Any, size: int) -> list[Part]:
     ]
 
 
-@promise
+@ensures
 def join_batch(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
     """Steady, with the same counters, also once the oldest step in flight is committed."""
     later = old.reach(q) - old.if_else(old.last_step(q) > old.settled + 1, old.last_tokens(q), 0)
@@ -298,7 +298,7 @@ def join_batch(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
     ]
 
 
-@promise
+@ensures
 def leave_batch(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
     """Not steady, with the same counters."""
     return [now("explicit", lambda: not_(new.steady(q))), *unobserved(old, new, q, -1)]

@@ -1,10 +1,10 @@
 # pyright: basic
 """What an invariant is, and the predicates that several of them use.
 
-The letters of all clauses, contracts and promises:
+The letters of all clauses, contracts and postconditions:
 
 - v: a state; `v.f(x)` is the field f of the record x (`fields.py`), or the question f about it (`view.py`). In
-  contracts and promises `old` and `new` are two states.
+  contracts and postconditions `old` and `new` are two states.
 - r request, q and x sequence, b block, t tier, p place, o and n operation, s step, i, j and k index; in clauses of KV
   i is a position and k a slot of a block.
 """
