@@ -259,7 +259,7 @@ def undescribed(texts: dict[str, str]) -> list[str]:
     for module, text in texts.items():
         for name, docstring, node in functions(ast.parse(text)):
             names = parameters_of(node)
-            promise = module.startswith("lineclear_spec.deltas.") and node.decorator_list
+            postcondition = module.startswith("lineclear_spec.deltas.") and node.decorator_list
             if len(names) < 4 or postcondition or docstring.startswith("See `"):
                 continue
             section = docstring.partition("Args:\n")[2].partition("\n\n")[0]

@@ -1,8 +1,8 @@
 # pyright: basic
 """The parts that several actions ensure: what changes, and that nothing else does (*frames*).
 
-A postcondition is a list of parts, from the state before (`old`), the state after (`new`), the action's arguments and its
-result (`_` where there is none). The letters are those of the invariants (`invariants/clause.py`).
+A postcondition is a list of parts, from the state before (`old`), the state after (`new`), the action's arguments
+and its result (`_` where there is none). The letters are those of the invariants (`invariants/clause.py`).
 
 A frame names its fields, and every field of the state is in one of them or in `LEFT_OUT`, which says why not.
 """
