@@ -217,9 +217,9 @@ class Scheduler(Readings):
         self.in_flight.check_room()
         time = None if self.clock is None else self.clock()
         ledger, live, batch = self.ledger, self.live, self.batch
-        # `retired` looks at every open operation: only while a fence may make the next step wait.
-        if ledger.barrier > ledger.done and ledger.retired() > ledger.done:
-            actions.retire(ledger)
+        # `complete_up_to` looks at every open operation: only while a fence may make the next step wait.
+        if ledger.barrier > ledger.done and ledger.complete_up_to() > ledger.done:
+            actions.lift_fences(ledger)
         if live.paused in ("keep", "recompute"):
             return self._dispatch.issue((), time, hold=True)
         if live.reviews:
@@ -291,7 +291,7 @@ class Scheduler(Readings):
             The ids of requests whose copy failed.
 
         Raises:
-            SchedulerError: a number is no swap that a plan has carried, or is reported as failed
+            SchedulerError: a number is no swap that a plan has dispatched, or is reported as failed
                 after a commit said that it was done; nothing has changed.
         """
         self.adapter.check_caller()

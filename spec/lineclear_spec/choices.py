@@ -40,9 +40,9 @@ def arguments_of(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator[tup
         return
     if name == "reject":
         yield (1, bounds.max_model_len + 1, 1)
-    elif name in ("issue_step", "settle_step", "carry", "retire", "finish_each"):
+    elif name in ("issue_step", "commit_step", "dispatch_copies", "lift_fences", "finish_each"):
         yield ()
-    elif name == "settle_copy":
+    elif name == "complete_copy":
         for number in sorted(ledger.operations):
             yield (number,)
     elif name == "append_slots":
@@ -118,7 +118,7 @@ def absurd_arguments(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator
         )
         yield from ((1, 5, 1), (1, big + 2, 1), (3, long, bounds.max_num_seqs))
         yield from ((r,) for r in requests)
-    elif name == "settle_copy":
+    elif name == "complete_copy":
         yield from (
             (number,) for number in range(ledger.issued + 2) if number not in ledger.operations
         )
@@ -132,7 +132,7 @@ def absurd_arguments(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator
         )
     elif name == "sample":
         for s in sequences:
-            for step in range(ledger.settled + 2):
+            for step in range(ledger.committed + 2):
                 yield from (
                     (s, step, a, r)
                     for a, r in (

@@ -18,7 +18,7 @@ def run(device: Any, number: Any) -> None:
     """The device carries out an operation whose waits are over."""
     # GUARD
     device.require(number >= 1, "operations are numbered from 1")
-    device.require(number <= device.carried, "a plan has carried the operation")
+    device.require(number <= device.dispatched, "a plan has dispatched the operation")
     device.require(not_(device.has_run(number)), "it has not run")
     device.require(device.waits_over(number), "every operation that it waits for has run")
     device.require(

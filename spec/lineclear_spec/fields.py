@@ -62,7 +62,7 @@ SEQUENCE: Fields = {
     "table": ((Sequence, Int), Block),  # the block table, by index below `length`
     "length": ((Sequence,), Int),  # entries of the table: `len(Sequence.table)`
     "word": ((Sequence, Int), Int),  # the name that the k-th block of its tokens is ever given
-    "offset": ((Sequence,), Int),  # while steady: `known` is offset + settled + 1
+    "offset": ((Sequence,), Int),  # while steady: `known` is offset + committed + 1
     # Counters that mean something while it is not steady; tokens, or positions.
     "known_tokens": ((Sequence,), Int),  # prompt and generated tokens
     "reach_tokens": ((Sequence,), Int),  # positions computed, or being computed by a step
@@ -122,10 +122,10 @@ LEDGER: Fields = {
     "batch": ((Int,), Sequence),  # the steady sequences, by index below `batch_size`
     "issued": ((), Int),  # number of the last operation decided; numbers begin with 1
     "done": ((), Int),  # every operation up to this number is complete
-    "carried": ((), Int),  # every operation up to this number is in a plan
+    "dispatched": ((), Int),  # every operation up to this number is in a plan
     "barrier": ((), Int),  # the next forward waits for every operation up to this number
     "steps": ((), Int),  # steps issued; the step being built has the next number
-    "settled": ((), Int),  # steps committed, first in, first out
+    "committed": ((), Int),  # steps committed, first in, first out
     "step_tokens": ((), Int),  # tokens in the step being built, steady sequences aside
     "step_sequences": ((), Int),  # sequences in it, steady sequences aside
 }

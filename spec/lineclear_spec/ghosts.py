@@ -46,7 +46,7 @@ def guards_of(name: str) -> Callable[..., Any]:
 
 
 COUNTS = (
-    "issued done carried barrier steps settled step_tokens step_sequences "
+    "issued done dispatched barrier steps committed step_tokens step_sequences "
     "requests_made sequences_made sealed unlisted"
 ).split()
 
@@ -88,7 +88,7 @@ class GhostLedger(Ledger):
         self.device = KvDevice(self)
         self.requests: list[Request] = []
         self.sequences: list[Sequence] = []
-        self.settling = 0  # the copy that is being settled
+        self.completing = 0  # the copy that is being completed
         self.collecting: list[str] | None = None
         self.branching = 0
 
@@ -278,7 +278,7 @@ class GhostLedger(Ledger):
 
     def note_good(self, number: int) -> None:
         """A copy is complete: if its request still waits for it, it has succeeded."""
-        self.settling = number
+        self.completing = number
         request = self.operations[number].request
         if request is not None and request.copy == number:
             self.device.good.add(number)
@@ -319,12 +319,12 @@ class GhostLedger(Ledger):
 
     def close(self, number: int) -> None:
         """The operation is complete: the device has run it, as late as it may. A copy that is closed and
-        not settled has failed.
+        not complete has failed.
         """
         copy = not self.operations[number].is_forward
-        if copy and self.settling != number and number not in self.device.ran:
+        if copy and self.completing != number and number not in self.device.ran:
             self.device.fails.add(number)
-        self.settling = 0
+        self.completing = 0
         self.device_runs(number)
         for sequence in () if copy else self.batch:
             self.device.know(sequence, self.known(sequence) + 1)
@@ -336,5 +336,5 @@ class GhostLedger(Ledger):
             return
         for earlier in self.device.before(number):
             self.device_runs(earlier)
-        if number <= self.carried:  # the device has only what plans carried
+        if number <= self.dispatched:  # the device has only what plans dispatched
             run(self.device, number)

@@ -110,7 +110,7 @@ def several(ledger: SymbolicLedger, name: str) -> Vector:
 #: read may have any value, so everything else is unknown in the start state.
 EMPTY = frozenset(
     "until_gpu until_cpu touch_gpu touch_cpu ref length alive steady last_step phase queue width blocks "
-    "copy moved releases born batch_size issued done carried barrier steps settled step_tokens "
+    "copy moved releases born batch_size issued done dispatched barrier steps committed step_tokens "
     "step_sequences open is_forward name readers listed "
     "writes_gpu writes_cpu version_gpu version_cpu actual_gpu actual_cpu ran good takes slot_written".split()
 )

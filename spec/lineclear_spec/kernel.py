@@ -39,7 +39,7 @@ class Kernel:
     is_copy = queries.is_copy
     forward_of = queries.forward_of
     all_complete = queries.all_complete
-    retired = queries.retired
+    complete_up_to = queries.complete_up_to
 
     move = primitives.move
     add_member = primitives.add_member

@@ -32,7 +32,7 @@ Touching = dict[tuple[int, int], tuple[int, ...]]
 
 def state_key(ledger: GhostLedger) -> Key:
     """What decides the future."""
-    settled, steps = ledger.settled, ledger.steps
+    committed, steps = ledger.committed, ledger.steps
     numbers = sorted(ledger.operations)
     live = [r for r in ledger.requests if 1 <= r.phase <= 3]
     rank = {r: k for k, r in enumerate(live)}
@@ -80,8 +80,8 @@ def state_key(ledger: GhostLedger) -> Key:
         ]
     )
     return (
-        steps - settled, ledger.step_tokens, ledger.step_sequences,
-        ledger.retired() > ledger.done, bisect_right(numbers, ledger.barrier),
+        steps - committed, ledger.step_tokens, ledger.step_sequences,
+        ledger.complete_up_to() > ledger.done, bisect_right(numbers, ledger.barrier),
         tuple(rows), tuple(blocks), operations, fences(ledger, numbers, touching),
         tuple(map(seat, ledger.batch)), calendar, resting(ledger, numbers, touching),
     )  # fmt: skip
@@ -104,17 +104,17 @@ def resting(ledger: GhostLedger, numbers: list[int], touching: Touching) -> Key:
 
 def counters(ledger: GhostLedger, s: Sequence) -> Key:
     """A sequence's counters; those of committed steps are read only while one of them owes a sample."""
-    settled, steady = ledger.settled, s.steady
-    recent = not steady and s.last_step > settled
-    both = not steady and s.last_step > settled + 1
+    committed, steady = ledger.committed, s.steady
+    recent = not steady and s.last_step > committed
+    both = not steady and s.last_step > committed + 1
     owing = s.promised_samples >= 1 and not steady
     return (
         ledger.known(s), ledger.reach(s), ledger.slots(s), ledger.promised(s), s.drafts, steady,
-        max(s.last_step - settled, 0) if not steady else 0,
+        max(s.last_step - committed, 0) if not steady else 0,
         s.last_tokens if recent else 0, s.last_samples if recent else 0,
         s.previous_tokens if both else 0, s.previous_samples if both else 0,
         (s.last_samples, s.last_step == ledger.steps) if owing else (),
-        max(s.void - settled, 0), s.late_drafts, known_to_readers(ledger, s),
+        max(s.void - committed, 0), s.late_drafts, known_to_readers(ledger, s),
     )  # fmt: skip
 
 
@@ -155,7 +155,7 @@ def operation(
         if request.copy == number or (holds and number > ledger.born[request]):
             owner = rank[request]
     kind = "swap" if record.kind in (SWAP_OUT, SWAP_IN) else record.kind
-    return kind, bisect_right(numbers, record.wait), number > ledger.carried, owner
+    return kind, bisect_right(numbers, record.wait), number > ledger.dispatched, owner
 
 
 def fences(ledger: GhostLedger, numbers: list[int], touching: Touching) -> Key:

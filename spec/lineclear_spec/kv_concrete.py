@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 #: Actions in which a sequence learns tokens.
-LEARNING = ("sample", "fork", "settle_step")
+LEARNING = ("sample", "fork", "commit_step")
 
 
 class Executed(NamedTuple):
@@ -114,13 +114,13 @@ def step_breaches(done: Executed) -> list[Breach]:
 
 def kv_breaches(ledger: GhostLedger) -> list[Breach]:
     """Every clause of KV that is false: of a device that has carried out as little as it may, and of one that has
-    carried out all that plans carried, the latest first where waits allow it, T1 evaluated each time.
+    carried out all that plans dispatched, the latest first where waits allow it, T1 evaluated each time.
     """
     found = breaches(ledger, "kv")
     if found:
         return found
     eager = ledger.clone()
-    number = eager.carried
+    number = eager.dispatched
     while number >= 1:
         try:
             before = ConcreteView(eager)
@@ -129,5 +129,5 @@ def kv_breaches(ledger: GhostLedger) -> list[Breach]:
             number -= 1
             continue
         found += [Breach("T1", SENTENCE, (line,)) for line in wrong_run(before, number)]
-        number = eager.carried
+        number = eager.dispatched
     return found or breaches(eager, "kv")

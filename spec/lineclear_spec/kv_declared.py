@@ -38,7 +38,7 @@ __all__ = ["Tried", "broken_table", "weaker_forms"]
 
 #: Ghost statements that go with a statement, or stay where it took them along: what stands in its place.
 GHOSTS = {
-    "settle_copy.effect.1": ("ledger.forget_copy(number)", "ledger.note_good(number)"),
+    "complete_copy.effect.1": ("ledger.forget_copy(number)", "ledger.note_good(number)"),
     "copy_on_write.effect.1": (
         "ledger.replace_entry(sequence, index)\n    ledger.send_whole(sequence)\n    "
         "ledger.note_twin(number, sequence, index)",

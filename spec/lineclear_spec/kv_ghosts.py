@@ -188,10 +188,10 @@ class KvDevice:
     # ---- the device ----------------------------------------------------------------------------------
 
     @property
-    def carried(self) -> int:
+    def dispatched(self) -> int:
         """Operations up to this number are in a plan."""
-        carried: int = self.ledger.carried
-        return carried
+        dispatched: int = self.ledger.dispatched
+        return dispatched
 
     def require(self, condition: bool, guard: str) -> None:
         """A guard."""

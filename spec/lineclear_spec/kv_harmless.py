@@ -27,7 +27,7 @@ OFFERED: dict[Tried, tuple[str, ...]] = {
         "copy_on_write.guard.3", "end_steady.effect.2", "evict.effect.1", "evict.guard.1", "evict.guard.3",
         "fail_copy.effect.3", "fail_copy.guard.3", "finish_each.guard.1", "finish_each.guard.2", "fork.guard.4",
         "publish.effect.1", "publish.guard.6", "publish.guard.7", "publish.guard.8", "publish.guard.9",
-        "publish_run.effect.1", "settle_copy.effect.2", "swap_in.effect.5", "unlist.effect.1", "unlist.guard.1",
+        "publish_run.effect.1", "complete_copy.effect.2", "swap_in.effect.5", "unlist.effect.1", "unlist.guard.1",
         "unlist.guard.3",
     ),
     Tried.CLAUSES: (
@@ -38,16 +38,16 @@ OFFERED: dict[Tried, tuple[str, ...]] = {
 }  # fmt: skip
 PROVED: dict[str, Tried] = {name: tried for tried, names in OFFERED.items() for name in names}
 #: What a request has done at first, in several of the executions below.
-COMPUTED = "schedule_tokens s1 {0} 0, issue_step, run 1, settle_step"
+COMPUTED = "schedule_tokens s1 {0} 0, issue_step, run 1, commit_step"
 PAIR = "submit 2 4 1 1, admit r1, " + COMPUTED.format(2)
 PLAIN = "submit 2 5 1, admit r1, " + COMPUTED.format(2)
 NAMED = "submit 3 5 2 1, admit r1, " + COMPUTED.format(3)
 TWO = "submit 3 6 2, admit r1, " + COMPUTED.format(3)
 FORKED = f"{TWO}, fork s1 1, sample s1 1 1 0, recompute r1, admit r1"
-AGAIN = f"{FORKED}, schedule_tokens s1 3 0, issue_step, run 2, settle_step"
-DRAFTED = "submit 2 5 1, admit r1, append_slots s1 1, schedule_tokens s1 3 1, issue_step, run 1, settle_step"
+AGAIN = f"{FORKED}, schedule_tokens s1 3 0, issue_step, run 2, commit_step"
+DRAFTED = "submit 2 5 1, admit r1, append_slots s1 1, schedule_tokens s1 3 1, issue_step, run 1, commit_step"
 DROPPED = f"{DRAFTED}, recompute r1"
-STEADY = "sample s1 1 1 0, join_batch s1, issue_step, run 2, settle_step, finish_each"
+STEADY = "sample s1 1 1 0, join_batch s1, issue_step, run 2, commit_step, finish_each"
 ENDED = f"submit 1 3 1, admit r1, {COMPUTED.format(1)}, {STEADY}"
 #: The others: the world, and an execution in which the missing statement matters, from which the search sets out.
 BEGINNINGS: dict[str, tuple[str, str]] = {
@@ -66,7 +66,7 @@ BEGINNINGS: dict[str, tuple[str, str]] = {
     "fork.effect.3": ("wide", f"{NAMED}, fork s1 1"),
     "fork.effect.4": ("wide", f"{NAMED}, fork s1 1"),
     "fork.effect.5": ("wide", f"{NAMED}, fork s1 1"),
-    "rejoin.guard.1": ("two", f"{AGAIN}, swap_out r1, carry, run 3, settle_copy 3, rejoin s2 2"),
+    "rejoin.guard.1": ("two", f"{AGAIN}, swap_out r1, dispatch_copies, run 3, complete_copy 3, rejoin s2 2"),
     "rejoin.guard.4": ("two", f"{AGAIN}, rejoin s2 -2"),
     "rejoin.guard.7": ("two", f"{AGAIN}, rejoin s2 3"),
     "rejoin.effect.2": ("two", f"{AGAIN}, rejoin s2 2"),
@@ -86,10 +86,10 @@ BEGINNINGS: dict[str, tuple[str, str]] = {
     "end_steady.effect.5": ("one", ENDED),
     "finish.effect.1": ("one", f"{PLAIN}, finish r1"),
     "abort.effect.1": ("one", f"{PLAIN}, abort r1"),
-    "settle_step.effect.1": ("one", PLAIN),
-    "settle_copy.effect.1": ("one", f"{PLAIN}, swap_out r1, carry, run 2, settle_copy 2"),
+    "commit_step.effect.1": ("one", PLAIN),
+    "complete_copy.effect.1": ("one", f"{PLAIN}, swap_out r1, dispatch_copies, run 2, complete_copy 2"),
     "recompute.effect.3": (
-        "one", f"{PLAIN}, swap_out r1, carry, run 2, settle_copy 2, swap_in r1, recompute r1, admit r1",
+        "one", f"{PLAIN}, swap_out r1, dispatch_copies, run 2, complete_copy 2, swap_in r1, recompute r1, admit r1",
     ),
     "copy_on_write.effect.1": ("two", f"{TWO}, fork s1 1, copy_on_write s2"),
     "copy_on_write.guard.2": ("two", f"{TWO}, fork s1 1"),

@@ -279,7 +279,7 @@ def theorems(
         ]
     if part != KV:
         return []
-    if unit == PREFIX + "settle_step":  # each steady sequence learns one token
+    if unit == PREFIX + "commit_step":  # each steady sequence learns one token
         return learns(ledger, ("sequence",), lambda q: clock_learns(v, q), v.steady)
     x = learned(unit.removeprefix(PREFIX), v, values, result)
     return learns(ledger, (), lambda: x, lambda: z3.BoolVal(True)) if x else []

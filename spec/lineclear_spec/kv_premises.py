@@ -51,11 +51,11 @@ def premises(action: str, v: State, new: State, values: list[Any], result: Any) 
         values: the arguments.
         result: what the action returns.
     """
-    if action == "settle_step":
-        found = [KvPremise("done", v.ran(v.forward_of(v.settled + 1)))]
+    if action == "commit_step":
+        found = [KvPremise("done", v.ran(v.forward_of(v.committed + 1)))]
     elif action == "fail_copy":
         found = [KvPremise("done", v.ran(v.copy(values[0])))]
-    elif action == "settle_copy":
+    elif action == "complete_copy":
         o = values[0]
         waited = v.copy(v.request_of(o)) == o
         found = [
@@ -89,7 +89,7 @@ def reported(action: str, v: State, values: list[Any], result: Any) -> list[KvPr
         sampled = SAMPLED_BY(x.by, i) == v.forward_of(x.step)
         return z3.Implies(z3.And(given, learns_position(x, i)), sampled)
 
-    if action == "settle_step":
+    if action == "commit_step":
         formula = of(clock_learns(v, q), z3.And(v.alive(q), v.steady(q)))
         return [KvPremise("reported", z3.ForAll([q, i], formula, patterns=[SAMPLED_BY(q, i)]))]
     x = learned(action, v, values, result)
@@ -127,7 +127,7 @@ def names(action: str, v: State, new: State, values: list[Any], result: Any) -> 
         return of(result, v.known(values[0]))
     if action == "submit":
         return of(result, z3.IntVal(0))
-    if action == "settle_step":
+    if action == "commit_step":
         body = z3.Implies(v.alive(q), since(v.known(q)))
         pattern = z3.MultiPattern(v.alive(q), k)
         return [KvPremise("names", z3.ForAll([q, i], body, patterns=[pattern]))]

@@ -35,7 +35,7 @@ __all__ = ["STATES", "Searched", "searched"]
 #: States that a search visits at most.
 STATES = 500
 #: Never tried: what ends a new request, what only audits read, and readers, who touch no KV.
-LEFT_OUT = frozenset({"reject", "retire", "hold_block", "release_block"})
+LEFT_OUT = frozenset({"reject", "lift_fences", "hold_block", "release_block"})
 
 
 class Searched(NamedTuple):
@@ -64,13 +64,13 @@ def state_of(walk: KvWalk) -> tuple[Any, ...]:
     waiting = [(*key, repr(row)) for key, row in device.rows.items() if key[0] not in device.ran]
     memory = [(*slot, repr(kv)) for slot, kv in device.memory.items()]
     parts = (device.ran, device.fails, memory, waiting, device.foreseen.items())
-    return (state_key(ledger), ledger.carried, *[tuple(sorted(part)) for part in parts])
+    return (state_key(ledger), ledger.dispatched, *[tuple(sorted(part)) for part in parts])
 
 
 def moves(walk: KvWalk) -> Iterator[Step]:
     """What may happen next."""
     ledger = walk.ledger
-    for number in range(1, ledger.carried + 1):
+    for number in range(1, ledger.dispatched + 1):
         if number not in ledger.device.ran:
             yield "run", (number, False)
             if ledger.history[number].kind in ("swap_in", "swap_out"):

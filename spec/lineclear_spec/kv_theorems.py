@@ -125,7 +125,7 @@ def clock_learns(v: Any, q: Any) -> Learned:
         v: the state before.
         q: the sequence.
     """
-    return Learned(q, v.settled + 1, v.known(q), 1, q)
+    return Learned(q, v.committed + 1, v.known(q), 1, q)
 
 
 def learns_position(x: Learned, i: Any) -> Any:

@@ -29,11 +29,11 @@ from lineclear_spec.worlds import Bounds, Step
 __all__ = ["OFTEN", "RARE", "KvWalk", "broken", "directed", "step_of"]
 
 #: Actions that end what a walk is about, and those that bring it further.
-RARE = ("reject", "abort", "finish", "prune", "retire", "recompute", "discard_swapped")
+RARE = ("reject", "abort", "finish", "prune", "lift_fences", "recompute", "discard_swapped")
 #: Drawn apart, and readers, who touch no KV.
 APART = ("publish_run", "finish_each", "hold_block", "release_block")
 OFTEN = {
-    "schedule_tokens": 8, "issue_step": 6, "settle_step": 6, "sample": 8, "append_slots": 4, "admit": 6, "submit": 3,
+    "schedule_tokens": 8, "issue_step": 6, "commit_step": 6, "sample": 8, "append_slots": 4, "admit": 6, "submit": 3,
     "leave_batch": 1, "unlist": 1,
 }  # fmt: skip
 Bodies = Mapping[str, Callable[..., Any]]
@@ -89,7 +89,7 @@ class KvWalk:
         """Whether the device has said what the action takes for granted."""
         ledger, device = self.ledger, self.ledger.device
         name, arguments = step
-        if name == "settle_copy":
+        if name == "complete_copy":
             request = (
                 ledger.operations[arguments[0]].request
                 if arguments[0] in ledger.operations
@@ -97,8 +97,8 @@ class KvWalk:
             )
             waited = request is not None and request.copy == arguments[0]
             return arguments[0] in device.ran and not (waited and arguments[0] in device.fails)
-        if name == "settle_step":
-            return ledger.step_operations.get(ledger.settled + 1) in device.ran
+        if name == "commit_step":
+            return ledger.step_operations.get(ledger.committed + 1) in device.ran
         if name == "fail_copy":
             copy = ledger.requests[int(arguments[0][1:]) - 1].copy
             return copy in device.ran and copy in device.fails

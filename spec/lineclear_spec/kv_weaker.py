@@ -222,7 +222,7 @@ OF_TABLE = (
                 v.alive(q),
                 v.late_drafts(q) >= 1,
                 v.last_tokens(q) >= 1,
-                v.last_step(q) > v.settled,
+                v.last_step(q) > v.committed,
             ),
             v.last_samples(q) == 0,
         ),

@@ -72,13 +72,13 @@ class Ledger(EndedRequests):
         self.endings = Calendar()  # step -> steady sequences that reach their limit then
         self.operations: Numbered[Operation] = Numbered("operation {} is not open")
         self.issued = 0  # number of the last operation decided
-        # Of operations 1 to `issued` those up to `done` are complete, as of the last `retire`, whose guard alone reads
-        # it; those up to `carried` are in a plan; the next forward waits for those up to `barrier`.
+        # Of operations 1 to `issued` those up to `done` are complete, as of the last `lift_fences`, whose guard
+        # alone reads it; those up to `dispatched` are in a plan; the next forward waits for those up to `barrier`.
         self.done = 0
-        self.carried = 0
+        self.dispatched = 0
         self.barrier = 0
         self.steps = 0  # steps issued
-        self.settled = 0  # steps committed, first in, first out
+        self.committed = 0  # steps committed, first in, first out
         self.step_tokens = 0  # tokens in the step that is being built, steady sequences aside
         self.step_sequences = 0  # sequences in it, steady sequences aside
         # step -> its forward

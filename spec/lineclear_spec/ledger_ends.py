@@ -27,7 +27,7 @@ class EndedRequests(CachedBlocks):
     Attributes:
         gpu: its pool.
         issued: number of the last operation decided.
-        settled: steps committed.
+        committed: steps committed.
         batch: the steady sequences.
         boundaries: steady sequences by the step that begins their next block.
         endings: steady sequences by the step in which they reach their limit.
@@ -36,7 +36,7 @@ class EndedRequests(CachedBlocks):
 
     gpu: Pool
     issued: int
-    settled: int
+    committed: int
     batch: SteadyBatch
     endings: Calendar
     boundaries: Calendar
@@ -70,7 +70,7 @@ class EndedRequests(CachedBlocks):
             places, request.places = request.places, None
             held = [] if places is not None else list(request.held)
             first = len(table) - len(held if places is None else places)
-            first, end = max(0, first), (sequence.offset + self.settled) // size
+            first, end = max(0, first), (sequence.offset + self.committed) // size
             names = () if request.copy else sequence.words[first:end]
             if request.held_set is not None:
                 request.held_set.clear()

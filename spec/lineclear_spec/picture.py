@@ -74,7 +74,7 @@ def facts(ledger: Ledger) -> dict[str, str]:
                     f"{ledger.computed(s)}/{ledger.reach(s)}/{ledger.known(s)}"
                     + (" steady" if s.steady else "")
                 )
-    found["steps"] = f"{ledger.settled}/{ledger.steps}"
+    found["steps"] = f"{ledger.committed}/{ledger.steps}"
     return found
 
 

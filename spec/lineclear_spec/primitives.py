@@ -179,7 +179,7 @@ def close(ledger: Ledger, number: Number) -> None:
 
 def close_step(ledger: Ledger, number: Number) -> None:
     """The forward of the oldest step in flight, which is this operation, is complete."""
-    oldest = ledger.step_operations.pop(ledger.settled + 1)
+    oldest = ledger.step_operations.pop(ledger.committed + 1)
     ledger.demand(oldest == number, "a forward is that of the oldest step in flight")
 
 

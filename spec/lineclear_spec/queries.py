@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "all_complete",
+    "complete_up_to",
     "computed",
     "divisible",
     "due",
@@ -36,7 +37,6 @@ __all__ = [
     "owed",
     "promised",
     "reach",
-    "retired",
     "runs",
     "sampling_step",
     "slots",
@@ -56,13 +56,13 @@ def in_flight(ledger: Ledger, sequence: Sequence) -> Number:
     """Number of positions that steps not yet committed compute."""
     # At most two steps are in flight (`depth`), so those that scheduled it and are not committed are among the last
     # step that did and the one before; `schedule_tokens` remembers the tokens of these two.
-    settled = ledger.settled
+    committed = ledger.committed
     last = sequence.last_step
     return (
-        ledger.steps - settled
+        ledger.steps - committed
         if sequence.steady
-        else (sequence.last_tokens if last > settled else 0)
-        + (sequence.previous_tokens if last > settled + 1 else 0)
+        else (sequence.last_tokens if last > committed else 0)
+        + (sequence.previous_tokens if last > committed + 1 else 0)
     )
 
 
@@ -73,25 +73,25 @@ def computed(ledger: Ledger, sequence: Sequence) -> Number:
 
 def known(ledger: Ledger, sequence: Sequence) -> Number:
     """Number of prompt and generated tokens."""
-    return sequence.offset + ledger.settled + 1 if sequence.steady else sequence.known_tokens
+    return sequence.offset + ledger.committed + 1 if sequence.steady else sequence.known_tokens
 
 
 def promised(ledger: Ledger, sequence: Sequence) -> Number:
     """Number of samples that are outstanding: of steps in flight, and of committed ones (`owed`)."""
-    return ledger.steps - ledger.settled if sequence.steady else sequence.promised_samples
+    return ledger.steps - ledger.committed if sequence.steady else sequence.promised_samples
 
 
 def owed(ledger: Ledger, sequence: Sequence) -> Number:
     """Number of samples of committed steps that are still to come."""
-    settled = ledger.settled
+    committed = ledger.committed
     last = sequence.last_step
     return (
         0
         if sequence.steady
         else sequence.promised_samples
         - (
-            (sequence.last_samples if last > settled else 0)
-            + (sequence.previous_samples if last > settled + 1 else 0)
+            (sequence.last_samples if last > committed else 0)
+            + (sequence.previous_samples if last > committed + 1 else 0)
         )
     )
 
@@ -215,6 +215,6 @@ def all_complete(ledger: Ledger, number: Number) -> Truth:
     return ledger.first_open() > number
 
 
-def retired(ledger: Ledger) -> Number:
+def complete_up_to(ledger: Ledger) -> Number:
     """The largest n such that operations 1 to n are complete."""
     return ledger.first_open() - 1

@@ -98,10 +98,10 @@ def move_of(action: str, v: Any, values: Sequence[Any], result: Any) -> Move:
             gain=lambda x: v.if_else(x == q, accepted, 0),
             steps=lambda x, s: and_(x == q, s == step),
         )
-    if action == "settle_step":
+    if action == "commit_step":
         return Move(
             gain=lambda x: v.if_else(v.steady(x), 1, 0),
-            steps=lambda x, s: and_(v.steady(x), s == v.settled + 1),
+            steps=lambda x, s: and_(v.steady(x), s == v.committed + 1),
         )
     if action == "fork":
         p, tokens = values

@@ -50,8 +50,8 @@ IN_STATES: dict[str, Callable[[GhostLedger], bool]] = {
     "a reader holds a block that tables name": lambda v: any(
         b.readers and b.ref for b in v.cached.values()
     ),
-    "a step is in flight": lambda v: v.steps > v.settled,
-    "two steps are in flight": lambda v: v.steps - v.settled == 2,
+    "a step is in flight": lambda v: v.steps > v.committed,
+    "two steps are in flight": lambda v: v.steps - v.committed == 2,
     "a step waits for a fence or a copy": lambda v: any(
         o.kind == "forward" and is_open(v, o.wait) for o in v.operations.values()
     ),
@@ -60,7 +60,7 @@ IN_STATES: dict[str, Callable[[GhostLedger], bool]] = {
     "a preempted request is owed a sample": lambda v: any(
         s.promised_samples and r.phase != Phase.RUNNING for r in live(v) for s in r.members
     ),
-    "samples are void": lambda v: any(s.void > v.settled for r in live(v) for s in r.members),
+    "samples are void": lambda v: any(s.void > v.committed for r in live(v) for s in r.members),
 }
 
 #: Those of them, and the actions, that only prefix caching brings about.
@@ -153,7 +153,7 @@ IN_TRANSITIONS: dict[str, tuple[str, Transition]] = {
     ),
     "a block is published while a step is in flight": (
         "publish",
-        lambda old, _own, _new: old.steps > old.settled,
+        lambda old, _own, _new: old.steps > old.committed,
     ),
     "two blocks of a table are published at once": (
         "publish_run",

@@ -25,7 +25,7 @@ NUMBERS = (
     "offset known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens "
     "previous_tokens drafts void last_samples previous_samples late_drafts"
 ).split()
-SCALARS = "issued done carried barrier steps settled step_tokens step_sequences".split()
+SCALARS = "issued done dispatched barrier steps committed step_tokens step_sequences".split()
 
 
 def permutation(pool: Pool) -> list[int]:
@@ -328,7 +328,7 @@ class ConcreteView(DeviceView, BlockView, Derived):
 
     def forward_of(self, step: int) -> int:
         """The forward of a step: what the ledger says while it is in flight, then what it was."""
-        if self.settled < step <= self.steps:
+        if self.committed < step <= self.steps:
             return self._forwards.get(step, 0)
         return self._totals[step][2] if step in self._totals else 0
 

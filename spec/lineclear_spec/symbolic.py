@@ -65,10 +65,10 @@ class SymbolicLedger(
     # Fields of the state, each read and written by `__getattr__` and `__setattr__`.
     issued: Any
     done: Any
-    carried: Any
+    dispatched: Any
     barrier: Any
     steps: Any
-    settled: Any
+    committed: Any
     step_tokens: Any
     step_sequences: Any
     batch_size: Term

@@ -106,7 +106,7 @@ class Ends:
             q, k = entry_of(old, b)
             r = old.request(q)
             behind = within(
-                old.length(q) - old.blocks(r), k, BLOCK_OF(old.offset(q) + old.settled)
+                old.length(q) - old.blocks(r), k, BLOCK_OF(old.offset(q) + old.committed)
             )
             return z3.And(sequences.has(q), old.copy(r) == 0, behind, may_be_sealed(old, b))
 

@@ -80,7 +80,7 @@ class Operations(NoValue):
 class Forwards(NoValue):
     """The forward of each step in flight, by step: what a dict is on plain data.
 
-    On plain data an entry that is popped is gone. Here it stays until `settled` passes its step; a read in
+    On plain data an entry that is popped is gone. Here it stays until `committed` passes its step; a read in
     between would succeed here and fail on plain data, so it is refused.
     """
 
@@ -93,7 +93,7 @@ class Forwards(NoValue):
         if self.popped:
             raise Misuse("a forward is read after one was popped: on plain data it may be gone")
         s, k = self.ledger.state, raw(step)
-        flying = z3.And(s.settled < k, k <= s.steps)
+        flying = z3.And(s.committed < k, k <= s.steps)
         self.ledger.demand(Term(flying), "the step asked about is in flight")
         return Term(s.forward_of(k))
 

@@ -38,9 +38,9 @@ ATTRIBUTES = {"gpu": "cpu", "cpu": "gpu"}
 
 #: What the first guard of an action may ask besides, by a name of its own.
 BESIDES = {
-    "only when no step is in flight": "ledger.settled == ledger.steps",
+    "only when no step is in flight": "ledger.committed == ledger.steps",
     "only when the step being built is empty": "ledger.step_sequences == 0",
-    "only when every operation is carried": "ledger.carried == ledger.issued",
+    "only when every operation is dispatched": "ledger.dispatched == ledger.issued",
     "only when every fence is lifted": "ledger.done == ledger.issued",
 }
 

@@ -46,7 +46,7 @@ class Derived:
     # Supplied by the view, as are the fields of records.
     if_else: Any
     steps: Any
-    settled: Any
+    committed: Any
 
     reach = asked(queries.reach)
     in_flight = asked(queries.in_flight)

@@ -43,7 +43,7 @@ TRUSTED = frozenset(
 #: Methods of the ledger that an action may call: queries, primitives, block steps, some operators.
 OPERATIONS = frozenset(
     "reach in_flight computed known promised owed sampling_step slots runs on_gpu writable divisible unscheduled "
-    "leader worst_case due ended ended_alone one_ends_alone wait_of is_copy forward_of all_complete retired "
+    "leader worst_case due ended ended_alone one_ends_alone wait_of is_copy forward_of all_complete complete_up_to "
     "move move_each add_member remove_member remove_members void_samples join leave advance decide order close "
     "forget_copy send_tables take_blocks give_each_one share_table share_cached seal_entry seal_entries "
     "free_resting clear_table clear_tables clear_each move_blocks replace_entry".split()
@@ -70,7 +70,7 @@ LIST_OPERATIONS = {
 KERNEL = frozenset({f"lineclear_spec.{name}" for name in ("blocks", "primitives", "queries")})
 #: Fields that both ledgers have, and that mean the same.
 READABLE = frozenset(
-    "limits gpu cpu steps settled issued done carried barrier step_tokens step_sequences batch_size "
+    "limits gpu cpu steps committed issued done dispatched barrier step_tokens step_sequences batch_size "
     "free total chunked cut_long depth max_num_batched_tokens max_num_seqs max_model_len "
     "phase offset prompt limit parallel width blocks copy moved members held pools request alive steady table length "
     "known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens previous_tokens drafts "
@@ -82,7 +82,7 @@ OWN_READABLE = frozenset(
 )
 #: Counters that are plain numbers on both ledgers. The others change through primitives alone.
 WRITABLE = frozenset(
-    "done carried barrier settled step_tokens step_sequences copy moved known_tokens reach_tokens "
+    "done dispatched barrier committed step_tokens step_sequences copy moved known_tokens reach_tokens "
     "slot_tokens promised_samples last_step last_tokens previous_tokens drafts last_samples "
     "previous_samples late_drafts readers".split()
 )

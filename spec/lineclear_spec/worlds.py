@@ -63,8 +63,18 @@ class Bounds:
 
 #: Small worlds that together show every action: plain requests with both kinds of preemption, branches that fork and
 #: rejoin, drafts, and a budget so small that its guards bind.
-ENDS = ("finish", "abort", "reject", "retire", "carry", "prune", "fork", "rejoin", "copy_on_write")
-MOVES = ("swap_out", "swap_in", "recompute", "discard_swapped", "settle_copy", "fail_copy")
+ENDS = (
+    "finish",
+    "abort",
+    "reject",
+    "lift_fences",
+    "dispatch_copies",
+    "prune",
+    "fork",
+    "rejoin",
+    "copy_on_write",
+)
+MOVES = ("swap_out", "swap_in", "recompute", "discard_swapped", "complete_copy", "fail_copy")
 HOLDS = ("hold_block", "release_block")
 BOUNDS = (
     Bounds("one request", gpu_blocks=1, cpu_blocks=1, live=1, shapes=((1, 2, 1),), tokens=(1,), open=3, max_states=2200),
@@ -87,25 +97,25 @@ BOUNDS = (
     ),
     Bounds(
         "full pool", block_size=1, gpu_blocks=2, cpu_blocks=2, shapes=((1, 3, 1),), tokens=(1,), depth=1,
-        leave_out=("abort", "reject", "retire"), max_states=900,
+        leave_out=("abort", "reject", "lift_fences"), max_states=900,
     ),
     Bounds(
         "last free block", gpu_blocks=2, cpu_blocks=0, shapes=((1, 3, 2), (1, 2, 1)), tokens=(1,), depth=1, max_num_seqs=3,
-        leave_out=("finish", "abort", "reject", "retire", "prune", "join_batch", "recompute"), max_states=900,
+        leave_out=("finish", "abort", "reject", "lift_fences", "prune", "join_batch", "recompute"), max_states=900,
     ),
     Bounds(
         "copy after a swap", gpu_blocks=2, cpu_blocks=1, shapes=((1, 3, 2), (1, 2, 1)), tokens=(1,), depth=1, max_num_seqs=3,
         leave_out=(
-            "finish", "abort", "reject", "retire", "prune", "join_batch", "recompute", "discard_swapped", "append_slots",
-            "settle_copy", "fail_copy", "carry", "swap_in",
+            "finish", "abort", "reject", "lift_fences", "prune", "join_batch", "recompute", "discard_swapped", "append_slots",
+            "complete_copy", "fail_copy", "dispatch_copies", "swap_in",
         ), max_states=300,
     ),
     Bounds(
         "steady branches", gpu_blocks=5, cpu_blocks=0, live=1, shapes=((2, 5, 2), (1, 4, 2)), tokens=(1, 2), depth=1,
         max_num_seqs=2,
         leave_out=(
-            "finish", "abort", "reject", "retire", "carry", "prune", "leave_batch", "swap_out", "swap_in", "discard_swapped",
-            "settle_copy", "fail_copy",
+            "finish", "abort", "reject", "lift_fences", "dispatch_copies", "prune", "leave_batch", "swap_out", "swap_in", "discard_swapped",
+            "complete_copy", "fail_copy",
         ), max_states=700,
     ),
     Bounds(
@@ -114,15 +124,15 @@ BOUNDS = (
     ),
     Bounds(
         "shared and swapped", block_size=1, gpu_blocks=4, cpu_blocks=3, max_model_len=4, shapes=((2, 3, 1, 1),), tokens=(2,), depth=1,
-        leave_out=(*HOLDS, "reject", "retire", "carry", "prune", "fork", "rejoin", "copy_on_write", "append_slots", "join_batch"), max_states=1500,
+        leave_out=(*HOLDS, "reject", "lift_fences", "dispatch_copies", "prune", "fork", "rejoin", "copy_on_write", "append_slots", "join_batch"), max_states=1500,
     ),
     Bounds(
         "shared by branches", block_size=1, gpu_blocks=5, cpu_blocks=0, live=1, max_num_seqs=2, max_model_len=4, shapes=((2, 4, 2, 1),), tokens=(1, 2),
-        depth=1, leave_out=(*HOLDS, "reject", "retire", "carry", "join_batch", *MOVES[:2], *MOVES[3:]), max_states=1200,
+        depth=1, leave_out=(*HOLDS, "reject", "lift_fences", "dispatch_copies", "join_batch", *MOVES[:2], *MOVES[3:]), max_states=1200,
     ),
     Bounds(
         "shared drafts", gpu_blocks=5, cpu_blocks=0, live=1, shapes=((1, 5, 1, 1),), drafts=(0, 1, 2), accepted=(1, 2), depth=2,
-        leave_out=(*HOLDS, "reject", "retire", "carry", "join_batch", *MOVES), max_states=700,
+        leave_out=(*HOLDS, "reject", "lift_fences", "dispatch_copies", "join_batch", *MOVES), max_states=700,
     ),
     Bounds(
         "held by a reader", block_size=1, gpu_blocks=3, cpu_blocks=0, max_model_len=3, shapes=((2, 3, 1, 1),), tokens=(2,), depth=1,
@@ -148,14 +158,14 @@ BOUNDS = (
     Bounds(
         "an open copy of names", block_size=1, max_model_len=4, live=1, shapes=(), tokens=(1,), max_states=40,
         start=(
-            ("submit", (2, 4, 1, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 2, 0)), ("issue_step", ()), ("settle_step", ()),
-            ("swap_out", ("r1",)), ("carry", ()), ("settle_copy", (2,)), ("swap_in", ("r1",)),
+            ("submit", (2, 4, 1, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 2, 0)), ("issue_step", ()), ("commit_step", ()),
+            ("swap_out", ("r1",)), ("dispatch_copies", ()), ("complete_copy", (2,)), ("swap_in", ("r1",)),
         ),
     ),
     Bounds(
         "forked before it is published", block_size=1, gpu_blocks=6, max_model_len=4, live=1, shapes=(), tokens=(1,), max_states=40,
         start=(
-            ("submit", (2, 4, 2, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 2, 0)), ("issue_step", ()), ("settle_step", ()),
+            ("submit", (2, 4, 2, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 2, 0)), ("issue_step", ()), ("commit_step", ()),
             ("fork", ("s1", 1)),
         ),
     ),
@@ -164,14 +174,14 @@ BOUNDS = (
         max_states=40,
         start=(
             ("submit", (2, 4, 1, 1)), ("submit", (2, 4, 1, 1)), ("admit", ("r1",)), ("admit", ("r2",)), ("schedule_tokens", ("s1", 2, 0)),
-            ("schedule_tokens", ("s2", 2, 0)), ("issue_step", ()), ("settle_step", ()), ("sample", ("s1", 1, 1, 0)),
-            ("sample", ("s2", 1, 1, 0)), ("join_batch", ("s1",)), ("join_batch", ("s2",)), ("issue_step", ()), ("settle_step", ()),
+            ("schedule_tokens", ("s2", 2, 0)), ("issue_step", ()), ("commit_step", ()), ("sample", ("s1", 1, 1, 0)),
+            ("sample", ("s2", 1, 1, 0)), ("join_batch", ("s1",)), ("join_batch", ("s2",)), ("issue_step", ()), ("commit_step", ()),
         ),
     ),
     Bounds(
         "ended while it is read", block_size=1, gpu_blocks=6, max_model_len=4, live=1, shapes=(), tokens=(1,), max_states=60,
         start=(
-            ("submit", (2, 4, 1, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 2, 0)), ("issue_step", ()), ("settle_step", ()),
+            ("submit", (2, 4, 1, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 2, 0)), ("issue_step", ()), ("commit_step", ()),
             ("publish", ("s1", 0)), ("sample", ("s1", 1, 1, 0)), ("append_slots", ("s1", 1)), ("schedule_tokens", ("s1", 1, 0)),
             ("issue_step", ()),
         ),
@@ -180,31 +190,31 @@ BOUNDS = (
         "forked after its output is published", block_size=1, gpu_blocks=8, max_model_len=6, live=1, shapes=(), tokens=(1,),
         max_states=40,
         start=(
-            ("submit", (2, 6, 2, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 2, 0)), ("issue_step", ()), ("settle_step", ()),
+            ("submit", (2, 6, 2, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 2, 0)), ("issue_step", ()), ("commit_step", ()),
             ("sample", ("s1", 1, 1, 0)), ("append_slots", ("s1", 1)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()),
-            ("settle_step", ()), ("sample", ("s1", 2, 1, 0)), ("publish", ("s1", 2)), ("append_slots", ("s1", 1)),
-            ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()),
+            ("commit_step", ()), ("sample", ("s1", 2, 1, 0)), ("publish", ("s1", 2)), ("append_slots", ("s1", 1)),
+            ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("commit_step", ()),
         ),
     ),
     Bounds(
         "one name twice", block_size=1, gpu_blocks=8, max_model_len=4, live=2, shapes=(), tokens=(1,), max_states=60,
         start=(
             ("submit", (2, 4, 1, 1)), ("submit", (2, 4, 1, 1)), ("admit", ("r1",)), ("admit", ("r2",)),
-            ("schedule_tokens", ("s1", 2, 0)), ("schedule_tokens", ("s2", 2, 0)), ("issue_step", ()), ("settle_step", ()),
+            ("schedule_tokens", ("s1", 2, 0)), ("schedule_tokens", ("s2", 2, 0)), ("issue_step", ()), ("commit_step", ()),
             ("sample", ("s1", 1, 1, 0)), ("sample", ("s2", 1, 1, 0)), ("join_batch", ("s1",)), ("join_batch", ("s2",)),
         ),
     ),
     Bounds(
         "swapped before it is published", block_size=1, max_model_len=4, live=1, shapes=(), tokens=(1,), max_states=40,
         start=(
-            ("submit", (2, 4, 1, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 2, 0)), ("issue_step", ()), ("settle_step", ()),
-            ("swap_out", ("r1",)), ("carry", ()), ("settle_copy", (2,)),
+            ("submit", (2, 4, 1, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 2, 0)), ("issue_step", ()), ("commit_step", ()),
+            ("swap_out", ("r1",)), ("dispatch_copies", ()), ("complete_copy", (2,)),
         ),
     ),
     Bounds(
         "half a block", gpu_blocks=6, live=2, shapes=(), tokens=(1, 2), max_states=60,
         start=(
-            ("submit", (3, 5, 1, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 3, 0)), ("issue_step", ()), ("settle_step", ()),
+            ("submit", (3, 5, 1, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 3, 0)), ("issue_step", ()), ("commit_step", ()),
             ("publish", ("s1", 0)), ("submit", (3, 5, 1, 1)),
         ),
     ),
@@ -212,19 +222,19 @@ BOUNDS = (
         "late samples", gpu_blocks=6, live=1, shapes=(), tokens=(1,), max_num_seqs=3, max_states=40,
         start=(
             ("submit", (1, 6, 2)), ("admit", ("r1",)), ("append_slots", ("s1", 2)), ("schedule_tokens", ("s1", 1, 0)),
-            ("issue_step", ()), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()),
-            ("settle_step", ()), ("sample", ("s1", 1, 1, 0)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()),
+            ("issue_step", ()), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("commit_step", ()),
+            ("commit_step", ()), ("sample", ("s1", 1, 1, 0)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("commit_step", ()),
         ),
     ),
     Bounds(
         "recomputed branches", gpu_blocks=6, live=1, shapes=(), tokens=(1,), max_num_seqs=3, max_num_batched_tokens=6, max_states=40,
         start=(
-            ("submit", (1, 6, 2)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()),
+            ("submit", (1, 6, 2)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("commit_step", ()),
             ("fork", ("s1", 1)), ("sample", ("s1", 1, 1, 0)), ("copy_on_write", ("s1",)), ("append_slots", ("s1", 3)),
-            ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_copy", (2,)), ("settle_step", ()), ("sample", ("s1", 2, 1, 0)),
-            ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()), ("sample", ("s1", 3, 1, 0)),
-            ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()), ("sample", ("s1", 4, 1, 0)),
-            ("recompute", ("r1",)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 5, 0)), ("issue_step", ()), ("settle_step", ()),
+            ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("complete_copy", (2,)), ("commit_step", ()), ("sample", ("s1", 2, 1, 0)),
+            ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("commit_step", ()), ("sample", ("s1", 3, 1, 0)),
+            ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("commit_step", ()), ("sample", ("s1", 4, 1, 0)),
+            ("recompute", ("r1",)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 5, 0)), ("issue_step", ()), ("commit_step", ()),
         ),
     ),
     Bounds(
@@ -244,14 +254,14 @@ BOUNDS = (
     Bounds(
         "drafts in flight", live=1, shapes=(), drafts=(0, 1), max_states=40,
         start=(
-            ("submit", (1, 5, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()),
+            ("submit", (1, 5, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("commit_step", ()),
             ("sample", ("s1", 1, 1, 0)), ("append_slots", ("s1", 2)), ("schedule_tokens", ("s1", 2, 1)), ("issue_step", ()),
         ),
     ),
     Bounds(
         "a steady branch", gpu_blocks=5, live=1, shapes=(), tokens=(1,), max_num_seqs=3, max_states=40,
         start=(
-            ("submit", (2, 5, 2)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 2, 0)), ("issue_step", ()), ("settle_step", ()),
+            ("submit", (2, 5, 2)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 2, 0)), ("issue_step", ()), ("commit_step", ()),
             ("fork", ("s1", 1)), ("sample", ("s1", 1, 1, 0)), ("join_batch", ("s1",)),
         ),
     ),
@@ -265,14 +275,14 @@ BOUNDS = (
     Bounds(
         "copy to a fenced place", gpu_blocks=2, cpu_blocks=1, shapes=(), tokens=(1,), depth=1, max_num_seqs=3, max_states=40,
         start=(
-            ("submit", (1, 3, 2)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()),
+            ("submit", (1, 3, 2)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("commit_step", ()),
             ("fork", ("s1", 1)), ("sample", ("s1", 1, 1, 0)), ("submit", (1, 2, 1)), ("admit", ("r2",)), ("swap_out", ("r2",)),
         ),
     ),
     Bounds(
         "steady at a fence", block_size=1, gpu_blocks=3, cpu_blocks=1, shapes=(), tokens=(1,), depth=1, max_num_seqs=3, max_states=40,
         start=(
-            ("submit", (1, 4, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()),
+            ("submit", (1, 4, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("commit_step", ()),
             ("sample", ("s1", 1, 1, 0)), ("submit", (1, 2, 1)), ("admit", ("r2",)), ("join_batch", ("s1",)), ("swap_out", ("r2",)),
         ),
     ),
@@ -280,14 +290,14 @@ BOUNDS = (
         "branches by one", block_size=1, gpu_blocks=6, cpu_blocks=0, live=1, shapes=((1, 3, 2),), tokens=(1, 2), max_states=60,
         start=(
             ("submit", (1, 3, 2)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()),
-            ("settle_step", ()), ("fork", ("s1", 1)), ("sample", ("s1", 1, 1, 0)), ("recompute", ("r1",)),
-            ("admit", ("r1",)), ("schedule_tokens", ("s1", 2, 0)), ("issue_step", ()), ("settle_step", ()),
+            ("commit_step", ()), ("fork", ("s1", 1)), ("sample", ("s1", 1, 1, 0)), ("recompute", ("r1",)),
+            ("admit", ("r1",)), ("schedule_tokens", ("s1", 2, 0)), ("issue_step", ()), ("commit_step", ()),
         ),
     ),
     Bounds(
         "out and in at once", gpu_blocks=2, cpu_blocks=4, shapes=(), tokens=(1,), depth=1, max_states=40,
         start=(
-            ("submit", (3, 4, 1)), ("admit", ("r1",)), ("swap_out", ("r1",)), ("carry", ()), ("settle_copy", (1,)),
+            ("submit", (3, 4, 1)), ("admit", ("r1",)), ("swap_out", ("r1",)), ("dispatch_copies", ()), ("complete_copy", (1,)),
             ("submit", (3, 4, 1)), ("admit", ("r2",)), ("swap_out", ("r2",)),
         ),
     ),

@@ -13,7 +13,7 @@ from refusals import refused
 from lineclear.cli import main
 
 JOURNAL = (
-    '{"journal":"lineclear journal 1","limits":{"block_size":4,"chunked":true,"cpu_blocks":2,"depth":1,'
+    '{"journal":"lineclear journal 2","limits":{"block_size":4,"chunked":true,"cpu_blocks":2,"depth":1,'
     '"gpu_blocks":%s,"max_model_len":64,"max_num_batched_tokens":64,"max_num_seqs":4}}\n'
 )
 
@@ -47,7 +47,7 @@ def test_an_argument_that_leaves_nothing_to_do_is_refused(
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("prove", "carry", "--export"),
+        ("prove", "dispatch_copies", "--export"),
         ("explore", "-o"),
         ("explore", "--journal"),
         ("simulate", "--journal"),
@@ -76,7 +76,7 @@ def test_a_suffix_without_a_format_is_refused(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "line 1: it is not a 'lineclear journal 1'"),
+        ("", "line 1: it is not a 'lineclear journal 2'"),
         ("hello\n", "line 1: it is not JSON"),
         ("[]\n", "line 1: it is not a"),
         ("[" * 20_000 + "\n", "line 1: it is not JSON"),

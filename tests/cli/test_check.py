@@ -167,7 +167,7 @@ def test_a_flip_or_a_grown_proof_is_refuted_by_the_stability_stage() -> None:
     from lineclear_spec import stability
     from lineclear_spec.prove import read_baseline
 
-    trials = stability.stability(("retire",), (0, 3), workers=1)
+    trials = stability.stability(("lift_fences",), (0, 3), workers=1)
     baseline = read_baseline()
     good = judged(trials, stability.failures(trials, baseline))
     assert (good.status, good.findings) == ("passed", [])

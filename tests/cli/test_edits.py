@@ -27,15 +27,15 @@ WALKS: dict[str, Edit] = {
     "a plan's operations wait for one less": (
         DISPATCH, "Dispatch._operations", "operation.wait, name", "max(0, operation.wait - 1), name"),
     "a commit settles copies that it did not wait for": (
-        OUTCOME, "Commit._settle", "number <= wait]", "number <= ledger.carried]"),
+        OUTCOME, "Commit._settle", "number <= wait]", "number <= ledger.dispatched]"),
     "a failed copy out counts as good": (
         COPIES, "Copies.complete", "or record.copy != number else",
         "or record.copy != number or record.phase == 3 else"),
     "a failed copy counts as good": (
         COPIES, "Copies.complete", "self.transitions.lose(entry)",
-        "actions.settle_copy(ledger, number); continue"),
+        "actions.complete_copy(ledger, number); continue"),
     "samples of the steps in flight are not void": (
-        PRIMITIVES, "forget_samples", "sequence.void = ledger.steps", "sequence.void = ledger.settled"),
+        PRIMITIVES, "forget_samples", "sequence.void = ledger.steps", "sequence.void = ledger.committed"),
     "the worst case is one token short": (
         QUERIES, "worst_case", "request.limit - 1", "request.limit - 2"),
     "a table is cleared as if no branch shared it": (
@@ -78,9 +78,9 @@ WALKS: dict[str, Edit] = {
 WORLDS: dict[str, Edit] = {
     "a completion settles every earlier copy": (
         COPIES, "Copies.complete",
-        "if number in ledger.operations:\n            actions.settle_copy(ledger, number)",
+        "if number in ledger.operations:\n            actions.complete_copy(ledger, number)",
         "for n in sorted(n for n in ledger.operations if n <= number and ledger.is_copy(n)):\n"
-        "            actions.settle_copy(ledger, n)"),
+        "            actions.complete_copy(ledger, n)"),
     "a plan's operations wait for nothing": WALKS["a plan's operations wait for nothing"],
     "a failed copy out counts as good": WALKS["a failed copy out counts as good"],
     "samples of the steps in flight are not void": WALKS[

@@ -119,7 +119,7 @@ def test_a_run_of_the_scheduler_is_saved_replayed_and_turned_into_a_test(
     assert "found again with the same environment" in capsys.readouterr().out
     with pytest.raises(AssertionError, match="nothing moves"):
         test()
-    wrong = replace(saved, journal=(*saved.journal[:-1], '["settle_step"]'))
+    wrong = replace(saved, journal=(*saved.journal[:-1], '["commit_step"]'))
     write(wrong, path)
     assert main(["replay", str(path)]) == 1
     write(replace(saved, again={}), path)

@@ -69,7 +69,7 @@ def test_the_table_tells_what_fails_and_who_sees_to_premises(
 def test_a_theorem_whose_obligations_were_not_asked_is_not_proved(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["prove", "carry", "order_fcfs", "--theorems"]) == 3
+    assert main(["prove", "dispatch_copies", "order_fcfs", "--theorems"]) == 3
     text = capsys.readouterr().out
     for name in ("P1", "P6a", "P6b", "P7", "P8"):
         assert re.search(rf"fcfs\.{name} +not asked ", text), name

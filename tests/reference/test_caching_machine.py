@@ -245,7 +245,7 @@ def test_every_call_keeps_every_invariant_with_shared_blocks() -> None:
         "tokens found": 2.0,
     }
     assert {name: per_step[name] for name, floor in floors.items() if per_step[name] < floor} == {}
-    rare = {"rejoin", "discard_swapped", "fail_copy", "carry"}
+    rare = {"rejoin", "discard_swapped", "fail_copy", "dispatch_copies"}
     assert set(ACTIONS) - rare <= set(totals)
     assert totals["held"] > 5
 

@@ -302,7 +302,7 @@ def test_what_is_refused_is_named_with_the_limit_and_a_remedy() -> None:
     assert full.reason == "max_waiting: 1 requests wait already; retry later or raise it"
     with pytest.raises(
         SchedulerError,
-        match=r"operation 9 is no swap of a plan: plans have carried the operations up to 0; report",
+        match=r"operation 9 is no swap of a plan: plans have dispatched the operations up to 0; report",
     ):
         scheduler.complete([9])
     empty = make().schedule()

@@ -26,12 +26,12 @@ from lineclear_spec.symbolic import SymbolicLedger
 from lineclear_spec.terms import Misuse
 
 
-def settle_copy_of_a_field(ledger: Any, carried: Any) -> None:
-    """The guard `number <= ledger.carried` is missing; the argument was the field of that name."""
-    ledger.require(ledger.is_open(carried), "the operation is decided and not complete")
-    ledger.require(ledger.is_copy(carried), "the operation is a copy")
-    ledger.forget_copy(carried)
-    ledger.close(carried)
+def complete_copy_of_a_field(ledger: Any, dispatched: Any) -> None:
+    """The guard `number <= ledger.dispatched` is missing; the argument was the field of that name."""
+    ledger.require(ledger.is_open(dispatched), "the operation is decided and not complete")
+    ledger.require(ledger.is_copy(dispatched), "the operation is a copy")
+    ledger.forget_copy(dispatched)
+    ledger.close(dispatched)
 
 
 def append_slots_of_a_field(ledger: Any, sequence: Any, free_gpu: Any) -> None:
@@ -51,7 +51,7 @@ def append_slots_of_a_field(ledger: Any, sequence: Any, free_gpu: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "body"),
     [
-        ("settle_copy", settle_copy_of_a_field),
+        ("complete_copy", complete_copy_of_a_field),
         ("append_slots", append_slots_of_a_field),
     ],
 )

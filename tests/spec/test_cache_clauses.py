@@ -38,7 +38,7 @@ class Shared:
         self.do("admit", request)
         self.do("schedule_tokens", request.members[0], tokens, 0)
         self.do("issue_step")
-        self.do("settle_step")
+        self.do("commit_step")
         self.do("sample", request.members[0], self.ledger.steps, 1, 0)
 
     def do(self, name: str, *arguments: object) -> None:

@@ -42,7 +42,7 @@ def ending(first: int, second: int, shared: str, steady: tuple[int, ...]) -> Gho
         ledger.running[request] = None
         for _ in range(request.parallel):
             ledger.add_member(request)
-    ledger.issued, ledger.steps, ledger.settled = 3, 2, 2
+    ledger.issued, ledger.steps, ledger.committed = 3, 2, 2
     if shared:
         block = Block(requests[0], GPU, ledger.gpu.take(1)[0], 2)
         block.name, ledger.sealed = 7, 1

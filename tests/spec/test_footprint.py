@@ -28,7 +28,7 @@ def test_reads_are_those_of_the_clauses() -> None:
 
 def test_marks_follow_what_the_action_writes() -> None:
     matrix = footprint()
-    assert matrix["carry"]["conservation"] == UNTOUCHED
+    assert matrix["dispatch_copies"]["conservation"] == UNTOUCHED
     assert matrix["reject"]["references"] == UNTOUCHED
     assert matrix["reject"]["queue"] == ASKED
     assert matrix["swap_out"]["queue"] == ASKED

@@ -110,22 +110,22 @@ def test_a_field_of_another_record_is_not_written() -> None:
 HALF = 0.5
 
 
-def carry_by_rounded_numbers(ledger: Any) -> None:
+def dispatch_by_rounded_numbers(ledger: Any) -> None:
     """On values 0.1 + 0.2 is above 0.3, on formulas it is not."""
     ledger.require(ledger.issued * 0.1 > 0, "rounded")
 
 
-def carry_by_a_rounded_constant(ledger: Any) -> None:
+def dispatch_by_a_rounded_constant(ledger: Any) -> None:
     """The same by a name."""
     ledger.require(ledger.issued * HALF > 0, "rounded")
 
 
-def carry_that_writes_to_limits(ledger: Any) -> None:
+def dispatch_that_writes_to_limits(ledger: Any) -> None:
     """What is written to is no record."""
-    ledger.limits.carried = 1
+    ledger.limits.dispatched = 1
 
 
-def carry_that_writes_to_an_entry(ledger: Any) -> None:
+def dispatch_that_writes_to_an_entry(ledger: Any) -> None:
     """What is written to is not named."""
     ledger.due()[ledger.issued].drafts = 1
 
@@ -133,15 +133,15 @@ def carry_that_writes_to_an_entry(ledger: Any) -> None:
 @pytest.mark.parametrize(
     ("body", "what"),
     [
-        (carry_by_rounded_numbers, "the constant 0.1"),
-        (carry_by_a_rounded_constant, "`HALF`, which is rounded"),
-        (carry_that_writes_to_limits, "a write to `ledger.limits.carried`"),
-        (carry_that_writes_to_an_entry, r"a write to `ledger.due\(\)"),
+        (dispatch_by_rounded_numbers, "the constant 0.1"),
+        (dispatch_by_a_rounded_constant, "`HALF`, which is rounded"),
+        (dispatch_that_writes_to_limits, "a write to `ledger.limits.dispatched`"),
+        (dispatch_that_writes_to_an_entry, r"a write to `ledger.due\(\)"),
     ],
 )
 def test_the_kernel_neither_rounds_nor_writes_to_what_is_no_record(body: Any, what: str) -> None:
     with pytest.raises(Misuse, match=what):
-        build("carry", body)
+        build("dispatch_copies", body)
 
 
 @pytest.mark.parametrize("part", ["limits", "a pool", "a table", "what is due"])

@@ -39,7 +39,7 @@ PROMPT: Trace = (
 )
 FORKED: Trace = (
     *PROMPT,
-    ("settle_step", ()),
+    ("commit_step", ()),
     ("fork", ("s1", 1)),
     ("sample", ("s1", 1, 1, 0)),
 )
@@ -48,14 +48,14 @@ REJOINED: Trace = (
     ("admit", ("r1",)),
     ("schedule_tokens", ("s1", 3, 0)),
     ("issue_step", ()),
-    ("settle_step", ()),
+    ("commit_step", ()),
     ("fork", ("s1", 1)),
     ("sample", ("s1", 1, 1, 0)),
     ("recompute", ("r1",)),
     ("admit", ("r1",)),
     ("schedule_tokens", ("s1", 4, 0)),
     ("issue_step", ()),
-    ("settle_step", ()),
+    ("commit_step", ()),
     ("rejoin", ("s2", 2)),
 )
 
@@ -142,7 +142,7 @@ def test_the_ghost_ledger_does_what_the_plain_one_does() -> None:
             assert [repr(s.table) for s in ghost.sequences if s in twins] == [
                 repr(twins[s].table) for s in ghost.sequences if s in twins
             ]
-            for name in ("issued", "done", "carried", "barrier", "steps", "settled"):
+            for name in ("issued", "done", "dispatched", "barrier", "steps", "committed"):
                 assert getattr(plain, name) == getattr(ghost, name)
 
 
@@ -256,7 +256,7 @@ WRITES: dict[str, Callable[[GhostLedger], None]] = {
     "a request": lambda v: setattr(v.requests[0], "copy", 1),
     "a block": lambda v: setattr(v.sequences[0].table[0], "ref", 2),
     "a pool": lambda v: setattr(v.gpu, "free", 2),
-    "a clock": lambda v: setattr(v, "settled", 1),
+    "a clock": lambda v: setattr(v, "committed", 1),
     "an operation": lambda v: v.order(1, 0),
     "an operator": lambda v: v.gpu.put([v.sequences[0].table[0].place], 0),
 }
@@ -273,16 +273,16 @@ def test_the_trap_catches_a_container_that_changed_between_actions() -> None:
     with write_trap() as trap:
         ledger = replay(BRANCHES, PROMPT)
         trap.watch(ledger)
-        actions.settle_step(ledger)
+        actions.commit_step(ledger)
         ledger.sequences[0].table.pop()
-        with pytest.raises(Trespass, match="a container changed before retire"):
-            actions.retire(ledger)
+        with pytest.raises(Trespass, match="a container changed before lift_fences"):
+            actions.lift_fences(ledger)
 
 
 def test_the_trap_catches_a_guard_after_a_write(monkeypatch: pytest.MonkeyPatch) -> None:
     def late(ledger: Any) -> None:
         """An action that looks after it leapt."""
-        ledger.carried = ledger.issued
+        ledger.dispatched = ledger.issued
         ledger.require(ledger.issued >= 0, "too late")
 
     monkeypatch.setitem(ACTIONS, "late", Action("late", None, late, ()))

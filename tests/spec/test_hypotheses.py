@@ -79,7 +79,7 @@ FALSE = {
     ),
     "a block is one position": z3.ForAll([n], z3.Implies(n >= 0, NEED(n) == n)),
     "a sequence is always steady": z3.Int("batch_size") >= 1,
-    "nothing is ever in flight": z3.Int("steps") == z3.Int("settled"),
+    "nothing is ever in flight": z3.Int("steps") == z3.Int("committed"),
 }
 
 

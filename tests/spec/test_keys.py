@@ -87,8 +87,8 @@ def test_equal_keys_have_equal_futures_further_away(bounds: Bounds) -> None:
     assert found == []
 
 
-SWAPS = ("submit", "admit", "schedule_tokens", "issue_step", "settle_step", "sample", "swap_out")
-MORE = ("swap_in", "recompute", "settle_copy", "carry", "retire")
+SWAPS = ("submit", "admit", "schedule_tokens", "issue_step", "commit_step", "sample", "swap_out")
+MORE = ("swap_in", "recompute", "complete_copy", "dispatch_copies", "lift_fences")
 ONE = replace(TINY, leave_out=tuple(sorted(set(ACTIONS) - {*SWAPS, *MORE})))
 WORLDS = {bounds.name: bounds for bounds in BOUNDS}
 #: A place is taken while its copy out is open, and given back: the copy is a barrier for others from then on.
@@ -102,7 +102,7 @@ TAKEN = Bounds(
 )  # fmt: skip
 #: What the key holds: its position, and a world in which the future depends on it.
 PARTS = {
-    "retire": (3, ONE),
+    "lift_fences": (3, ONE),
     "barrier": (4, TAKEN),
     "rows": (5, ONE),
     "operations": (7, ONE),
@@ -162,10 +162,10 @@ def test_a_place_that_an_open_copy_reads_is_not_any_free_place() -> None:
         ("submit", (1, 3, 1)),
         ("admit", ("r1",)),
         ("swap_out", ("r1",)),
-        ("carry", ()),
+        ("dispatch_copies", ()),
     )
     fenced = replay(TINY, swapped)
-    lifted = replay(TINY, (*swapped, ("settle_copy", (1,)), ("retire", ())))
+    lifted = replay(TINY, (*swapped, ("complete_copy", (1,)), ("lift_fences", ())))
     assert fenced.gpu.order == lifted.gpu.order
     assert state_key(fenced) != state_key(lifted)
 

@@ -109,13 +109,13 @@ def test_a_search_sees_what_is_no_move_and_a_token_of_no_forward(
 
 def no_waits(device: Any, number: int) -> None:
     """Runs whatever a plan carries."""
-    device.require(1 <= number <= device.carried and not device.has_run(number), "it may")
+    device.require(1 <= number <= device.dispatched and not device.has_run(number), "it may")
     device.execute(number)
 
 
 def out_of_order(device: Any, number: int) -> None:
     """Heeds waits, and no order on the compute stream."""
-    device.require(1 <= number <= device.carried and not device.has_run(number), "it may")
+    device.require(1 <= number <= device.dispatched and not device.has_run(number), "it may")
     device.require(device.waits_over(number), "its waits are over")
     device.execute(number)
 
@@ -134,8 +134,9 @@ def test_a_device_that_does_not_honour_waits_reads_wrong_kv(device: Any) -> None
 
 
 COPIED = (
-    "submit 2 5 1, admit r1, schedule_tokens s1 2 0, issue_step, run 1, settle_step, sample s1 1 1 0, swap_out r1, "
-    "carry, run 2, settle_copy 2, swap_in r1, append_slots s1 1, schedule_tokens s1 1 0, issue_step, run 3 1, run 4"
+    "submit 2 5 1, admit r1, schedule_tokens s1 2 0, issue_step, run 1, commit_step, sample s1 1 1 0, swap_out r1, "
+    "dispatch_copies, run 2, complete_copy 2, swap_in r1, append_slots s1 1, schedule_tokens s1 1 0, "
+    "issue_step, run 3 1, run 4"
 )
 
 
@@ -145,9 +146,9 @@ def test_a_failed_copy_that_is_called_good_is_a_wrong_token(
     walk = directed(ONE, COPIED, {})
     assert walk.wrong == []
     monkeypatch.setattr(walk, "honest", lambda _step: True)
-    assert walk.act(("settle_copy", (3,)))
+    assert walk.act(("complete_copy", (3,)))
     assert breaches(walk.ledger, "kv")  # what is good has not failed
-    assert walk.act(("settle_step", ()))
+    assert walk.act(("commit_step", ()))
     walk.act(("sample", ("s1", 2, 1, 0)))
     assert walk.wrong == [
         "T2: s1, step 2: its copy has not failed",
@@ -233,13 +234,14 @@ def damage(walk: KvWalk) -> list[tuple[str, Any]]:
 SHOWN = (
     COPIED,
     COPIED.replace("run 3 1", "run 3"),
-    "submit 2 5 1 1, admit r1, schedule_tokens s1 2 0, issue_step, run 1, settle_step, publish s1 0, "
+    "submit 2 5 1 1, admit r1, schedule_tokens s1 2 0, issue_step, run 1, commit_step, publish s1 0, "
     "sample s1 1 1 0, submit 2 5 1 1, admit_cached r2 1, schedule_tokens s2 1 0, issue_step, run 2",
-    "submit 1 4 2, admit r1, schedule_tokens s1 1 0, issue_step, run 1, settle_step, swap_out r1, carry, run 2",
+    "submit 1 4 2, admit r1, schedule_tokens s1 1 0, issue_step, run 1, commit_step, swap_out r1, "
+    "dispatch_copies, run 2",
     "submit 1 4 1, admit r1, schedule_tokens s1 1 0",
 )
 TWIN = (
-    "submit 3 6 2, admit r1, schedule_tokens s1 3 0, issue_step, run 1, settle_step, fork s1 1, sample s1 1 1 0, "
+    "submit 3 6 2, admit r1, schedule_tokens s1 3 0, issue_step, run 1, commit_step, fork s1 1, sample s1 1 1 0, "
     "append_slots s1 1, copy_on_write s1, schedule_tokens s1 1 0, issue_step, run 2, run 3"
 )
 

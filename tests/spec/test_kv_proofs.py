@@ -56,7 +56,7 @@ def test_false_does_not_follow(name: str) -> None:
 def run_without_waits(device: Any, number: Any) -> None:
     """A device that starts what a plan carries, whatever it waits for."""
     device.require(number >= 1, "operations are numbered from 1")
-    device.require(number <= device.carried, "a plan has carried it")
+    device.require(number <= device.dispatched, "a plan has dispatched it")
     device.require(~device.has_run(number), "it has not run")
     device.execute(number)
 
@@ -74,7 +74,7 @@ def test_each_premise_is_needed(premise: str, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(
         kv_obligations, "premises", lambda *a: [p for p in whole(*a) if p.name != premise]
     )
-    units = {"done": "kv_settle_step", "good": "kv_settle_copy", "names": "kv_sample"}
+    units = {"done": "kv_commit_step", "good": "kv_complete_copy", "names": "kv_sample"}
     units |= {"reported": "kv_sample", "twins": RUN}
     found = prove_unit(build(units[premise]), 0, 400_000, stop_at_failure=True)
     assert any(r.status != "proved" for r in found)

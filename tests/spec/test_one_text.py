@@ -52,30 +52,30 @@ STEPS: dict[str, tuple[str, str, str, str]] = {
 
 #: A question, what is replaced in it by what, and an action whose proof notices.
 QUESTIONS: dict[str, tuple[str, str, str]] = {
-    "reach": ("sequence.offset + ledger.steps", "sequence.offset + ledger.settled", "join_batch"),
-    "in_flight": ("last > settled + 1", "last > settled", "schedule_tokens"),
+    "reach": ("sequence.offset + ledger.steps", "sequence.offset + ledger.committed", "join_batch"),
+    "in_flight": ("last > committed + 1", "last > committed", "schedule_tokens"),
     "computed": ("- ledger.in_flight(sequence)", "", "join_batch"),
-    "known": ("ledger.settled + 1", "ledger.settled", "join_batch"),
-    "promised": ("ledger.steps - ledger.settled", "ledger.steps", "join_batch"),
-    "owed": ("last > settled + 1", "last > settled", "schedule_tokens"),
+    "known": ("ledger.committed + 1", "ledger.committed", "join_batch"),
+    "promised": ("ledger.steps - ledger.committed", "ledger.steps", "join_batch"),
+    "owed": ("last > committed + 1", "last > committed", "schedule_tokens"),
     "sampling_step": ("> sequence.last_samples", ">= sequence.last_samples", "sample"),
-    "slots": ("sequence.offset + ledger.steps", "sequence.offset + ledger.settled", "join_batch"),
+    "slots": ("sequence.offset + ledger.steps", "sequence.offset + ledger.committed", "join_batch"),
     "runs": ("if sequence.alive else False", "if sequence.alive else True", "append_slots"),
     "on_gpu": ("== RUNNING", "!= RUNNING", "clear_tables"),
     "writable": ("block_of(first)", "block_of(first + 1)", "schedule_tokens"),
     "divisible": (
         "> limits.max_num_batched_tokens", ">= limits.max_num_batched_tokens", "schedule_tokens"),
     "unscheduled": ("False if sequence.steady", "True if sequence.steady", "finish"),
-    "due": ("ledger.steps)", "ledger.settled)", "issue_step"),
+    "due": ("ledger.steps)", "ledger.committed)", "issue_step"),
     "ended": (">= 1", ">= 2", "issue_step"),
     "ended_alone": ("width == 1", "width >= 1", "finish_each"),
     "one_ends_alone": ("!= 1", "== 1", "finish_each"),
-    "wait_of": (".wait", ".wait - 1", "settle_step"),
+    "wait_of": (".wait", ".wait - 1", "commit_step"),
     "is_copy": ("not_(ledger.operations[number].is_forward)",
-                "ledger.operations[number].is_forward", "settle_copy"),
-    "forward_of": ("[step]", "[step + 1]", "settle_step"),
-    "all_complete": ("> number", ">= number", "settle_step"),
-    "retired": ("- 1", "", "retire"),
+                "ledger.operations[number].is_forward", "complete_copy"),
+    "forward_of": ("[step]", "[step + 1]", "commit_step"),
+    "all_complete": ("> number", ">= number", "commit_step"),
+    "complete_up_to": ("- 1", "", "lift_fences"),
     "first_scheduled": ("- sequence.last_tokens", "", "kv_issue_step"),
 }  # fmt: skip
 
@@ -131,10 +131,10 @@ PRIMITIVES: dict[str, tuple[str, str, str, str, str]] = {
         "decide", "ledger.new_operation(kind, request)", "pass", "decide", "swap_in"),
     "an operation waits for nothing": ("order", "operation.wait = wait", "pass", "order", "swap_in"),
     "an operation stays open": (
-        "close", "ledger.operations.pop(number)", "ledger.operations[number]", "close", "settle_step"),
+        "close", "ledger.operations.pop(number)", "ledger.operations[number]", "close", "commit_step"),
     "a copy is waited for for ever": (
         "forget_copy", "request.copy = if_else(request.copy == number, 0, request.copy)", "pass",
-        "forget_copy", "settle_copy"),
+        "forget_copy", "complete_copy"),
 }  # fmt: skip
 
 
@@ -231,7 +231,7 @@ def test_a_conditional_expression_chooses_on_formulas() -> None:
     text = on_formulas(queries.known)
 
     class Asked:
-        settled = 4
+        committed = 4
         steady, offset, known_tokens = True, 3, 7
 
         @staticmethod

@@ -110,15 +110,15 @@ def test_no_precondition_can_be_dropped_unseen(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_obligation_that_is_gone_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = {"carry/contract/a": 9, "carry/contract/b": 7}
-    kept = Result("carry", "a", "contract", "proved", 0.0, 9)
-    assert kept.key == "carry/contract/a"
-    assert vanished([kept], rows) == ["carry/contract/b"]
+    rows = {"dispatch_copies/contract/a": 9, "dispatch_copies/contract/b": 7}
+    kept = Result("dispatch_copies", "a", "contract", "proved", 0.0, 9)
+    assert kept.key == "dispatch_copies/contract/a"
+    assert vanished([kept], rows) == ["dispatch_copies/contract/b"]
     monkeypatch.setattr(prove, "read_baseline", lambda: rows)
     monkeypatch.setattr(prove, "prove", lambda **_: [kept])
     outcome = proofs.proofs(Context("fast"))
     assert outcome.status == "unknown"
     assert [finding.code for finding in outcome.findings] == ["LC202"]
-    assert "carry/contract/b is not asked" in outcome.findings[0].title
-    monkeypatch.setattr(prove, "read_baseline", lambda: {"carry/contract/a": 9})
+    assert "dispatch_copies/contract/b is not asked" in outcome.findings[0].title
+    monkeypatch.setattr(prove, "read_baseline", lambda: {"dispatch_copies/contract/a": 9})
     assert proofs.proofs(Context("fast")).status == "passed"

@@ -180,7 +180,7 @@ KEPT: list[tuple[Any, str, str, str]] = [
     *[(Members, "append", field, "fork") for field in ("member", "seat", "width")],
     *[(Members, "remove", field, "prune") for field in ("member", "seat", "width")],
     (Members, "clear", "width", "finish"),
-    (Operations, "pop", "open", "settle_step"),
+    (Operations, "pop", "open", "commit_step"),
     (Forwards, "__setitem__", "forward_of", "issue_step"),
     *[
         (Records, "new_operation", field, "swap_in")
@@ -288,5 +288,5 @@ def test_every_contract_names_known_fields() -> None:
 def test_a_baseline_is_of_one_solver(capsys: pytest.CaptureFixture[str]) -> None:
     from lineclear.cli import main
 
-    assert main(["prove", "carry", "--write-baseline", "--second-solver"]) == 2
+    assert main(["prove", "dispatch_copies", "--write-baseline", "--second-solver"]) == 2
     assert "omit --second-solver" in capsys.readouterr().err

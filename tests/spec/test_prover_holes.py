@@ -13,8 +13,8 @@ import pytest
 
 z3 = pytest.importorskip("z3")
 
-from lineclear_spec.actions.operations import settle_copy
-from lineclear_spec.actions.steps import settle_step
+from lineclear_spec.actions.operations import complete_copy
+from lineclear_spec.actions.steps import commit_step
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.goals import EMPTY
 from lineclear_spec.judge import noticed
@@ -100,27 +100,27 @@ def test_nested_branches_write_where_both_conditions_hold() -> None:
 # ---- questions have preconditions --------------------------------------------------------------
 
 
-def settle_copy_asked_in_the_wrong_order(ledger: Any, number: Any) -> None:
+def complete_copy_asked_in_the_wrong_order(ledger: Any, number: Any) -> None:
     """The first two guards are exchanged: what is not open is asked whether it is a copy."""
     ledger.require(ledger.is_copy(number), "the operation is a copy")
     ledger.require(ledger.is_open(number), "the operation is decided and not complete")
-    ledger.require(number <= ledger.carried, "a plan has carried it")
+    ledger.require(number <= ledger.dispatched, "a plan has dispatched it")
     ledger.forget_copy(number)
     ledger.close(number)
 
 
 def test_a_question_before_its_guard_is_not_proved() -> None:
-    found = unproved("settle_copy", settle_copy_asked_in_the_wrong_order)
-    assert found == ["settle_copy/defined/the operation is open"]
+    found = unproved("complete_copy", complete_copy_asked_in_the_wrong_order)
+    assert found == ["complete_copy/defined/the operation is open"]
 
 
 def test_the_ledger_that_runs_raises_where_a_question_has_no_answer() -> None:
     with pytest.raises(Broken, match="operation 7 is not open"):
-        settle_copy_asked_in_the_wrong_order(plain(), 7)
+        complete_copy_asked_in_the_wrong_order(plain(), 7)
     with pytest.raises(Refused):
-        settle_copy(plain(), 7)
+        complete_copy(plain(), 7)
     with pytest.raises(Refused):
-        settle_step(plain())
+        commit_step(plain())
     for question in (plain().wait_of, plain().is_copy):
         with pytest.raises(Broken, match="operation 7 is not open"):
             question(7)
@@ -170,10 +170,10 @@ def test_exchanged_guards_are_noticed_where_a_question_comes_before_its_guard() 
     assert len(exchanged) >= 70
     asked = [
         noticed(exchanged[f"{name}.exchanged_with_the_next"])
-        for name in ("settle_copy.guard.1", "copy_on_write.guard.3", "settle_copy.guard.2")
+        for name in ("complete_copy.guard.1", "copy_on_write.guard.3", "complete_copy.guard.2")
     ]
     assert asked == [
-        "settle_copy/defined/the operation is open",
+        "complete_copy/defined/the operation is open",
         "copy_on_write/defined/table has the entry that is read",
         None,
     ]

@@ -87,7 +87,7 @@ def test_a_query_that_is_read_otherwise_is_seen(
 # ---- effects -----------------------------------------------------------------------------------
 
 #: Actions without a loop: a loop is its contract on formulas, which says less than one run does.
-LOOPLESS = "schedule_tokens settle_step sample leave_batch join_batch carry settle_copy".split()
+LOOPLESS = "schedule_tokens commit_step sample leave_batch join_batch carry complete_copy".split()
 WRITTEN = [
     name for name in READ if name not in ("table", "member", "held", "forward_of", "wait", "seat")
 ]
@@ -209,8 +209,8 @@ def edges_of_calls(reading: Reading) -> list[tuple[str, Any, bool, Any]]:
                 return getattr(s, name)(number)
 
             found.append((name, formally, number in v.operations, plainly))
-    for step in range(v.settled - 1, v.steps + 2):
-        may = v.settled < step <= v.steps
+    for step in range(v.committed - 1, v.steps + 2):
+        may = v.committed < step <= v.steps
         asked = (lambda s, k=step: s.forward_of(k), may, lambda k=step: v.forward_of(k))
         found.append(("forward_of", *asked))
     return found

@@ -20,7 +20,7 @@ from lineclear_spec.prove import BASELINE, Result, prove, prove_unit, read_basel
 from lineclear_spec.smtlib import Script, read, write
 from lineclear_spec.stability import VARIANTS, Trial, failures, stability, variant
 
-FEW = ["arithmetic", "carry", "reject"]
+FEW = ["arithmetic", "dispatch_copies", "reject"]
 
 
 @cache
@@ -124,7 +124,7 @@ def test_names_are_dealt_to_other_symbols() -> None:
 
 def test_an_unknown_variant_is_refused() -> None:
     with pytest.raises(ValueError, match="no variant is called colour; known: seed, order"):
-        variant(script("carry"), "colour", 0)
+        variant(script("dispatch_copies"), "colour", 0)
 
 
 def stated(name: str) -> list[str]:

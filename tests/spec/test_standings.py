@@ -73,7 +73,7 @@ def test_each_key_of_each_theorem_counts() -> None:
     keys = [
         k
         for name in units()
-        if name in ("carry", *PROGRESS, *ENTERING) or name.startswith(ORDER)
+        if name in ("dispatch_copies", *PROGRESS, *ENTERING) or name.startswith(ORDER)
         for k in keys_of(name)
     ]
     assert falls(list(dict.fromkeys(keys)), 5) > 60
@@ -89,7 +89,7 @@ def test_each_key_of_each_theorem_counts_with_the_whole_table() -> None:
 
 def test_the_table_is_every_unit_but_the_orders() -> None:
     theorem = Theorem("x.P0", "it holds", (), (TABLE,))
-    keys = ("carry/defined/a", "admission/progress/a", "order_x/progress/a")
+    keys = ("dispatch_copies/defined/a", "admission/progress/a", "order_x/progress/a")
     assert expand(theorem, keys) == keys[:2]
     with pytest.raises(ValueError, match="no unit makes"):  # no scheduler has said what runs
         expand(theorem, keys[::2])

@@ -33,7 +33,7 @@ def test_there_are_many_and_each_has_a_name_of_its_own() -> None:
     [
         ("swap_in.guard.3.weakened.1", "request.blocks <= ledger.gpu.free + 1"),
         ("swap_in.guard.3.strengthened.1", "request.blocks <= ledger.gpu.free - 1"),
-        ("settle_step.effect.2.plus_one", "ledger.settled = ledger.settled + 1 + 1"),
+        ("commit_step.effect.2.plus_one", "ledger.committed = ledger.committed + 1 + 1"),
         ("swap_out.effect.1.other_tier", "ledger.move_blocks(request, GPU)"),
     ],
 )
@@ -51,12 +51,12 @@ def test_each_family_is_refuted_by_a_rule_of_its_own(monkeypatch: pytest.MonkeyP
             named(
                 "swap_in.guard.3.weakened.1",
                 "swap_in.guard.3.strengthened.1",
-                "settle_step.effect.2.plus_one",
+                "commit_step.effect.2.plus_one",
                 "swap_out.effect.1.other_tier",
                 "swap_out.effect.3.swapped_with_the_next",
-                "settle_step.effect.1.swapped_with_the_next",
-                "settle_copy.guard.1.exchanged_with_the_next",
-                "settle_copy.guard.2.exchanged_with_the_next",
+                "commit_step.effect.1.swapped_with_the_next",
+                "complete_copy.guard.1.exchanged_with_the_next",
+                "complete_copy.guard.2.exchanged_with_the_next",
             ),
             workers=1,
         )
@@ -65,12 +65,12 @@ def test_each_family_is_refuted_by_a_rule_of_its_own(monkeypatch: pytest.MonkeyP
     assert status == {
         "swap_in.guard.3.weakened.1": "refuted",
         "swap_in.guard.3.strengthened.1": "refuted",
-        "settle_step.effect.2.plus_one": "refuted",
+        "commit_step.effect.2.plus_one": "refuted",
         "swap_out.effect.1.other_tier": "refuted",
         "swap_out.effect.3.swapped_with_the_next": "equivalent",
-        "settle_step.effect.1.swapped_with_the_next": "refuted",
-        "settle_copy.guard.1.exchanged_with_the_next": "refuted",
-        "settle_copy.guard.2.exchanged_with_the_next": "equivalent",
+        "commit_step.effect.1.swapped_with_the_next": "refuted",
+        "complete_copy.guard.1.exchanged_with_the_next": "refuted",
+        "complete_copy.guard.2.exchanged_with_the_next": "equivalent",
     }
     evidence = verdicts["swap_in.guard.3.strengthened.1"].evidence
     assert evidence is not None
@@ -85,7 +85,7 @@ def test_two_effects_are_equal_in_either_order_though_a_loop_reads_what_the_othe
 
 def test_a_mutant_that_only_the_proof_notices_survives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lineclear_spec.judge.try_all", lambda *_: {})  # pyright: ignore
-    (verdict,) = judge_all(named("settle_step.effect.2.plus_one"), workers=1)
+    (verdict,) = judge_all(named("commit_step.effect.2.plus_one"), workers=1)
     assert (verdict.status, verdict.evidence) == ("survived", None)
     assert verdict.obligation is not None
 
@@ -101,7 +101,7 @@ def test_a_mutant_that_survives_the_first_states_is_tried_in_whole_worlds(
         return {mutant.name: seen for mutant in chosen if states is None or "2" in mutant.name}
 
     monkeypatch.setattr("lineclear_spec.judge.try_all", try_all)
-    deep, near = "settle_step.effect.1", "settle_step.effect.2.plus_one"
+    deep, near = "commit_step.effect.1", "commit_step.effect.2.plus_one"
     verdicts = judge_all(named(deep, near), workers=1, states=100)
     assert {(v.mutant, v.status) for v in verdicts} == {(deep, "refuted"), (near, "refuted")}
     assert asked == [([deep, near], 100), ([deep], None)]

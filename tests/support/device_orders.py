@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from lineclear.testing.operations import Carried, OperationRecord, Order
+from lineclear.testing.operations import Dispatched, OperationRecord, Order
 
 __all__ = ["ORDERS", "Adversarial", "Favour", "Late", "Shuffled", "order_named"]
 
@@ -18,8 +18,8 @@ class Late(Order):
     """Nothing runs before the host waits for it; then the last of what it waits for comes first."""
 
     def pick(
-        self, ready: Sequence[Carried], wanted: frozenset[int], record: OperationRecord
-    ) -> Carried | None:
+        self, ready: Sequence[Dispatched], wanted: frozenset[int], record: OperationRecord
+    ) -> Dispatched | None:
         """The last one that is wanted."""
         return next((o for o in reversed(ready) if o.number in wanted), None)
 
@@ -36,8 +36,8 @@ class Favour(Order):
         self.kinds = kinds
 
     def pick(
-        self, ready: Sequence[Carried], wanted: frozenset[int], record: OperationRecord
-    ) -> Carried | None:
+        self, ready: Sequence[Dispatched], wanted: frozenset[int], record: OperationRecord
+    ) -> Dispatched | None:
         """The first of the kind that hurries most, or one that is wanted."""
         hurried = [o for o in ready if o.kind in self.kinds]
         if hurried:
@@ -57,8 +57,8 @@ class Shuffled(Order):
         self.random = random.Random(seed)
 
     def pick(
-        self, ready: Sequence[Carried], wanted: frozenset[int], record: OperationRecord
-    ) -> Carried | None:
+        self, ready: Sequence[Dispatched], wanted: frozenset[int], record: OperationRecord
+    ) -> Dispatched | None:
         """Any of them; none in half of the cases where nothing is wanted."""
         if not wanted and self.random.random() < 0.5:
             return None
@@ -74,8 +74,8 @@ class Adversarial(Order):
     """
 
     def pick(
-        self, ready: Sequence[Carried], wanted: frozenset[int], record: OperationRecord
-    ) -> Carried | None:
+        self, ready: Sequence[Dispatched], wanted: frozenset[int], record: OperationRecord
+    ) -> Dispatched | None:
         """One that overtakes; otherwise the last one that is wanted."""
         for operation in reversed(ready):
             for number, other in record.waiting.items():

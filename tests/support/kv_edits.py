@@ -62,9 +62,9 @@ EDITS = (
         '',
         ONE,
         'submit 2 5 1, admit r1, schedule_tokens s1 2 0, issue_step, run 1, '
-        'settle_step, sample s1 1 1 0, swap_out r1, carry, run 2, settle_copy 2, '
+        'commit_step, sample s1 1 1 0, swap_out r1, dispatch_copies, run 2, complete_copy 2, '
         'swap_in r1, append_slots s1 1, schedule_tokens s1 1 0, issue_step, run 3 1, '
-        'run 4, recompute r1, settle_copy 3, settle_step, sample s1 2 1 0',
+        'run 4, recompute r1, complete_copy 3, commit_step, sample s1 2 1 0',
     ),
     Edit(
         'void fail_copy',
@@ -73,21 +73,21 @@ EDITS = (
         '',
         ONE,
         'submit 2 5 1, admit r1, schedule_tokens s1 2 0, issue_step, run 1, '
-        'settle_step, sample s1 1 1 0, swap_out r1, carry, run 2, settle_copy 2, '
+        'commit_step, sample s1 1 1 0, swap_out r1, dispatch_copies, run 2, complete_copy 2, '
         'swap_in r1, append_slots s1 1, schedule_tokens s1 1 0, issue_step, run 3 1, '
-        'run 4, fail_copy r1, settle_step, sample s1 2 1 0',
+        'run 4, fail_copy r1, commit_step, sample s1 2 1 0',
     ),
     Edit(
         'sample of any step',
         'sample',
         'step == ledger.sampling_step(sequence), ',
-        'step <= ledger.settled, ',
+        'step <= ledger.committed, ',
         ONE,
         'submit 2 5 1, admit r1, schedule_tokens s1 2 0, issue_step, run 1, '
-        'settle_step, sample s1 1 1 0, swap_out r1, carry, run 2, settle_copy 2, '
+        'commit_step, sample s1 1 1 0, swap_out r1, dispatch_copies, run 2, complete_copy 2, '
         'swap_in r1, append_slots s1 1, schedule_tokens s1 1 0, issue_step, run 3 1, '
-        'run 4, fail_copy r1, settle_step, admit r1, schedule_tokens s1 3 0, '
-        'issue_step, run 5, settle_step, sample s1 2 1 0',
+        'run 4, fail_copy r1, commit_step, admit r1, schedule_tokens s1 3 0, '
+        'issue_step, run 5, commit_step, sample s1 2 1 0',
     ),
     Edit(
         'publish in open copy',
@@ -96,8 +96,8 @@ EDITS = (
         '',
         ONE,
         'submit 2 5 1 1, admit r1, schedule_tokens s1 2 0, issue_step, run 1, '
-        'settle_step, sample s1 1 1 0, swap_out r1, carry, run 2, settle_copy 2, '
-        'swap_in r1, publish s1 0, carry, run 3 1, submit 2 5 1 1, admit_cached r2 1, '
+        'commit_step, sample s1 1 1 0, swap_out r1, dispatch_copies, run 2, complete_copy 2, '
+        'swap_in r1, publish s1 0, dispatch_copies, run 3 1, submit 2 5 1 1, admit_cached r2 1, '
         'schedule_tokens s2 1 0, issue_step, run 4',
     ),
     Edit(
@@ -116,7 +116,7 @@ EDITS = (
         'leader.reach_tokens = shared + 1',
         ONE,
         'submit 3 5 1 1, admit r1, schedule_tokens s1 3 0, issue_step, run 1, '
-        'settle_step, publish s1 0, submit 3 5 1 1, admit_cached r2 1, '
+        'commit_step, publish s1 0, submit 3 5 1 1, admit_cached r2 1, '
         'schedule_tokens s2 1 0, issue_step, run 2',
     ),
     Edit(
@@ -126,9 +126,9 @@ EDITS = (
         "ledger.steps >= 0, ",
         TWO,
         'submit 3 6 2, admit r1, schedule_tokens s1 3 0, issue_step, run 1, '
-        'settle_step, fork s1 1, sample s1 1 1 0, append_slots s1 1, '
+        'commit_step, fork s1 1, sample s1 1 1 0, append_slots s1 1, '
         'append_slots s2 2, schedule_tokens s1 1 0, schedule_tokens s2 1 0, '
-        'issue_step, run 2, settle_step, sample s1 2 1 0, sample s2 2 1 0, '
+        'issue_step, run 2, commit_step, sample s1 2 1 0, sample s2 2 1 0, '
         'append_slots s1 1, schedule_tokens s1 1 0, schedule_tokens s2 1 0, '
         'issue_step, run 3',
     ),
@@ -139,8 +139,8 @@ EDITS = (
         'shared <= leader.request.prompt',
         ONE,
         'submit 2 5 2, admit r1, schedule_tokens s1 2 0, issue_step, run 1, '
-        'settle_step, fork s1 1, sample s1 1 1 0, recompute r1, submit 3 5 1, '
-        'admit r2, schedule_tokens s3 3 0, issue_step, run 2, settle_step, abort r2, '
+        'commit_step, fork s1 1, sample s1 1 1 0, recompute r1, submit 3 5 1, '
+        'admit r2, schedule_tokens s3 3 0, issue_step, run 2, commit_step, abort r2, '
         'admit r1, rejoin s2 2, append_slots s2 1, schedule_tokens s2 1 0, issue_step, '
         'run 3',
     ),
@@ -151,10 +151,10 @@ EDITS = (
         'shared <= leader.known_tokens',
         LONG,
         'submit 2 6 2, admit r1, schedule_tokens s1 2 0, issue_step, run 1, '
-        'settle_step, fork s1 1, sample s1 1 1 0, append_slots s1 1, append_slots s2 1, '
-        'schedule_tokens s1 1 0, schedule_tokens s2 1 0, issue_step, run 2, settle_step, '
+        'commit_step, fork s1 1, sample s1 1 1 0, append_slots s1 1, append_slots s2 1, '
+        'schedule_tokens s1 1 0, schedule_tokens s2 1 0, issue_step, run 2, commit_step, '
         'sample s1 2 1 0, sample s2 2 1 0, recompute r1, admit r1, schedule_tokens s1 4 0, '
-        'issue_step, run 3, settle_step, sample s1 3 1 0, rejoin s2 3, append_slots s2 1, '
+        'issue_step, run 3, commit_step, sample s1 3 1 0, rejoin s2 3, append_slots s2 1, '
         'schedule_tokens s2 1 0, issue_step, run 4',
     ),
     Edit(
@@ -164,8 +164,8 @@ EDITS = (
         'sequence.reach_tokens',
         LONG,
         'submit 1 6 1 1, admit r1, schedule_tokens s1 1 0, issue_step, run 1, '
-        'settle_step, sample s1 1 1 0, append_slots s1 3, schedule_tokens s1 3 2, '
-        'issue_step, run 2, settle_step, sample s1 2 1 2, publish s1 0, publish s1 1, '
+        'commit_step, sample s1 1 1 0, append_slots s1 3, schedule_tokens s1 3 2, '
+        'issue_step, run 2, commit_step, sample s1 2 1 2, publish s1 0, publish s1 1, '
         'publish s1 2, submit 4 6 1 1, admit_cached r2 3, schedule_tokens s2 1 0, '
         'issue_step, run 3',
     ),
@@ -176,18 +176,18 @@ EDITS = (
         'ledger.order(number, 0)',
         TWO,
         'submit 2 5 1, admit r1, schedule_tokens s1 2 0, issue_step, run 1, '
-        'settle_step, sample s1 1 1 0, submit 3 6 2, admit r2, schedule_tokens s2 3 0, '
-        'issue_step, run 2, settle_step, fork s2 1, sample s2 2 1 0, swap_out r1, '
-        'append_slots s2 1, copy_on_write s2, carry, run 4, run 3',
+        'commit_step, sample s1 1 1 0, submit 3 6 2, admit r2, schedule_tokens s2 3 0, '
+        'issue_step, run 2, commit_step, fork s2 1, sample s2 2 1 0, swap_out r1, '
+        'append_slots s2 1, copy_on_write s2, dispatch_copies, run 4, run 3',
     ),
     Edit(
         'samples out of order',
         'sample',
         'step == ledger.sampling_step(sequence), ',
-        'step <= ledger.settled, ',
+        'step <= ledger.committed, ',
         ONE,
         'submit 1 6 1, admit r1, append_slots s1 2, schedule_tokens s1 1 0, issue_step, run 1, '
-        'schedule_tokens s1 1 0, issue_step, run 2, settle_step, settle_step, '
+        'schedule_tokens s1 1 0, issue_step, run 2, commit_step, commit_step, '
         'sample s1 2 1 0',
     ),
     Edit(
@@ -197,8 +197,8 @@ EDITS = (
         'sequence.known_tokens + 9',
         ONE,
         'submit 1 6 1, admit r1, append_slots s1 2, schedule_tokens s1 1 0, issue_step, run 1, '
-        'schedule_tokens s1 1 0, issue_step, run 2, settle_step, settle_step, '
-        'schedule_tokens s1 1 0, issue_step, run 3, settle_step, sample s1 2 1 0',
+        'schedule_tokens s1 1 0, issue_step, run 2, commit_step, commit_step, '
+        'schedule_tokens s1 1 0, issue_step, run 3, commit_step, sample s1 2 1 0',
     ),
     Edit(
         'a branch of no sample',
@@ -206,7 +206,7 @@ EDITS = (
         'ledger.owed(parent) >= 1',
         'tokens >= 1',
         LONG,
-        'submit 1 6 2, admit r1, schedule_tokens s1 1 0, issue_step, run 1, settle_step, '
+        'submit 1 6 2, admit r1, schedule_tokens s1 1 0, issue_step, run 1, commit_step, '
         'sample s1 1 1 0, fork s1 1',
     ),
     Edit(
@@ -215,7 +215,7 @@ EDITS = (
         'tokens <= parent.late_drafts + 1',
         'tokens >= 1',
         LONG,
-        'submit 1 6 2, admit r1, schedule_tokens s1 1 0, issue_step, run 1, settle_step, fork s1 2',
+        'submit 1 6 2, admit r1, schedule_tokens s1 1 0, issue_step, run 1, commit_step, fork s1 2',
     ),
 )  # fmt: skip
 #: Edits that a random walk finds by itself.

@@ -41,8 +41,8 @@ from lineclear_spec.worlds import BOUNDS, Bounds, Trace
 READ = (
     "alive steady request offset known_tokens reach_tokens slot_tokens promised_samples last_step "
     "last_tokens previous_tokens last_samples previous_samples length table ref phase limit width "
-    "member held blocks steps settled issued done batch_size open wait is_forward forward_of "
-    "seat boundary ending drafts void late_drafts copy moved carried barrier step_tokens step_sequences request_of"
+    "member held blocks steps committed issued done batch_size open wait is_forward forward_of "
+    "seat boundary ending drafts void late_drafts copy moved dispatched barrier step_tokens step_sequences request_of"
 ).split()
 NOTHING = {"request": NO_REQUEST, "sequence": NO_SEQUENCE, "block": NO_BLOCK}
 SORTS = {"request": Request, "sequence": Sequence, "block": Block}
@@ -153,7 +153,7 @@ def questions(reading: Reading) -> list[tuple[str, Any, Any]]:
         )
 
     ask("first_open")
-    ask("retired")
+    ask("complete_up_to")
     for n in range(10):
         ask("need", n)
         ask("block_of", n)

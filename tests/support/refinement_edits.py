@@ -10,7 +10,7 @@ from kv_edits import LONG, Edit
 
 __all__ = ["UNREFINED"]
 
-COMPUTED = "submit 1 6 2, admit r1, schedule_tokens s1 1 0, issue_step, run 1, settle_step, "
+COMPUTED = "submit 1 6 2, admit r1, schedule_tokens s1 1 0, issue_step, run 1, commit_step, "
 LEARNED = COMPUTED + "sample s1 1 1 0"
 
 UNREFINED = (

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from lineclear.testing.operations import Carried, OperationRecord, Order
+from lineclear.testing.operations import Dispatched, OperationRecord, Order
 from lineclear_gpu.graphs import Graphs, NotRecordable, Recorded
 from lineclear_gpu.streams import Job, Streams
 
@@ -50,7 +50,7 @@ class DelayedStreams(Streams):
         before = (*after, *([] if earlier is None else [earlier]))
         self.queued[stream] = number
         self.jobs[number] = job
-        self.record.carry(Carried(number, KINDS[stream], after=before))
+        self.record.dispatch(Dispatched(number, KINDS[stream], after=before))
         while ready := self.record.ready():
             chosen = self._order.pick(ready, frozenset(), self.record)
             if chosen is None:

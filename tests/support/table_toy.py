@@ -9,8 +9,8 @@ The moves, and what each is on the table:
   which is 6 positions with KV;
 - admit: `admit`;
 - decode: `append_slots` for one position, `schedule_tokens` for all that is known and not computed,
-  `issue_step`, `settle_step`, `sample` of one token, `retire`;
-- swap_out, swap_in: the action, `carry`, `settle_copy`, `retire`;
+  `issue_step`, `commit_step`, `sample` of one token, `lift_fences`;
+- swap_out, swap_in: the action, `dispatch_copies`, `complete_copy`, `lift_fences`;
 - recompute, abort: the action; finish: the action, which the environment chooses at 6 tokens.
 
 A state is projected onto phase, known tokens and the set of places of each request; of a request
@@ -115,8 +115,8 @@ def act(ledger: Ledger, name: str, *arguments: Any) -> None:
 
 def lift(ledger: Ledger) -> None:
     """Fences of operations that are complete are lifted at once."""
-    if ledger.retired() > ledger.done:
-        act(ledger, "retire")
+    if ledger.complete_up_to() > ledger.done:
+        act(ledger, "lift_fences")
 
 
 def single(name: str) -> Callable[[Ledger, Request], None]:
@@ -125,12 +125,12 @@ def single(name: str) -> Callable[[Ledger, Request], None]:
 
 
 def swap(name: str) -> Callable[[Ledger, Request], None]:
-    """A swap whose copies are carried and complete at once."""
+    """A swap whose copies are dispatched and complete at once."""
 
     def move(ledger: Ledger, request: Request) -> None:
         act(ledger, name, request)
-        act(ledger, "carry")
-        act(ledger, "settle_copy", request.copy)
+        act(ledger, "dispatch_copies")
+        act(ledger, "complete_copy", request.copy)
         lift(ledger)
 
     return move
@@ -143,8 +143,8 @@ def decode(ledger: Ledger, request: Request) -> None:
     act(ledger, "append_slots", sequence, 1)
     act(ledger, "schedule_tokens", sequence, sequence.known_tokens - sequence.reach_tokens, 0)
     act(ledger, "issue_step")
-    act(ledger, "settle_step")
-    act(ledger, "sample", sequence, ledger.settled, 1, 0)
+    act(ledger, "commit_step")
+    act(ledger, "sample", sequence, ledger.committed, 1, 0)
     lift(ledger)
 
 

@@ -75,14 +75,14 @@ WRONG = {
         "runs inside a branch",
     ),
     "a question before its guard": (
-        "settle_copy",
+        "complete_copy",
         "ledger, number",
         "ledger.require(ledger.is_copy(number), 'a')\nledger.require(ledger.is_open(number), 'b')\n"
-        "ledger.require(number <= ledger.carried, 'c')\nledger.forget_copy(number)\nledger.close(number)",
+        "ledger.require(number <= ledger.dispatched, 'c')\nledger.forget_copy(number)\nledger.close(number)",
         "",
     ),
     "nothing is asked before a close": (
-        "settle_copy",
+        "complete_copy",
         "ledger, number",
         "ledger.forget_copy(number)\nledger.close(number)",
         "",

@@ -20,7 +20,7 @@ __all__ = ["proofs", "second_solver", "stability"]
 
 CODE = {"refuted": "LC101", "unknown": "LC201"}
 #: Units for the second solver with `--fast`: one of each kind.
-FEW = ("arithmetic", "start", "clear_table", "finish", "settle_step")
+FEW = ("arithmetic", "start", "clear_table", "finish", "commit_step")
 
 
 def answers(name: str, results: Sequence[Result], solver: str) -> Outcome:

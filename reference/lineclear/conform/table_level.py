@@ -250,7 +250,7 @@ class TableReplay:
                 "a request that restarts loses tokens: the table has no action for it: use --level rules"
             )
         elif request.copy and request.copy in self.failed:
-            self.carry(request.copy)
+            self.dispatch(request.copy)
             self.failed.discard(request.copy)
             actions.fail_copy(self.ledger, request)
         elif request.phase == Phase.SWAPPED:
@@ -295,10 +295,10 @@ class TableReplay:
                 return sequence
         raise Differs(f"no table has block {dst} in place of block {src}")
 
-    def carry(self, number: int) -> None:
-        """Marks the operation as carried by a plan."""
-        if number > self.ledger.carried:
-            actions.carry(self.ledger)
+    def dispatch(self, number: int) -> None:
+        """Marks the operation as dispatched by a plan."""
+        if number > self.ledger.dispatched:
+            actions.dispatch_copies(self.ledger)
 
     def _done(self, event: Event) -> None:
         number = self.numbers.pop(event["op"])
@@ -308,8 +308,8 @@ class TableReplay:
             if request is not None and request.copy == number:
                 self.failed.add(number)
                 return
-        self.carry(number)
-        actions.settle_copy(self.ledger, number)
+        self.dispatch(number)
+        actions.complete_copy(self.ledger, number)
 
     def waits(self, event: Event, number: int) -> None:
         """Reports the operation if it lacks a wait that the table requires."""
@@ -358,17 +358,17 @@ class TableReplay:
 
     def _settle(self, event: Event) -> None:
         ledger = self.ledger
-        actions.settle_step(ledger)
+        actions.commit_step(ledger)
         kept = {(k[0], k[2] if len(k) == 3 else 0): k[1] for k in event.get("kept", ())}
-        for row in self.rows.pop(ledger.settled, []):
+        for row in self.rows.pop(ledger.committed, []):
             who = row[0], row[4] if len(row) == 5 else 0
             sequence = self.sequences.get(who)
-            drafts = 0 if sequence is None else self.drafts.pop((ledger.settled, sequence), 0)
+            drafts = 0 if sequence is None else self.drafts.pop((ledger.committed, sequence), 0)
             if sequence is None or not sequence.alive or not row[3]:
                 continue
             accepted = kept.get(who, 1)
             left = 0 if sequence.drafts == 0 else drafts - (accepted - 1)
-            self.owed[sequence] = ledger.settled, accepted, left
+            self.owed[sequence] = ledger.committed, accepted, left
 
     def _check(self, event: Event) -> None:
         for name, ids in free_lists(event.get("free", {})).items():

@@ -221,7 +221,7 @@ class Translator:
     # ---- preemption ----------------------------------------------------------------------------
 
     def _recompute(self, request: Request) -> None:
-        steps = self.ledger.settled < self.ledger.steps
+        steps = self.ledger.committed < self.ledger.steps
         void = all(s.void == self.ledger.steps for s in request.members)
         lost = {"lost": True} if steps and void else {}
         self._emit(e="preempt", r=request.id, how="recompute", **lost)
@@ -321,7 +321,7 @@ class Translator:
         return [*row, number] if number else row
 
     def _settle_step(self) -> None:
-        n = self.ledger.settled
+        n = self.ledger.committed
         self._forwards = {f: s for f, s in self._forwards.items() if s > n}
         self._held_back = []
         self._emit(e="settle", n=n)

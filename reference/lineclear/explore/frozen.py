@@ -19,11 +19,11 @@ from lineclear.config import Config
 from lineclear.monitor.hazards import Issued
 from lineclear.plan import BlockOperation, Plan, Scheduled
 from lineclear.request import Request
-from lineclear.testing.operations import Carried
+from lineclear.testing.operations import Dispatched
 
 __all__ = ["UNCHANGING", "Freezer"]
 
-UNCHANGING = (Config, Request, Plan, Scheduled, BlockOperation, Carried, Issued)
+UNCHANGING = (Config, Request, Plan, Scheduled, BlockOperation, Dispatched, Issued)
 
 #: What the copy that is being thawed shares with others.
 thawing: list[Any] = []

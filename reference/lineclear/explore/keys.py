@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["shown_to_policy", "world_key"]
 
 
-#: Place of the table's flag that `retire` is allowed. The scheduler retires of its own accord when
+#: Place of the table's flag that `lift_fences` is allowed. The scheduler retires of its own accord when
 #: the clock of what is done matters, which decides nothing that it does otherwise.
 RETIRED = 3
 
@@ -67,12 +67,12 @@ def world_key(world: World) -> tuple[Any, ...]:
     seat = {s: (k, j) for k, e in enumerate(live) for j, s in enumerate(e.record.members)}
     gone = (-1, -1)
     most = scheduler.config.bypass
-    settled = ledger.settled
+    committed = ledger.committed
 
     flights = tuple(
         [
             (
-                flight.step - settled,
+                flight.step - committed,
                 tuple(
                     [
                         (seat.get(s, gone), row.drafts)
@@ -96,7 +96,7 @@ def world_key(world: World) -> tuple[Any, ...]:
         tuple([rank[e.record] for e in sorted(live, key=lambda e: e.rank)]),
         tuple([rank[e.record] for e in sorted(scheduler.queue, key=lambda e: e.place)]),
         tuple([seat[s] for s in scheduler.explicit]),
-        tuple([(seat[s], max(at - settled, 0)) for s, at in scheduler.joined.items()]),
+        tuple([(seat[s], max(at - committed, 0)) for s, at in scheduler.joined.items()]),
         tuple([seat[s] for s in scheduler.members]),
         tuple(sorted([seat[s] for s in scheduler.replaced])),
         scheduler.draining, len(scheduler.policy_failures), flights,

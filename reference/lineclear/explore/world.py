@@ -19,7 +19,7 @@ A move is a tuple of plain data, so a trace can be written down:
                              "go", "stop", "fork", "fork stop" (the child ends), "stop fork" (the
                              other one ends), "prune", or "=k" for k tokens of a draft; "-" where
                              nothing is kept
-    ("complete", k)          the k-th open copy that a plan has carried is done
+    ("complete", k)          the k-th open copy that a plan has dispatched is done
     ("fail", k)              that copy has failed
     ("reset",)               the prefix cache forgets every block
     ("hold", k)              a reader holds the k-th block that can be found, by name
@@ -186,7 +186,7 @@ class World:
 
     @property
     def copies(self) -> list[int]:
-        """Numbers of the swaps that a plan has carried and whose end was not reported."""
+        """Numbers of the swaps that a plan has dispatched and whose end was not reported."""
         return self.bench.device.record.swaps()
 
     @property

@@ -8,7 +8,7 @@ The first line names the format and the limits. Each other line is a JSON list: 
 prompt, limit, parallel]` introduces a request, with the names of its prompt's blocks behind if it has any,
 `["name_blocks", "s5", [names]]` gives names to the next blocks of a sequence, and any other is an action's name and its
 arguments, `"r3"` for request 3 and `"s5"` for sequence 5. The last line holds the number of actions and a
-digest of the state that they led to; a file without it was cut off.
+digest of the state that they led to; a file without it was cut off. Files of format 1 are read too (`earlier.py`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, TextIO, cast
 
 from lineclear.config import MOST_BLOCKS
+from lineclear.journal.earlier import EARLIER_DIGEST, in_earlier_words, in_todays_words, is_earlier
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
@@ -37,7 +38,7 @@ __all__ = [
 
 #: A row that is no action: a caller gives names to blocks.
 NAMING = "name_blocks"
-FORMAT = "lineclear journal 1"
+FORMAT = "lineclear journal 2"
 #: Numbers that may be skipped between two requests.
 MOST_SKIPPED = 1_000_000
 LIMITS = tuple(sorted(Limits.__slots__))
@@ -112,8 +113,12 @@ def state(ledger: Ledger) -> dict[str, Any]:
     )
     return {
         "steps": ledger.steps,
-        "settled": ledger.settled,
-        "operations": {"issued": ledger.issued, "done": ledger.done, "carried": ledger.carried},
+        "committed": ledger.committed,
+        "operations": {
+            "issued": ledger.issued,
+            "done": ledger.done,
+            "dispatched": ledger.dispatched,
+        },
         "gpu": {"total": ledger.gpu.total, "free": ledger.gpu.free},
         "cpu": {"total": ledger.cpu.total, "free": ledger.cpu.free},
         "requests": [
@@ -139,12 +144,13 @@ def state(ledger: Ledger) -> dict[str, Any]:
     }
 
 
-def digest(ledger: Ledger) -> str:
-    """A short name of the state: equal states have equal names."""
+def digest(ledger: Ledger, earlier: bool = False) -> str:
+    """A short name of the state: equal states have equal names. `earlier`: the name in journals of format 1."""
     pools: list[Any] = [[pool.order[: pool.free], pool.until] for pool in (ledger.gpu, ledger.cpu)]
     if ledger.cached:
         pools.append(sorted((name, block.place) for name, block in ledger.cached.items()))
-    text = json.dumps([state(ledger), pools], sort_keys=True)
+    said = in_earlier_words(state(ledger)) if earlier else state(ledger)
+    text = json.dumps([said, pools], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -227,12 +233,15 @@ def do(result: Replay, row: object, records: dict[str, object]) -> Done:
 
 
 def parsed(lines: Iterable[str]) -> Iterator[tuple[int, object]]:
-    """Each line with its number."""
+    """Each line with its number, in today's words."""
+    earlier = False
     for number, line in enumerate(lines, start=1):
         try:
-            yield number, json.loads(line)
+            row: object = json.loads(line)
         except (ValueError, RecursionError):
             raise NotAJournal(f"line {number}: it is not JSON, or was cut off") from None
+        earlier = earlier or (number == 1 and is_earlier(row))
+        yield number, in_todays_words(row) if earlier else row
 
 
 def limits_of(number: int, row: object) -> Limits:
@@ -298,6 +307,7 @@ def finish(row: dict[str, object], result: Replay) -> None:
     """Compares the last state with the recorded one."""
     if row.get("end") != result.actions:
         raise JournalError(f"{row.get('end')} actions were recorded, {result.actions} are here")
-    if row.get("digest") != digest(result.ledger):
+    earlier = EARLIER_DIGEST in row
+    if row.get(EARLIER_DIGEST if earlier else "digest") != digest(result.ledger, earlier):
         raise JournalError("the actions lead to another state than was recorded")
     result.complete = True

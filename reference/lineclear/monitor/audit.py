@@ -274,11 +274,11 @@ def check_counters(ledger: Ledger, sequence: Sequence, size: int) -> None:
 
 def check_clocks(ledger: Ledger) -> None:
     """Steps and operations are where they can be."""
-    if not ledger.settled <= ledger.steps <= ledger.settled + ledger.limits.depth:
+    if not ledger.committed <= ledger.steps <= ledger.committed + ledger.limits.depth:
         raise InvariantViolation(
-            "clocks", f"{ledger.steps} steps issued, {ledger.settled} settled"
+            "clocks", f"{ledger.steps} steps issued, {ledger.committed} committed"
         )
-    for number in range(ledger.carried + 1, ledger.issued + 1):
+    for number in range(ledger.dispatched + 1, ledger.issued + 1):
         if number not in ledger.operations:
             raise InvariantViolation(
                 "pending", f"operation {number} is complete and was in no plan"

@@ -60,10 +60,10 @@ def refused(ledger: Ledger, record: Request) -> tuple[str | None, dict[str, int]
 
 def awaited(ledger: Ledger, record: Request) -> tuple[str | None, dict[str, int]]:
     """The operation that a running request waits for, if any."""
-    if record.copy and record.copy <= ledger.carried:
+    if record.copy and record.copy <= ledger.dispatched:
         return "its copy is complete", {"copy": record.copy}
     if any(ledger.in_flight(sequence) for sequence in record.members):
         return "the step that computes for it is committed", {
-            "in flight": ledger.steps - ledger.settled
+            "in flight": ledger.steps - ledger.committed
         }
     return None, {}

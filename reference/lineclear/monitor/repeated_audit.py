@@ -162,7 +162,7 @@ def plain_counters(ledger: Ledger, request: Request) -> bool:
     offset, length = sequence.offset, len(sequence.table)
     reach, computed, size = (
         offset + ledger.steps,
-        offset + ledger.settled,
+        offset + ledger.committed,
         ledger.limits.block_size,
     )
     return (

@@ -104,7 +104,7 @@ class Stall:
     Attributes:
         step: steps issued so far.
         in_flight: steps that are not committed.
-        open_copies: swaps that a plan carried and that are not complete.
+        open_copies: swaps that a plan dispatched and that are not complete.
         gpu_free: blocks of the GPU pool that are free or can be evicted, of gpu_total.
         cpu_free: free blocks of the CPU pool, of cpu_total.
         holders: what each live request holds that holds anything.

@@ -50,8 +50,8 @@ def stall_report(scheduler: Readings) -> Stall:
     ]
     return Stall(
         ledger.steps,
-        ledger.steps - ledger.settled,
-        tuple(number for number in copies if number <= ledger.carried),
+        ledger.steps - ledger.committed,
+        tuple(number for number in copies if number <= ledger.dispatched),
         scheduler.cache.available,
         gpu.total,
         cpu.free,
@@ -85,10 +85,10 @@ def running(scheduler: Readings) -> list[BlockedRequest]:
         record = entry.record
         members = record.members
         guard, figures = "none", dict[str, Any]()
-        if record.copy and record.copy <= ledger.carried:
+        if record.copy and record.copy <= ledger.dispatched:
             guard, figures = "open_copy", {"operation": record.copy}
         elif any(ledger.promised(q) or ledger.in_flight(q) for q in members):
-            guard, figures = "commit", {"steps": ledger.steps - ledger.settled}
+            guard, figures = "commit", {"steps": ledger.steps - ledger.committed}
         elif all(q.slot_tokens == 0 for q in members[1:]) and len(members) > 1:
             guard = "leader"
         found.append(with_change(scheduler, entry, guard, figures))
@@ -135,7 +135,7 @@ def with_change(
     # `add` took the request, so it fits into an empty pool: no guard of the table is false whatever
     # ends, but a preset may keep its watermark free even then. Where nothing is held and nothing is
     # in flight there is nothing to wait for: the next step takes it, or a rule of the preset keeps it.
-    alone = scheduler.cache.available == ledger.gpu.total and ledger.steps == ledger.settled
+    alone = scheduler.cache.available == ledger.gpu.total and ledger.steps == ledger.committed
     waiting = NOTHING if guard in ("rules", "none") and alone else HELPS
     change = change_for(scheduler, entry, guard, figures)
     beyond = beyond_the_watermark(scheduler, entry) if guard == "rules" else 0

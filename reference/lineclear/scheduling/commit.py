@@ -133,7 +133,7 @@ class Commit:
             if sequence.alive and sequence.known_tokens >= sequence.request.limit:
                 self.ends.setdefault(sequence, "length")
         if ledger.endings:
-            for sequence in ledger.endings.get(ledger.settled, ()):
+            for sequence in ledger.endings.get(ledger.committed, ()):
                 self.ends.setdefault(sequence, "length")
         together = parts.transitions.end_each()
         for sequence, reason in self.ends.items():
@@ -160,8 +160,8 @@ class Commit:
         if done or self.flight.copies:
             for number in sorted({*done, *self.flight.copies}):
                 if number in ledger.operations and ledger.is_copy(number):
-                    actions.settle_copy(ledger, number)
-        actions.settle_step(ledger)
+                    actions.complete_copy(ledger, number)
+        actions.commit_step(ledger)
 
     def _learn(self, learning: list[int]) -> None:
         """Pruned branches go first, so that others may fork in their place; then all learn."""

@@ -36,14 +36,14 @@ class Copies:
         """Completes the swaps; returns the ids of requests whose copy failed.
 
         Raises:
-            SchedulerError: a number is no swap that a plan has carried, or is reported as failed after
+            SchedulerError: a number is no swap that a plan has dispatched, or is reported as failed after
                 a commit completed it; nothing has changed.
         """
         ledger = self.ledger
         bad = dict.fromkeys(failed)
         good = [number for number in dict.fromkeys(operations) if number not in bad]
         for number in (*good, *bad):
-            known = type(number) is int and 0 < number <= ledger.carried
+            known = type(number) is int and 0 < number <= ledger.dispatched
             operation = ledger.operations.get(number) if known else None
             if known and operation is None and number in bad:
                 raise SchedulerError(
@@ -52,18 +52,18 @@ class Copies:
                 )
             if not known or (operation and operation.kind not in (SWAP_IN, SWAP_OUT)):
                 raise SchedulerError(
-                    f"operation {number!r} is no swap of a plan: plans have carried the operations up "
-                    f"to {ledger.carried}; report numbers of their swap_in and swap_out operations"
+                    f"operation {number!r} is no swap of a plan: plans have dispatched the operations up "
+                    f"to {ledger.dispatched}; report numbers of their swap_in and swap_out operations"
                 )
         for number in good:
             if number in ledger.operations:
-                actions.settle_copy(ledger, number)
+                actions.complete_copy(ledger, number)
         failed_requests: list[Hashable] = []
         for number in bad:
             record = ledger.operations[number].request
             entry = None if record is None or record.copy != number else self.live.of.get(record)
             if entry is None:  # what it moved is given up already
-                actions.settle_copy(ledger, number)
+                actions.complete_copy(ledger, number)
                 continue
             self.transitions.lose(entry)
             failed_requests.append(entry.name)

@@ -63,7 +63,7 @@ class DecodeBatch:
         if (
             sequence.slot_tokens != sequence.reach_tokens
             or sequence.known_tokens != ledger.computed(sequence) + 1
-            or sequence.promised_samples != ledger.steps - ledger.settled
+            or sequence.promised_samples != ledger.steps - ledger.committed
             or sequence.reach_tokens >= sequence.request.limit - 1
         ):
             return

@@ -59,7 +59,7 @@ class Dispatch:
             hold: whether nothing is computed: the plan carries operations and changes alone.
         """
         ledger, batch, changes = self.ledger, self.batch, self.changes
-        carried = ledger.carried
+        dispatched = ledger.dispatched
         tokens = 0 if hold else ledger.step_tokens + len(ledger.batch)
         step = None
         if tokens:
@@ -67,8 +67,8 @@ class Dispatch:
                 self.cache.free_up(ledger.due().count)
             actions.issue_step(ledger)
             step = ledger.steps
-        elif carried < ledger.issued:
-            actions.carry(ledger)
+        elif dispatched < ledger.issued:
+            actions.dispatch_copies(ledger)
         batch.refresh()
         rows: tuple[Scheduled, ...] = ()
         sampling: tuple[Scheduled, ...] = ()
@@ -86,7 +86,7 @@ class Dispatch:
             Joined(sampling, steady),
             tokens,
             prefills,
-            self._operations(carried),
+            self._operations(dispatched),
             self._new_blocks() if step and ledger.appended else (),
             self._tables() if step and ledger.named else (),
             tuple(changes.preempted),
@@ -110,11 +110,11 @@ class Dispatch:
             self.counters.batched_tokens += tokens
         return plan
 
-    def _operations(self, carried: int) -> tuple[BlockOperation, ...]:
-        """Every operation that no plan before this one carried."""
+    def _operations(self, dispatched: int) -> tuple[BlockOperation, ...]:
+        """Every operation that no plan before this one dispatched."""
         ledger = self.ledger
         made: list[BlockOperation] = []
-        for number in range(carried + 1, ledger.issued + 1):
+        for number in range(dispatched + 1, ledger.issued + 1):
             operation = ledger.operations[number]
             record = operation.request
             owner = None if record is None else self.live.of.get(record)

@@ -115,7 +115,7 @@ class Transitions:
         """Ends every request whose only sequence is steady and has all its tokens; these, with their requests."""
         ledger = self.ledger
         ended: dict[Sequence, Entry] = {}
-        if ledger.steps not in ledger.endings or ledger.steps != ledger.settled:
+        if ledger.steps not in ledger.endings or ledger.steps != ledger.committed:
             return ended
         live, ended_names = self.live, self.changes.ended
         for sequence in ledger.ended_alone():

@@ -1,8 +1,8 @@
 """Steps in which nothing is decided, run one after the other without a plan for each.
 
 Guarantees: the scheduler's state and journal, the metrics and the clock are what `schedule` and `commit` give,
-and a test runs both. A step runs the actions of the table that they would run: `retire`, `issue_step` and
-`settle_step`, whose guards are asked as ever.
+and a test runs both. A step runs the actions of the table that they would run: `lift_fences`, `issue_step` and
+`commit_step`, whose guards are asked as ever.
 """
 
 from __future__ import annotations
@@ -68,15 +68,15 @@ class SteadySteps:
         for _ in range(self.decodes.before_an_end(rows)):
             if until <= now or len(boundaries.get(ledger.steps, ())) > gpu.free:
                 break
-            if ledger.barrier > ledger.done and ledger.retired() > ledger.done:
-                actions.retire(ledger)
+            if ledger.barrier > ledger.done and ledger.complete_up_to() > ledger.done:
+                actions.lift_fences(ledger)
             actions.issue_step(ledger)
             context = (gpu.total - gpu.free) * block_size
             # Nothing else is on the device, so that the forward begins at once.
             moment = now + step_time(size, size, context, 0)
             used = 1 - gpu.free / gpu.total
             elapse(moment - now, gpu=used, cpu=swapped, running=size, waiting=0)
-            actions.settle_step(ledger)
+            actions.commit_step(ledger)
             contexts.append(context)
             moments.append(moment)
             now = moment

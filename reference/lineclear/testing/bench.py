@@ -272,11 +272,11 @@ class Bench(Expectations):
             Disagreement: with the first difference.
         """
         scheduler, ledger = self.scheduler, self.scheduler.ledger
-        believed = {n for n in ledger.operations if n <= ledger.carried}
+        believed = {n for n in ledger.operations if n <= ledger.dispatched}
         unknown = set(self.device.record.unknown)
-        if settled := unknown - believed:
+        if committed := unknown - believed:
             raise Disagreement(
-                f"operation {min(settled)} counts as complete, but was not reported, and no committed "
+                f"operation {min(committed)} counts as complete, but was not reported, and no committed "
                 "step waited for it"
             )
         if left := believed - unknown:

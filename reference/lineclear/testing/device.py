@@ -24,7 +24,7 @@ from lineclear.testing.device_rows import (
     Slot,
     label,
 )
-from lineclear.testing.operations import Carried, OperationRecord, Order
+from lineclear.testing.operations import Dispatched, OperationRecord, Order
 
 __all__ = ["TIERS", "Device", "WrongContent"]
 
@@ -46,13 +46,13 @@ class Device:
 
     Args:
         block_size: tokens in a block.
-        order: which of several operations runs first; as they are carried if None.
+        order: which of several operations runs first; as they are dispatched if None.
         hazards: where every access is held against the rule of order, if given.
 
     Attributes:
         branches: every sequence by (request id, branch).
         content: of every slot that was written.
-        record: what was carried, has run, and is known to the host.
+        record: what was dispatched, has run, and is known to the host.
         slots_read: slots that forwards read and that were checked.
     """
 
@@ -166,7 +166,9 @@ class Device:
             self.hazards.issue(number, stream, waits, accesses, operation.kind)
         if compute:
             self._compute = number
-        self.record.carry(Carried(number, operation.kind, operation.wait, after, reads, writes))
+        self.record.dispatch(
+            Dispatched(number, operation.kind, operation.wait, after, reads, writes)
+        )
 
     def _forward(self, plan: Plan, number: int, step: int) -> Forward:
         rows = {id(row): self._row(row) for row in plan.scheduled_seq_groups}

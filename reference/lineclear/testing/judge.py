@@ -58,7 +58,7 @@ class Judge:
         self.checker = Checker(self.header, validate=False)
         self.record = record
         self.number = 0
-        self.settled = 0
+        self.committed = 0
         self.hits = 0
 
     @property
@@ -85,11 +85,11 @@ class Judge:
         self.feed({"e": "step", "n": self.number, "rows": listed}, fail)
 
     def settle(self, fail: Fail) -> None:
-        """The forward pass was executed; its step is settled `in_flight` - 1 steps later."""
-        if self.number - self.settled >= self.limits.in_flight:
-            self.settled += 1
-            self.feed({"e": "settle", "n": self.settled}, fail)
+        """The forward pass was executed; its step is committed `in_flight` - 1 steps later."""
+        if self.number - self.committed >= self.limits.in_flight:
+            self.committed += 1
+            self.feed({"e": "settle", "n": self.committed}, fail)
 
     def progress_key(self) -> Hashable:
         """The checker's memory beyond the observed state."""
-        return self.number - self.settled
+        return self.number - self.committed

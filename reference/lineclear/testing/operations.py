@@ -1,4 +1,4 @@
-"""Operations that plans carried: which have run, which runs next, which the host knows to have ended.
+"""Operations that plans dispatched: which have run, which runs next, which the host knows to have ended.
 
 Guarantees: an operation is offered only when every operation that it waits for has run; what the host
 may know is a consequence of what was reported and committed, never of what a scheduler says.
@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Carried", "OperationRecord", "Order", "RecordError"]
+__all__ = ["Dispatched", "OperationRecord", "Order", "RecordError"]
 
 #: (tier, place of a block).
 Place = tuple[str, int]
@@ -29,7 +29,7 @@ class RecordError(AssertionError):
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
+class Dispatched:
     """One operation that was handed to the device.
 
     Attributes:
@@ -51,23 +51,23 @@ class Carried:
 
 @dataclass(slots=True)
 class OperationRecord:
-    """Every operation that was carried and is not over for everybody.
+    """Every operation that was dispatched and is not over for everybody.
 
     Attributes:
-        newest: number of the last operation that was carried.
-        waiting: carried and not yet run, ascending.
-        unknown: carried, and the host does not know that it is over; ascending.
+        newest: number of the last operation that was dispatched.
+        waiting: dispatched and not yet run, ascending.
+        unknown: dispatched, and the host does not know that it is over; ascending.
         failed: copies that failed, whether the host knows or not.
     """
 
     newest: int = 0
-    waiting: dict[int, Carried] = field(default_factory=dict[int, Carried])
-    unknown: dict[int, Carried] = field(default_factory=dict[int, Carried])
+    waiting: dict[int, Dispatched] = field(default_factory=dict[int, Dispatched])
+    unknown: dict[int, Dispatched] = field(default_factory=dict[int, Dispatched])
     failed: set[int] = field(default_factory=set[int])
 
     # ---- the device ----------------------------------------------------------------------------
 
-    def carry(self, operation: Carried) -> None:
+    def dispatch(self, operation: Dispatched) -> None:
         """An operation was handed over.
 
         Raises:
@@ -75,7 +75,7 @@ class OperationRecord:
         """
         number = operation.number
         if number <= self.newest:
-            raise RecordError(f"operation {number} is carried after operation {self.newest}")
+            raise RecordError(f"operation {number} is dispatched after operation {self.newest}")
         if not 0 <= operation.wait < number or any(n >= number for n in operation.after):
             raise RecordError(
                 f"operation {number} waits for {operation.wait}, which is no earlier one"
@@ -84,15 +84,15 @@ class OperationRecord:
         self.waiting[number] = self.unknown[number] = operation
 
     def has_run(self, number: int) -> bool:
-        """Whether the operation was carried and has run."""
+        """Whether the operation was dispatched and has run."""
         return 0 < number <= self.newest and number not in self.waiting
 
-    def may_run(self, operation: Carried) -> bool:
+    def may_run(self, operation: Dispatched) -> bool:
         """Whether everything that the operation waits for has run."""
         first = next(iter(self.waiting))
         return first > operation.wait and not any(n in self.waiting for n in operation.after)
 
-    def ready(self) -> list[Carried]:
+    def ready(self) -> list[Dispatched]:
         """The operations that may run now, in the order of their numbers."""
         return [operation for operation in self.waiting.values() if self.may_run(operation)]
 
@@ -150,7 +150,7 @@ class OperationRecord:
         return over
 
 
-def before(operations: dict[int, Carried], number: int) -> frozenset[int]:
+def before(operations: dict[int, Dispatched], number: int) -> frozenset[int]:
     """The operation and everything among these that it waits for, directly or through others."""
     found: set[int] = set()
     ahead = [number]
@@ -171,8 +171,8 @@ class Order:
     """
 
     def pick(
-        self, ready: Sequence[Carried], wanted: frozenset[int], record: OperationRecord
-    ) -> Carried | None:
+        self, ready: Sequence[Dispatched], wanted: frozenset[int], record: OperationRecord
+    ) -> Dispatched | None:
         """The operation that runs next.
 
         Args:

@@ -17,7 +17,7 @@ from lineclear_spec.actions.growth import admit, append_slots, copy_on_write
 from lineclear_spec.actions.steps import (
     schedule_tokens,
     issue_step,
-    settle_step,
+    commit_step,
     sample,
     join_batch,
     leave_batch,
@@ -33,7 +33,12 @@ from lineclear_spec.actions.cache import (
     release_block,
     unlist,
 )
-from lineclear_spec.actions.operations import settle_copy, fail_copy, carry, retire
+from lineclear_spec.actions.operations import (
+    complete_copy,
+    fail_copy,
+    dispatch_copies,
+    lift_fences,
+)
 from lineclear_spec.actions.table import ACTIONS, Action
 
 __all__ = [
@@ -43,9 +48,11 @@ __all__ = [
     "admit",
     "admit_cached",
     "append_slots",
-    "carry",
+    "commit_step",
+    "complete_copy",
     "copy_on_write",
     "discard_swapped",
+    "dispatch_copies",
     "evict",
     "fail_copy",
     "finish",
@@ -55,6 +62,7 @@ __all__ = [
     "issue_step",
     "join_batch",
     "leave_batch",
+    "lift_fences",
     "prune",
     "publish",
     "publish_run",
@@ -62,11 +70,8 @@ __all__ = [
     "reject",
     "rejoin",
     "release_block",
-    "retire",
     "sample",
     "schedule_tokens",
-    "settle_copy",
-    "settle_step",
     "submit",
     "swap_in",
     "swap_out",

@@ -75,7 +75,7 @@ def finish_each(ledger: Ledger) -> None:
     up all it holds, once. Full blocks of its output that have a name are published.
     """
     # GUARD
-    ledger.require(ledger.settled == ledger.steps, "no step is in flight")
+    ledger.require(ledger.committed == ledger.steps, "no step is in flight")
     ledger.require(
         ledger.one_ends_alone(), "a steady sequence, its request's only one, has all its tokens"
     )

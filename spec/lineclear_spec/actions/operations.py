@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from lineclear_spec.protocol import Ledger
     from lineclear_spec.record_protocols import Number, Request
 
-__all__ = ["carry", "fail_copy", "retire", "settle_copy"]
+__all__ = ["complete_copy", "dispatch_copies", "fail_copy", "lift_fences"]
 
 
 @action()
-def settle_copy(ledger: Ledger, number: Number) -> None:
-    """A copy that a plan carried is complete, or has failed when no request waits for it any more."""
+def complete_copy(ledger: Ledger, number: Number) -> None:
+    """A copy that a plan dispatched is complete, or has failed when no request waits for it any more."""
     # GUARD
     ledger.require(ledger.is_open(number), "the operation is decided and not complete")
     ledger.require(ledger.is_copy(number), "the operation is a copy")
-    ledger.require(number <= ledger.carried, "a plan has carried it")
+    ledger.require(number <= ledger.dispatched, "a plan has dispatched it")
     # EFFECT
     ledger.forget_copy(number)
     ledger.close(number)
@@ -39,7 +39,7 @@ def fail_copy(ledger: Ledger, request: Request) -> None:
         ledger.unscheduled(request), "no sequence of it is steady or in the step being built"
     )
     ledger.require(request.copy >= 1, "a copy of it is open")
-    ledger.require(request.copy <= ledger.carried, "a plan has carried the copy")
+    ledger.require(request.copy <= ledger.dispatched, "a plan has dispatched the copy")
     # EFFECT
     # On the GPU its swap-in failed, and steps issued since may have read what it should have brought: their samples are
     # void. Swapped, its swap-out failed: steps that owe it samples read the GPU blocks before the copy, so these stay.
@@ -51,19 +51,19 @@ def fail_copy(ledger: Ledger, request: Request) -> None:
 
 
 @action()
-def carry(ledger: Ledger) -> None:
-    """A plan that issues no step carries every operation that was decided."""
+def dispatch_copies(ledger: Ledger) -> None:
+    """A plan that issues no step dispatches every operation that was decided."""
     # GUARD
-    ledger.require(ledger.carried < ledger.issued, "an operation is not in a plan yet")
+    ledger.require(ledger.dispatched < ledger.issued, "an operation is not in a plan yet")
     # EFFECT
-    ledger.carried = ledger.issued
+    ledger.dispatched = ledger.issued
 
 
 @action()
-def retire(ledger: Ledger) -> None:
+def lift_fences(ledger: Ledger) -> None:
     """`done` becomes the last operation up to which all are complete."""
     # GUARD
-    number = ledger.retired()
+    number = ledger.complete_up_to()
     ledger.require(number > ledger.done, "another operation is complete")
     # EFFECT
     # Only this guard, pictures and audits read `done`. Fences stay as they are: a place that is taken still raises

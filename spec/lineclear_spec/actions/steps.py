@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lineclear_spec.protocol import Ledger
     from lineclear_spec.record_protocols import Number, Sequence
 
-__all__ = ["issue_step", "join_batch", "leave_batch", "sample", "schedule_tokens", "settle_step"]
+__all__ = ["commit_step", "issue_step", "join_batch", "leave_batch", "sample", "schedule_tokens"]
 
 
 @action()
@@ -33,7 +33,7 @@ def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: 
     limits = ledger.limits
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
     ledger.require(not_(sequence.steady), "the sequence is not steady")
-    ledger.require(ledger.steps < ledger.settled + limits.depth, "another step may be in flight")
+    ledger.require(ledger.steps < ledger.committed + limits.depth, "another step may be in flight")
     ledger.require(
         sequence.last_step <= ledger.steps, "the sequence is not in the step being built"
     )
@@ -100,7 +100,7 @@ def issue_step(ledger: Ledger) -> None:
     # GUARD
     limits = ledger.limits
     due = ledger.due()
-    ledger.require(ledger.steps < ledger.settled + limits.depth, "another step may be in flight")
+    ledger.require(ledger.steps < ledger.committed + limits.depth, "another step may be in flight")
     ledger.require(ledger.step_sequences + ledger.batch_size >= 1, "the step is not empty")
     ledger.require(
         ledger.step_tokens + ledger.batch_size <= limits.max_num_batched_tokens,
@@ -124,24 +124,24 @@ def issue_step(ledger: Ledger) -> None:
     ledger.advance(number)
     ledger.step_tokens = 0
     ledger.step_sequences = 0
-    ledger.carried = ledger.issued
+    ledger.dispatched = ledger.issued
 
 
 @action()
-def settle_step(ledger: Ledger) -> None:
+def commit_step(ledger: Ledger) -> None:
     """The oldest step in flight is committed: what it computed is valid, and each steady sequence
     has one more token.
     """
     # GUARD
-    ledger.require(ledger.settled < ledger.steps, "a step is in flight")
-    forward = ledger.forward_of(ledger.settled + 1)
+    ledger.require(ledger.committed < ledger.steps, "a step is in flight")
+    forward = ledger.forward_of(ledger.committed + 1)
     ledger.require(
         ledger.all_complete(ledger.wait_of(forward)),
         "every operation that it waits for is complete",
     )
     # EFFECT
     ledger.close(forward)
-    ledger.settled = ledger.settled + 1
+    ledger.committed = ledger.committed + 1
 
 
 @action()
@@ -200,7 +200,7 @@ def join_batch(ledger: Ledger, sequence: Sequence) -> None:
     # GUARD
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
     ledger.require(not_(sequence.steady), "the sequence is not steady")
-    in_flight = ledger.steps - ledger.settled
+    in_flight = ledger.steps - ledger.committed
     ledger.require(sequence.promised_samples == in_flight, "every step in flight samples for it")
     ledger.require(
         ledger.in_flight(sequence) == in_flight, "every step in flight computes one position of it"

@@ -34,7 +34,7 @@ OBSERVED = (
     "known", "reach", "computed", "slots", "promised", "in_flight", "length", "drafts", "owed",
 )  # fmt: skip
 CLOCKS = (
-    "batch_size", "issued", "done", "carried", "barrier", "steps", "settled", "step_tokens", "step_sequences",
+    "batch_size", "issued", "done", "dispatched", "barrier", "steps", "committed", "step_tokens", "step_sequences",
 )  # fmt: skip
 #: Fields of which no frame speaks, by the reason.
 LEFT_OUT: dict[str, tuple[str, ...]] = {

@@ -24,7 +24,7 @@ from lineclear_spec.logic import and_, implies, not_
 
 
 @ensures
-def settle_copy(old: Any, new: Any, number: Any, _: Any) -> list[Part]:
+def complete_copy(old: Any, new: Any, number: Any, _: Any) -> list[Part]:
     """The copy is closed, and its request waits for it no longer."""
     return [
         now("closed", lambda: not_(new.open(number))),
@@ -70,16 +70,20 @@ def quiet(old: Any, new: Any, clock: str) -> list[Part]:
 
 
 @ensures
-def carry(old: Any, new: Any, _: Any) -> list[Part]:
+def dispatch_copies(old: Any, new: Any, _: Any) -> list[Part]:
     """Every operation decided is in a plan."""
     return [
-        now("carried", lambda: new.carried == old.issued, lambda: new.carried > old.carried),
-        *quiet(old, new, "carried"),
+        now(
+            "dispatched",
+            lambda: new.dispatched == old.issued,
+            lambda: new.dispatched > old.dispatched,
+        ),
+        *quiet(old, new, "dispatched"),
     ]
 
 
 @ensures
-def retire(old: Any, new: Any, _: Any) -> list[Part]:
+def lift_fences(old: Any, new: Any, _: Any) -> list[Part]:
     """Every operation up to the new mark is complete."""
     return [
         now("further", lambda: new.done > old.done, lambda: new.done <= old.issued),

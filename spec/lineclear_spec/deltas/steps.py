@@ -92,7 +92,7 @@ def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
             "issued",
             lambda: new.steps == old.steps + 1,
             lambda: new.issued == old.issued + 1,
-            lambda: new.carried == new.issued,
+            lambda: new.dispatched == new.issued,
             lambda: new.forward_of(new.steps) == new.issued,
             lambda: new.open(new.issued),
             lambda: new.is_forward(new.issued),
@@ -154,17 +154,23 @@ def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
             ),
         ),
         *waits(old, new, lambda: new.barrier, old.barrier),
-        clocks(old, new, "barrier", "issued", "carried", "steps", "step_tokens", "step_sequences"),
+        clocks(
+            old, new, "barrier", "issued", "dispatched", "steps", "step_tokens", "step_sequences"
+        ),
         operations(old, new),
     ]
 
 
 @ensures
-def settle_step(old: Any, new: Any, _: Any) -> list[Part]:
+def commit_step(old: Any, new: Any, _: Any) -> list[Part]:
     """What the oldest step computed is valid, and each steady sequence knows one more token."""
-    forward = old.forward_of(old.settled + 1)
+    forward = old.forward_of(old.committed + 1)
     return [
-        now("settled", lambda: new.settled == old.settled + 1, lambda: not_(new.open(forward))),
+        now(
+            "committed",
+            lambda: new.committed == old.committed + 1,
+            lambda: not_(new.open(forward)),
+        ),
         Part(
             "steady",
             ("sequence",),
@@ -187,13 +193,15 @@ def settle_step(old: Any, new: Any, _: Any) -> list[Part]:
                     new.reach(q) == old.reach(q),
                     new.computed(q)
                     == old.computed(q)
-                    + old.if_else(old.last_step(q) == new.settled, old.last_tokens(q), 0)
-                    + old.if_else(old.last_step(q) == new.settled + 1, old.previous_tokens(q), 0),
+                    + old.if_else(old.last_step(q) == new.committed, old.last_tokens(q), 0)
+                    + old.if_else(
+                        old.last_step(q) == new.committed + 1, old.previous_tokens(q), 0
+                    ),
                 ),
             ),
         ),
         *all_records_same(old, new),
-        clocks(old, new, "settled"),
+        clocks(old, new, "committed"),
         free(old, new),
         operations(old, new, forward),
     ]
@@ -227,7 +235,9 @@ def sample(
                 accepted <= old.late_drafts(q) + 1,
             ),
         ),
-        now("owed", lambda: old.alive(q), lambda: step <= old.settled, lambda: step > old.void(q)),
+        now(
+            "owed", lambda: old.alive(q), lambda: step <= old.committed, lambda: step > old.void(q)
+        ),
         now(
             "oldest",
             lambda: or_(
@@ -285,13 +295,14 @@ def unobserved(old: Any, new: Any, q: Any, size: int) -> list[Part]:
 @ensures
 def join_batch(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
     """Steady, with the same counters, also once the oldest step in flight is committed."""
-    later = old.reach(q) - old.if_else(old.last_step(q) > old.settled + 1, old.last_tokens(q), 0)
+    later = old.reach(q) - old.if_else(old.last_step(q) > old.committed + 1, old.last_tokens(q), 0)
     return [
         now("steady", lambda: new.steady(q)),
         now(
             "later",
             lambda: implies(
-                old.steps > old.settled, later == new.reach(q) - (new.steps - (new.settled + 1))
+                old.steps > old.committed,
+                later == new.reach(q) - (new.steps - (new.committed + 1)),
             ),
         ),
         *unobserved(old, new, q, 1),

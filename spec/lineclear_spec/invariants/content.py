@@ -226,7 +226,7 @@ declare_kv(
     (
         "closed",
         ("step",),
-        lambda v, s: implies(and_(1 <= s, s <= v.settled), not_(v.open(v.forward_of(s)))),
+        lambda v, s: implies(and_(1 <= s, s <= v.committed), not_(v.open(v.forward_of(s)))),
         lambda v, s: [(v.forward_of(s),)],
     ),
 )

@@ -12,7 +12,7 @@ from lineclear_spec.logic import and_, implies, not_, or_
 
 declare_kv(
     "device",
-    "what is complete has run, nothing runs before a plan carries it, and of two operations on one place "
+    "what is complete has run, nothing runs before a plan dispatches it, and of two operations on one place "
     "the earlier one runs first",
     (
         "closed",
@@ -21,9 +21,9 @@ declare_kv(
         lambda v, o: [(v.ran(o),), (v.open(o),)],
     ),
     (
-        "carried",
+        "dispatched",
         ("operation",),
-        lambda v, o: implies(v.ran(o), and_(1 <= o, o <= v.carried)),
+        lambda v, o: implies(v.ran(o), and_(1 <= o, o <= v.dispatched)),
         lambda v, o: [(v.ran(o),)],
     ),
     *each_tier(

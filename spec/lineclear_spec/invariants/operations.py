@@ -55,7 +55,7 @@ declare(
     (
         "steps",
         (),
-        lambda v: and_(0 <= v.settled, v.settled <= v.steps, v.steps <= v.settled + v.depth),
+        lambda v: and_(0 <= v.committed, v.committed <= v.steps, v.steps <= v.committed + v.depth),
     ),
     (
         "operations",
@@ -63,8 +63,8 @@ declare(
         lambda v: and_(
             0 <= v.done,
             v.done <= v.issued,
-            v.carried <= v.issued,
-            0 <= v.carried,
+            v.dispatched <= v.issued,
+            0 <= v.dispatched,
             0 <= v.barrier,
             v.barrier <= v.issued,
         ),
@@ -74,12 +74,12 @@ declare(
         "forward",
         ("step",),
         lambda v, s: implies(
-            and_(v.settled < s, s <= v.steps),
+            and_(v.committed < s, s <= v.steps),
             and_(
                 v.open(v.forward_of(s)),
                 v.is_forward(v.forward_of(s)),
                 v.step_of(v.forward_of(s)) == s,
-                v.forward_of(s) <= v.carried,
+                v.forward_of(s) <= v.dispatched,
             ),
         ),
     ),
@@ -93,7 +93,7 @@ declare(
                 v.last_step(q) <= v.steps + 1,
                 implies(
                     and_(v.last_step(q) == v.steps + 1, not_(v.steady(q))),
-                    and_(v.runs(q), v.steps < v.settled + v.depth, v.last_tokens(q) >= 1),
+                    and_(v.runs(q), v.steps < v.committed + v.depth, v.last_tokens(q) >= 1),
                 ),
             ),
         ),
@@ -104,9 +104,9 @@ declare(
 declare(
     "pending",
     "boundary",
-    "an operation that no plan has carried yet is still open, so none is lost; the copy that a request waits "
+    "an operation that no plan has dispatched yet is still open, so none is lost; the copy that a request waits "
     "for is open, and its own",
-    ("", ("operation",), lambda v, o: implies(and_(v.carried < o, o <= v.issued), v.open(o))),
+    ("", ("operation",), lambda v, o: implies(and_(v.dispatched < o, o <= v.issued), v.open(o))),
     (
         "copy",
         ("request",),

@@ -18,7 +18,7 @@ def owes(v: Any, q: Any, s: Any) -> Any:
     return and_(
         v.alive(q),
         within(1, s, v.steps + 1),
-        v.if_else(v.steady(q), v.settled < s, or_(last, previous)),
+        v.if_else(v.steady(q), v.committed < s, or_(last, previous)),
     )
 
 

@@ -144,7 +144,7 @@ declare(
         ("sequence",),
         lambda v, q: implies(
             v.alive(q),
-            and_(v.void(q) >= 0, v.void(q) <= v.if_else(v.steady(q), v.settled, v.steps)),
+            and_(v.void(q) >= 0, v.void(q) <= v.if_else(v.steady(q), v.committed, v.steps)),
         ),
     ),
     (
@@ -233,7 +233,7 @@ declare(
             and_(
                 v.alive(q),
                 v.phase(v.request(q)) == RUNNING,
-                v.offset(q) + v.settled >= 0,
+                v.offset(q) + v.committed >= 0,
                 v.drafts(q) == 0,
                 v.late_drafts(q) == 0,
             ),

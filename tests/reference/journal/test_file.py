@@ -36,12 +36,12 @@ def recorded() -> tuple[Ledger, list[str]]:
     leader = first.members[0]
     act(ledger, "schedule_tokens", leader, 6, 0)
     act(ledger, "issue_step")
-    act(ledger, "settle_step")
+    act(ledger, "commit_step")
     act(ledger, "fork", leader, 1)
     act(ledger, "sample", leader, 1, 1, 0)
     act(ledger, "copy_on_write", first.members[1])
-    act(ledger, "carry")
-    act(ledger, "settle_copy", 2)
+    act(ledger, "dispatch_copies")
+    act(ledger, "complete_copy", 2)
     act(ledger, "swap_out", first)
     act(ledger, "admit", second)
     journal.end(ledger)
@@ -86,8 +86,8 @@ def test_a_file_that_was_cut_off_is_not_complete() -> None:
 @pytest.mark.parametrize(
     ("line", "text", "said"),
     [
-        (1, '{"journal": "other"}', "line 1: it is not a 'lineclear journal 1'"),
-        (1, "7", "line 1: it is not a 'lineclear journal 1'"),
+        (1, '{"journal": "other"}', "line 1: it is not a 'lineclear journal 2'"),
+        (1, "7", "line 1: it is not a 'lineclear journal 2'"),
         (2, '["new", 1, 6, 12]', "line 2: a request has four numbers"),
         (2, '["new", 0, 6, 12, 2]', "line 2: request 0 does not follow request 0"),
         (2, '["new", 9000000, 6, 12, 2]', "does not follow"),

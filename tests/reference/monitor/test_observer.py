@@ -35,7 +35,7 @@ class World:
         self.leader = self.request.members[0]
         self.do("schedule_tokens", self.leader, 6, 0)
         self.do("issue_step")
-        self.do("settle_step")
+        self.do("commit_step")
         self.do("fork", self.leader, 1)
         self.do("sample", self.leader, 1, 1, 0)
         self.do("copy_on_write", self.request.members[1])
@@ -46,9 +46,9 @@ class World:
         self.observer(name, arguments)
 
     def swap_out(self) -> None:
-        self.do("carry")
+        self.do("dispatch_copies")
         self.do("swap_out", self.request)
-        self.do("carry")
+        self.do("dispatch_copies")
 
 
 def broken(invariant: str, what: Callable[[], object]) -> None:
@@ -80,7 +80,7 @@ def test_a_table_that_no_plan_sends_is_noticed(lost: str) -> None:
     world.do("schedule_tokens", child, 1, 0)
     if lost == "grown":  # the copy on write was sent whole, and what comes after it is not
         world.do("issue_step")
-        world.do("settle_step")
+        world.do("commit_step")
         world.do("append_slots", world.leader, 3)
         world.do("schedule_tokens", world.leader, 1, 0)
     getattr(world.ledger, lost).clear()
@@ -97,8 +97,8 @@ def test_a_swap_is_ordered_and_waited_for() -> None:
     world = World()
     world.swap_out()
     world.observer.check()
-    world.do("settle_copy", 2)
-    world.do("settle_copy", 3)
+    world.do("complete_copy", 2)
+    world.do("complete_copy", 3)
     world.do("swap_in", world.request)
     world.observer.check()
 
@@ -127,7 +127,7 @@ def test_a_cpu_block_whose_reader_waits_too_little_is_noticed() -> None:
 def test_a_swap_that_waits_for_nothing_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
     monkeypatch.setattr(Ledger, "order", unordered)
-    world.do("carry")
+    world.do("dispatch_copies")
     broken("ordered", lambda: world.do("swap_out", world.request))
 
 

@@ -27,7 +27,7 @@ FIELDS = {
     ),
     "Request": ("phase", "parallel", "prompt", "limit", "held_set", "places", "members"),
     "Pool": ("free", "order", "total"),
-    "Ledger": ("steps", "settled", "issued", "done", "carried"),
+    "Ledger": ("steps", "committed", "issued", "done", "dispatched"),
 }  # fmt: skip
 
 

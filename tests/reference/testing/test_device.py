@@ -17,7 +17,7 @@ from lineclear.plan import BlockOperation, Joined, Plan, Scheduled
 from lineclear.scheduler import Scheduler
 from lineclear.testing.bench import Bench, Disagreement
 from lineclear.testing.device import Device, WrongContent
-from lineclear.testing.operations import Carried, OperationRecord, RecordError
+from lineclear.testing.operations import Dispatched, OperationRecord, RecordError
 
 SIZE = 2
 
@@ -159,10 +159,10 @@ def test_a_row_that_reads_what_a_failed_copy_left_rests_on_it() -> None:
 
 def test_the_host_knows_what_was_reported_and_what_a_committed_step_waited_for() -> None:
     record = OperationRecord()
-    record.carry(Carried(1, "swap_out"))
-    record.carry(Carried(2, "swap_in", wait=1))
-    record.carry(Carried(3, "swap_out"))
-    record.carry(Carried(4, "forward", wait=2))
+    record.dispatch(Dispatched(1, "swap_out"))
+    record.dispatch(Dispatched(2, "swap_in", wait=1))
+    record.dispatch(Dispatched(3, "swap_out"))
+    record.dispatch(Dispatched(4, "forward", wait=2))
     assert [o.number for o in record.ready()] == [1, 3]
     assert record.needed(4) == {1, 2, 4}
     with pytest.raises(RecordError, match="has not run"):
@@ -174,7 +174,7 @@ def test_the_host_knows_what_was_reported_and_what_a_committed_step_waited_for()
     assert record.committed(4) == {1, 2, 4}
     assert list(record.unknown) == [3]
     with pytest.raises(RecordError, match="waits for"):
-        record.carry(Carried(5, "forward", wait=5))
+        record.dispatch(Dispatched(5, "forward", wait=5))
 
 
 # ---- no false alarm ----------------------------------------------------------------------------
