@@ -27,7 +27,7 @@ WALKS: dict[str, Edit] = {
     "a plan's operations wait for one less": (
         DISPATCH, "Dispatch._operations", "operation.wait, name", "max(0, operation.wait - 1), name"),
     "a commit settles copies that it did not wait for": (
-        OUTCOME, "Commit._settle", "number <= wait]", "number <= ledger.dispatched]"),
+        OUTCOME, "Commit._commit_step", "number <= wait]", "number <= ledger.dispatched]"),
     "a failed copy out counts as good": (
         COPIES, "Copies.complete", "or record.copy != number else",
         "or record.copy != number or record.phase == 3 else"),

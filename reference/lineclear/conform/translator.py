@@ -290,7 +290,7 @@ class Translator:
                 **waits,
             )
 
-    def _settle_copy(self, number: int) -> None:
+    def _complete_copy(self, number: int) -> None:
         self._emit(e="done", op=number)
 
     def _schedule_tokens(self, sequence: Sequence, _: int, drafts: int) -> None:
@@ -320,7 +320,7 @@ class Translator:
         number = self._numbers[sequence]
         return [*row, number] if number else row
 
-    def _settle_step(self) -> None:
+    def _commit_step(self) -> None:
         n = self.ledger.committed
         self._forwards = {f: s for f, s in self._forwards.items() if s > n}
         self._held_back = []
@@ -356,7 +356,7 @@ class Translator:
     def _nothing(self, *_: Any) -> None:
         """Actions that change no table and no request."""
 
-    _carry = _retire = _join_batch = _leave_batch = _name_blocks = _nothing
+    _dispatch_copies = _lift_fences = _join_batch = _leave_batch = _name_blocks = _nothing
     _hold_block = _release_block = _nothing
 
 

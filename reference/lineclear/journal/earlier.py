@@ -6,7 +6,10 @@ same state in the words that it was made from.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["EARLIER_DIGEST", "in_earlier_words", "in_todays_words", "is_earlier"]
 
@@ -36,9 +39,7 @@ def in_todays_words(row: object) -> object:
     if isinstance(row, list) and row:
         name, *arguments = cast("list[object]", row)
         return [TODAY.get(name, name) if isinstance(name, str) else name, *arguments]
-    if not isinstance(row, dict):
-        return row
-    content = cast("dict[str, Any]", row)
+    content = cast("dict[str, Any]", row) if isinstance(row, dict) else {}
     if isinstance(content.get("limits"), dict):
         limits = {TODAY.get(name, name): value for name, value in content["limits"].items()}
         return {**content, "journal": "lineclear journal 2", "limits": limits}
@@ -51,6 +52,5 @@ def in_earlier_words(state: Any) -> Any:
         parts = cast("dict[str, Any]", state)
         return {EARLIER.get(name, name): in_earlier_words(value) for name, value in parts.items()}
     if isinstance(state, list):
-        parts_of_list: list[Any] = state
-        return [in_earlier_words(part) for part in parts_of_list]
+        return list(map(in_earlier_words, cast("Iterable[Any]", state)))
     return state

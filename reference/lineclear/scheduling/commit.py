@@ -120,7 +120,7 @@ class Commit:
             if position >= base:
                 learning.append(position)
         parts.counters.generated_tokens += implied
-        self._settle()
+        self._commit_step()
         if parts.cache.pending:
             parts.cache.publish()  # before branches fork, which name the same blocks
         if learning or flight.left:
@@ -148,7 +148,7 @@ class Commit:
             self._join()
         return self.finished
 
-    def _settle(self) -> None:
+    def _commit_step(self) -> None:
         """Completes the copies that have run: those up to the forward's wait, and the plan's block copies.
 
         The latter run on the stream of the forward, before it, so it need not wait for them.

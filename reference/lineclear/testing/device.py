@@ -147,11 +147,11 @@ class Device:
                 reads = frozenset([(source, place) for place, _ in operation.blocks])
                 writes = frozenset([(target, place) for _, place in operation.blocks])
                 self._pairs[operation.number] = operation
-            self._carry(operation, reads, writes)
+            self._dispatch(operation, reads, writes)
         self.advance()
         return made
 
-    def _carry(
+    def _dispatch(
         self,
         operation: BlockOperation,
         reads: frozenset[tuple[str, int]],
