@@ -124,7 +124,7 @@ def parity(
     runs = [(mode, depth) for mode in ("recompute", "swap", "auto") for depth in (1, 2)]
     for number, (mode, depth) in enumerate(runs):
         served = serve(
-            model, salted, outputs, reset=(0, 90)[number % 2], preemption_mode=mode, depth=depth,
+            model, salted, outputs, reset=(0, 90)[number % 2], preemption_mode=mode, max_steps_in_flight=depth,
             num_gpu_blocks=300, num_cpu_blocks=1200, prefix_caching="all",
         )  # fmt: skip
         report = compare(model, prompts, plain["tokens"], served["tokens"], bound=TIE)

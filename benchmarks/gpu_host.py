@@ -26,7 +26,7 @@ def host(_: Result) -> Result:
     count = 256
     config = Config(
         num_gpu_blocks=count * 40, num_cpu_blocks=0, max_num_seqs=count, max_model_len=640,
-        max_num_batched_tokens=count * 16, watermark=0.0, depth=2,
+        max_num_batched_tokens=count * 16, watermark=0.0, max_steps_in_flight=2,
     )  # fmt: skip
     scheduler = Scheduler(config)
     book = Book(config.block_size, config.max_model_len, count)

@@ -91,7 +91,7 @@ def parity(_: Result) -> Result:
     result: Result = {"tokens": sum(outputs), "tie": TIE}
     totals = {"steps": 0, "of them recorded": 0, "requests that differ": 0, "ties": 0, "wrong": 0}
     runs: list[tuple[str, dict[str, Any]]] = [
-        (f"{mode}, depth {depth}", {"preemption_mode": mode, "depth": depth})
+        (f"{mode}, depth {depth}", {"preemption_mode": mode, "max_steps_in_flight": depth})
         for mode in ("swap", "recompute", "auto")
         for depth in (1, 2)
     ]

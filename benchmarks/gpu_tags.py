@@ -39,7 +39,7 @@ def tag_worker(
     seed = number
     while steps > 0 and time.perf_counter() - begin < seconds:
         config = under_pressure(
-            depth=1 + seed // 2 % 2,
+            max_steps_in_flight=1 + seed // 2 % 2,
             scheduling_policy=("fcfs", "priority")[seed % 2],
             preemption_mode=("auto", "swap", "recompute")[seed % 3],
         )
@@ -62,7 +62,11 @@ def tag_worker(
                 ) from error
         run.pool.close()
         steps -= run.figures.steps
-        settings_of_run = {"seed": seed, "policy": config.scheduling_policy, "depth": config.depth}
+        settings_of_run = {
+            "seed": seed,
+            "policy": config.scheduling_policy,
+            "depth": config.max_steps_in_flight,
+        }
         figures = {"steps": run.figures.steps, "slots": run.figures.slots}
         figures["recorded"] = graphs is not None
         events = {"mode": config.preemption_mode, "fail": fail, "events": dict(run.figures.events)}

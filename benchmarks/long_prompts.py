@@ -48,8 +48,8 @@ ROWS = 1000
 LONGS: tuple[dict[str, Any], ...] = (
     {},
     {"max_long_partial_prefills": 1},
-    {"max_long_partial_prefills": 1, "bypass": 16},
-    {"max_long_partial_prefills": 2, "bypass": 16},
+    {"max_long_partial_prefills": 1, "max_bypasses": 16},
+    {"max_long_partial_prefills": 2, "max_bypasses": 16},
 )
 
 HEAD = """\
@@ -83,10 +83,10 @@ LAST = """
 ## At most so many long prompts at once
 
 `max_long_partial_prefills` lets no request enter whose prompt could use more than the limit while so many such
-requests run. Alone it keeps the order, so that all wait behind such a request; with `bypass` above 0 others may pass
-it, each so often, and then premise F2 is lost, and with it theorems that the output names (P4 among them). The default
-is no such limit. Here, on the sixfold trace of Mooncake under fcfs, passing betters the median TTFT and the p99 of
-TPOT, and worsens the others.
+requests run. Alone it keeps the order, so that all wait behind such a request; with `max_bypasses` above 0 others
+may pass it, each so often, and then premise F2 is lost, and with it theorems that the output names (P4 among them).
+The default is no such limit. Here, on the sixfold trace of Mooncake under fcfs, passing betters the median TTFT and
+the p99 of TPOT, and worsens the others.
 
 | settings | TTFT p50 | TTFT p90 | TTFT p99 | TPOT p50 | TPOT p90 | TPOT p99 |
 |---|---|---|---|---|---|---|"""

@@ -57,7 +57,7 @@ CONFIG = Config(
     watermark=0.0,
     preemption_mode="recompute",
     victim="last",
-    depth=2,
+    max_steps_in_flight=2,
 )
 
 #: Tolerances: shares of the log's value, unless it says requests.

@@ -104,7 +104,7 @@ def tested(kind: str, changes: dict[str, Any]) -> tuple[int, int]:
         max_model_len=56,
         watermark=0.0,
         preemption_mode="swap",
-        depth=2,
+        max_steps_in_flight=2,
     )
     drive = Drive(model, config)
     expected = reference_tokens(model, prompts, TOKENS)

@@ -119,7 +119,7 @@ def test_every_property_and_premise_has_its_row(name: str) -> None:
         "worst_case",
         "copied",
         "kept",
-        "bypass",
+        "max_bypasses",
         "ranking",
         "progress",
     }

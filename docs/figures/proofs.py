@@ -90,7 +90,7 @@ def worlds(found: Sequence[Any]) -> str:
     rows = [
         (
             w.bounds.name, w.bounds.block_size, f"{w.bounds.gpu_blocks} + {w.bounds.cpu_blocks}", w.bounds.live,
-            w.bounds.depth, w.states, w.transitions, w.depth, len(w.violations),
+            w.bounds.max_steps_in_flight, w.states, w.transitions, w.depth, len(w.violations),
             "exhausted" if w.complete else f"stopped at {w.bounds.max_states:,} states",
         )
         for w in found

@@ -235,7 +235,7 @@ class Engine:
 
     def _step(self) -> None:
         launched = False
-        while len(self.flights) < self.config.depth:
+        while len(self.flights) < self.config.max_steps_in_flight:
             if not self._launch(self.scheduler.schedule()):
                 break
             launched = True

@@ -128,8 +128,8 @@ class LLM:
             graphs = CudaGraphs(model.device)
         if config is None:
             changes: dict[str, Any] = {}
-            if "depth" not in settings and not on_cpu:
-                changes["depth"] = DEPTH
+            if "max_steps_in_flight" not in settings and not on_cpu:
+                changes["max_steps_in_flight"] = DEPTH
             if "max_model_len" not in settings:
                 changes["max_model_len"] = min(made.max_model_len, model.max_model_len)
             made = replace(made, **changes)

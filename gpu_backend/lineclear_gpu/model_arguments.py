@@ -25,7 +25,7 @@ SMALL = {
     "scheduling_policy": "priority",
     "preemption_mode": "by_length",
     "swap_threshold": 80,
-    "depth": 2,
+    "max_steps_in_flight": 2,
 }
 
 

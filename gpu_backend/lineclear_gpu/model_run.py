@@ -44,7 +44,7 @@ def run_model(arguments: argparse.Namespace, device: str) -> int:
 
     dtype = dtype_of(arguments)
     drawn = arguments.workload is None
-    defaults = {"depth": 2} if device == "cuda" else {}
+    defaults = {"max_steps_in_flight": 2} if device == "cuda" else {}
     config = read_settings(arguments, SMALL if drawn else defaults, serving_settings)
     if arguments.calibration is not None and not weighs(config):
         raise UsageError(

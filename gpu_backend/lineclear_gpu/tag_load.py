@@ -24,7 +24,7 @@ def pressure(**changes: Any) -> Config:
         "watermark": 0.0,
         "preemption_mode": "auto",
         "swap_token_cost": 0.9,
-        "depth": 2,
+        "max_steps_in_flight": 2,
     }
     return Config(**{**settings, **changes})
 

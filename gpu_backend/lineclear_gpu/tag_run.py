@@ -224,9 +224,9 @@ class TagRun:
         until = self.figures.steps + steps
         while self.figures.steps < until:
             self._ask()
-            if len(self.flights) < self.config.depth:
+            if len(self.flights) < self.config.max_steps_in_flight:
                 self._launch()
-            if len(self.flights) >= self.config.depth or not self._more():
+            if len(self.flights) >= self.config.max_steps_in_flight or not self._more():
                 self._commit()
                 on_step()
             self._report(*self.executor.poll())

@@ -23,6 +23,7 @@ __all__ = [
     "VICTIMS",
     "Config",
     "ConfigError",
+    "in_todays_words",
 ]
 
 #: Blocks of one pool, at most: a larger one is a slip of the hand, and its lists alone would take
@@ -63,6 +64,15 @@ FORMER = {
 }
 
 
+#: Settings that files of earlier versions call otherwise.
+EARLIER = {"depth": "max_steps_in_flight", "bypass": "max_bypasses"}
+
+
+def in_todays_words(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a file of any version, by the names of today."""
+    return {EARLIER.get(name, name): value for name, value in settings.items()}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Settings, by the names that vLLM's users know.
@@ -82,7 +92,7 @@ class Config:
             them; 0 is no limit. None is a quarter of max_num_batched_tokens, at least 1, under lineclear's
             own rules. It needs chunked prefill; bounds on progress are larger: `--guarantees`.
         max_long_partial_prefills: running requests with a prompt that could use more than that, beyond which
-            none whose prompt could enters, or None; above 0, `bypass` lets others enter before it.
+            none whose prompt could enters, or None; above 0, `max_bypasses` lets others enter before it.
         num_lookahead_slots: drafted tokens a decode may verify besides its own.
         watermark: share of the GPU pool that admission leaves free while anything runs.
         schedule_conservativeness: share of the tokens that running requests may still generate, at most
@@ -99,8 +109,8 @@ class Config:
         max_waiting: waiting requests beyond which one is rejected, or None.
         max_waiting_tokens: tokens of requests in the queue beyond which one is rejected, or None: the
             prompt and n * max_tokens of each that waits or is swapped out.
-        depth: steps that may be in flight, 1 or 2.
-        bypass: how many requests may pass one that does not enter; 0 is strict order.
+        max_steps_in_flight: steps that may be in flight, 1 or 2.
+        max_bypasses: how many requests may pass one that does not enter; 0 is strict order.
         swapped_first: whether every swapped request goes before any waiting one (lesson's order).
         pause_after_preemption: admit no request in a step that preempted for growth.
         swap_token_cost: auto: relative cost to move one token out and in again.
@@ -110,7 +120,7 @@ class Config:
         prefix_eviction: which blocks are evicted first that no request has: lru, those unused longest; lfu,
             those found least often; lfu_aging, the same, but what was found long ago counts less.
         wait_for_prefix: whether a request that fits waits while one that runs before it computes the
-            first block that it would not find, so that no block is computed twice; `bypass` says how
+            first block that it would not find, so that no block is computed twice; `max_bypasses` says how
             many others may enter meanwhile. It needs prefix caching.
         rules: how a step is built: lineclear's own way, as vllm_v0, vllm_v0_chunked or nano_vllm
             do, which lack rules that progress needs, or as module:Class does.
@@ -137,8 +147,8 @@ class Config:
     victim: str = "last"
     max_waiting: int | None = None
     max_waiting_tokens: int | None = None
-    depth: int = 1
-    bypass: int = 0
+    max_steps_in_flight: int = 1
+    max_bypasses: int = 0
     swapped_first: bool = False
     pause_after_preemption: bool = True
     swap_token_cost: float = 0.16
@@ -159,7 +169,7 @@ class Config:
             ("max_model_len", 2),
             ("num_lookahead_slots", 0),
             ("swap_threshold", 0),
-            ("bypass", 0),
+            ("max_bypasses", 0),
         ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -172,8 +182,10 @@ class Config:
                     f"{name} must be at most {MOST_BLOCKS}, not {getattr(self, name)}; use larger "
                     "blocks (block_size) for a larger pool"
                 )
-        if isinstance(self.depth, bool) or self.depth not in (1, 2):
-            raise ConfigError(f"depth must be 1 or 2 steps in flight, not {self.depth!r}")
+        if isinstance(self.max_steps_in_flight, bool) or self.max_steps_in_flight not in (1, 2):
+            raise ConfigError(
+                f"max_steps_in_flight must be 1 or 2 steps in flight, not {self.max_steps_in_flight!r}"
+            )
         for name in (
             "enable_chunked_prefill",
             "enable_chunked_recompute",
@@ -278,7 +290,7 @@ class Config:
             max_model_len=self.max_model_len,
             chunked=self.enable_chunked_prefill,
             cut_long=self.enable_chunked_recompute,
-            depth=self.depth,
+            max_steps_in_flight=self.max_steps_in_flight,
         )
 
     @classmethod
@@ -289,7 +301,7 @@ class Config:
             ConfigError: a name is unknown or a value is invalid.
         """
         known = [field.name for field in fields(cls)]
-        chosen = dict(settings)
+        chosen = in_todays_words(settings)
         former = chosen.pop("broken", "")  # in files that were written before 0.1
         if former:
             if former not in FORMER:

@@ -42,7 +42,7 @@ class Rules:
 BASELINE: dict[str, object] = {
     "scheduling_policy": "fcfs",
     "victim": "last",
-    "depth": 1,
+    "max_steps_in_flight": 1,
     "num_lookahead_slots": 0,
     "enable_chunked_prefill": False,
     "long_prefill_token_threshold": 0,

@@ -91,7 +91,7 @@ class Scheduler(Readings):
         ledger.journal = self.journal
         counters = self.counters = Counters()
         live = self.live = LiveRequests(config, ledger, adapter, counters)
-        self.in_flight = InFlight(config.depth)
+        self.in_flight = InFlight(config.max_steps_in_flight)
         batch = self.batch = DecodeBatch(ledger, live, self.in_flight, adapter)
         changes = self.changes = PlanChanges()
         cache = self.cache = PrefixCache(config, ledger, counters, eviction)
@@ -107,7 +107,14 @@ class Scheduler(Readings):
         )
         joins = not config.num_lookahead_slots and self._step.decodes_every_step
         self._commit_parts = CommitParts(
-            ledger, live, batch, transitions, counters, joins, config.depth > 1, cache
+            ledger,
+            live,
+            batch,
+            transitions,
+            counters,
+            joins,
+            config.max_steps_in_flight > 1,
+            cache,
         )
         self._copies = Copies(ledger, live, transitions)
         self.admission_blocked_by = ""
@@ -211,7 +218,7 @@ class Scheduler(Readings):
         run, tables to apply and ended requests, unless `is_empty`.
 
         Raises:
-            SchedulerError: `depth` steps are in flight; commit the oldest first.
+            SchedulerError: `max_steps_in_flight` steps are in flight; commit the oldest first.
         """
         self.adapter.check_caller()
         self.in_flight.check_room()

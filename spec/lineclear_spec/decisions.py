@@ -137,7 +137,7 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             raw(implies(and_(by >= 0, most == 0), not_(progress.may_be_passed(by, most)))),
         ),
         (
-            "a request is passed at most `bypass` times",
+            "a request is passed at most `max_bypasses` times",
             raw(implies(and_(by <= most, progress.may_be_passed(by, most)), by + 1 <= most)),
         ),
         (

@@ -94,7 +94,7 @@ def hypotheses(part: str) -> tuple[Any, ...]:
     if part == VERSION:
         found += numbers()
     if part == KV:
-        found += [1 <= state.depth, state.depth <= 2]
+        found += [1 <= state.max_steps_in_flight, state.max_steps_in_flight <= 2]
     if part == HISTORY:
         found += [FAILS(-1), z3.Not(FAILS(0)), *slots()]
     return tuple(found)

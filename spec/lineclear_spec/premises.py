@@ -39,7 +39,7 @@ PREMISES: dict[str, Premise] = {
             "F2",
             "no request behind the head of the queue enters before it",
             "guard",
-            "`progress.may_be_passed` and one heap in the policy's order; off if `bypass` is above "
+            "`progress.may_be_passed` and one heap in the policy's order; off if `max_bypasses` is above "
             "0 (then bounded) or with `swapped_first`",
         ),
         Premise(
@@ -91,7 +91,7 @@ PREMISES: dict[str, Premise] = {
             "that were admitted and have not ended never have more sequences than run at once",
             "guard",
             "`TenantQueue` asks one heap for each tenant, whose order is proved to be that of arrival, and "
-            "`progress.seats_of` gives no request more seats than it had; off if `bypass` is above 0, and from "
+            "`progress.seats_of` gives no request more seats than it had; off if `max_bypasses` is above 0, and from "
             "`restart` of a request with several sequences on, which makes all of them again",
         ),
         Premise(
@@ -124,7 +124,7 @@ PREMISES: dict[str, Premise] = {
             "between two looks at a request it learns at most one token for each step that was issued",
             "guard",
             "without drafts and with one step in flight, as is the default (`num_lookahead_slots`, "
-            "`depth`); otherwise a level is that of the last look, and the request may have used up its "
+            "`max_steps_in_flight`); otherwise a level is that of the last look, and the request may have used up its "
             "quantum since",
         ),
         Premise(

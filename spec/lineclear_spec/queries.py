@@ -54,8 +54,8 @@ def reach(ledger: Ledger, sequence: Sequence) -> Number:
 
 def in_flight(ledger: Ledger, sequence: Sequence) -> Number:
     """Number of positions that steps not yet committed compute."""
-    # At most two steps are in flight (`depth`), so those that scheduled it and are not committed are among the last
-    # step that did and the one before; `schedule_tokens` remembers the tokens of these two.
+    # At most two steps are in flight (`max_steps_in_flight`), so those that scheduled it and are not committed are
+    # among the last step that did and the one before; `schedule_tokens` remembers the tokens of these two.
     committed = ledger.committed
     last = sequence.last_step
     return (

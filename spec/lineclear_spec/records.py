@@ -86,7 +86,7 @@ class Limits:
         max_model_len: tokens a sequence may know, prompt included, at least 0.
         chunked: whether any sequence may be computed in several steps.
         cut_long: without `chunked`, whether a sequence that knows more tokens than max_num_batched_tokens may.
-        depth: steps that may be in flight at once, 1 or 2.
+        max_steps_in_flight: steps that may be in flight at once, 1 or 2.
     """
 
     block_size: int
@@ -97,7 +97,7 @@ class Limits:
     max_model_len: int = 1 << 30
     chunked: bool = True
     cut_long: bool = False
-    depth: int = 2
+    max_steps_in_flight: int = 2
 
     def __post_init__(self) -> None:
         for name, least in (
@@ -107,8 +107,10 @@ class Limits:
             if getattr(self, name) < least:
                 value = getattr(self, name)
                 raise ValueError(f"{name} is {value}: it must be at least {least}")
-        if self.depth not in (1, 2):
-            raise ValueError(f"depth is {self.depth}: 1 or 2 steps may be in flight")
+        if self.max_steps_in_flight not in (1, 2):
+            raise ValueError(
+                f"max_steps_in_flight is {self.max_steps_in_flight}: 1 or 2 steps may be in flight"
+            )
 
 
 class Block:

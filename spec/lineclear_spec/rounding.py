@@ -27,8 +27,8 @@ def background() -> list[Any]:
     return [
         CONSTANTS["total_gpu"] >= 1,
         CONSTANTS["total_cpu"] >= 0,
-        CONSTANTS["depth"] >= 1,
-        CONSTANTS["depth"] <= 2,
+        CONSTANTS["max_steps_in_flight"] >= 1,
+        CONSTANTS["max_steps_in_flight"] <= 2,
         NEED(0) == 0,
         BLOCK_OF(0) == 0,
         z3.ForAll([n], z3.Implies(n >= 0, NEED(n) >= 0), patterns=[NEED(n)]),

@@ -115,7 +115,7 @@ class ConcreteView(DeviceView, BlockView, Derived):
             "max_num_batched_tokens",
             "max_num_seqs",
             "max_model_len",
-            "depth",
+            "max_steps_in_flight",
             "chunked",
             "cut_long",
         ):

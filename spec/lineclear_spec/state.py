@@ -45,7 +45,7 @@ __all__ = [
 
 CONSTANTS = {
     name: z3.Int(name)
-    for name in "total_gpu total_cpu max_num_batched_tokens max_num_seqs max_model_len depth".split()
+    for name in "total_gpu total_cpu max_num_batched_tokens max_num_seqs max_model_len max_steps_in_flight".split()
 }
 #: ceil(n / block_size), floor(n / block_size) and m * block_size: `rounding.py` says what is known of them.
 NEED = z3.Function("need", Int, Int)

@@ -40,7 +40,7 @@ class SymbolicLimits(NoValue):
     max_num_batched_tokens: Term
     max_num_seqs: Term
     max_model_len: Term
-    depth: Term
+    max_steps_in_flight: Term
     chunked = Term(CHUNKED)
     cut_long = Term(CUT_LONG)
 

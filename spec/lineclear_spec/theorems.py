@@ -160,7 +160,7 @@ def of_any_order(
         ),
         Theorem(
             f"{policy}.P5",
-            "while it waits a request is passed at most `bypass` times",
+            "while it waits a request is passed at most `max_bypasses` times",
             ("F4",),
             (DECISION + "a request is passed at most",),
             "Order",

@@ -71,7 +71,7 @@ KERNEL = frozenset({f"lineclear_spec.{name}" for name in ("blocks", "primitives"
 #: Fields that both ledgers have, and that mean the same.
 READABLE = frozenset(
     "limits gpu cpu steps committed issued done dispatched barrier step_tokens step_sequences batch_size "
-    "free total chunked cut_long depth max_num_batched_tokens max_num_seqs max_model_len "
+    "free total chunked cut_long max_steps_in_flight max_num_batched_tokens max_num_seqs max_model_len "
     "phase offset prompt limit parallel width blocks copy moved members held pools request alive steady table length "
     "known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens previous_tokens drafts "
     "void last_samples previous_samples late_drafts ref tier place name readers count".split()

@@ -30,7 +30,7 @@ class Bounds:
     max_num_batched_tokens: int = 4
     max_num_seqs: int = 2
     max_model_len: int = 6
-    depth: int = 2
+    max_steps_in_flight: int = 2
     chunked: bool = True
     cut_long: bool = False
     live: int = 2
@@ -57,7 +57,7 @@ class Bounds:
             max_model_len=self.max_model_len,
             chunked=self.chunked,
             cut_long=self.cut_long,
-            depth=self.depth,
+            max_steps_in_flight=self.max_steps_in_flight,
         )
 
 
@@ -89,29 +89,29 @@ BOUNDS = (
     Bounds("drafts", live=1, shapes=((1, 5, 1),), drafts=(0, 1, 2), accepted=(1, 2), max_states=500),
     Bounds(
         "whole prompts", gpu_blocks=8, cpu_blocks=1, shapes=((2, 4, 1), (2, 5, 1)), max_num_batched_tokens=3, max_num_seqs=1,
-        live=3, depth=1, chunked=False, tokens=(1, 2), max_states=600,
+        live=3, max_steps_in_flight=1, chunked=False, tokens=(1, 2), max_states=600,
     ),
     Bounds(
         "long recomputes", gpu_blocks=6, cpu_blocks=1, shapes=((2, 5, 1),), max_num_batched_tokens=3, max_num_seqs=1,
-        live=1, depth=1, chunked=False, cut_long=True, tokens=(1, 2), max_states=400,
+        live=1, max_steps_in_flight=1, chunked=False, cut_long=True, tokens=(1, 2), max_states=400,
     ),
     Bounds(
-        "full pool", block_size=1, gpu_blocks=2, cpu_blocks=2, shapes=((1, 3, 1),), tokens=(1,), depth=1,
+        "full pool", block_size=1, gpu_blocks=2, cpu_blocks=2, shapes=((1, 3, 1),), tokens=(1,), max_steps_in_flight=1,
         leave_out=("abort", "reject", "lift_fences"), max_states=900,
     ),
     Bounds(
-        "last free block", gpu_blocks=2, cpu_blocks=0, shapes=((1, 3, 2), (1, 2, 1)), tokens=(1,), depth=1, max_num_seqs=3,
+        "last free block", gpu_blocks=2, cpu_blocks=0, shapes=((1, 3, 2), (1, 2, 1)), tokens=(1,), max_steps_in_flight=1, max_num_seqs=3,
         leave_out=("finish", "abort", "reject", "lift_fences", "prune", "join_batch", "recompute"), max_states=900,
     ),
     Bounds(
-        "copy after a swap", gpu_blocks=2, cpu_blocks=1, shapes=((1, 3, 2), (1, 2, 1)), tokens=(1,), depth=1, max_num_seqs=3,
+        "copy after a swap", gpu_blocks=2, cpu_blocks=1, shapes=((1, 3, 2), (1, 2, 1)), tokens=(1,), max_steps_in_flight=1, max_num_seqs=3,
         leave_out=(
             "finish", "abort", "reject", "lift_fences", "prune", "join_batch", "recompute", "discard_swapped", "append_slots",
             "complete_copy", "fail_copy", "dispatch_copies", "swap_in",
         ), max_states=300,
     ),
     Bounds(
-        "steady branches", gpu_blocks=5, cpu_blocks=0, live=1, shapes=((2, 5, 2), (1, 4, 2)), tokens=(1, 2), depth=1,
+        "steady branches", gpu_blocks=5, cpu_blocks=0, live=1, shapes=((2, 5, 2), (1, 4, 2)), tokens=(1, 2), max_steps_in_flight=1,
         max_num_seqs=2,
         leave_out=(
             "finish", "abort", "reject", "lift_fences", "dispatch_copies", "prune", "leave_batch", "swap_out", "swap_in", "discard_swapped",
@@ -119,39 +119,39 @@ BOUNDS = (
         ), max_states=700,
     ),
     Bounds(
-        "shared prompts", block_size=1, gpu_blocks=6, cpu_blocks=0, max_model_len=4, shapes=((2, 3, 1, 1),), tokens=(1, 2), depth=1,
+        "shared prompts", block_size=1, gpu_blocks=6, cpu_blocks=0, max_model_len=4, shapes=((2, 3, 1, 1),), tokens=(1, 2), max_steps_in_flight=1,
         leave_out=(*HOLDS, *ENDS[1:], *MOVES[:2], *MOVES[3:], "append_slots", "join_batch"), max_states=1500,
     ),
     Bounds(
-        "shared and swapped", block_size=1, gpu_blocks=4, cpu_blocks=3, max_model_len=4, shapes=((2, 3, 1, 1),), tokens=(2,), depth=1,
+        "shared and swapped", block_size=1, gpu_blocks=4, cpu_blocks=3, max_model_len=4, shapes=((2, 3, 1, 1),), tokens=(2,), max_steps_in_flight=1,
         leave_out=(*HOLDS, "reject", "lift_fences", "dispatch_copies", "prune", "fork", "rejoin", "copy_on_write", "append_slots", "join_batch"), max_states=1500,
     ),
     Bounds(
         "shared by branches", block_size=1, gpu_blocks=5, cpu_blocks=0, live=1, max_num_seqs=2, max_model_len=4, shapes=((2, 4, 2, 1),), tokens=(1, 2),
-        depth=1, leave_out=(*HOLDS, "reject", "lift_fences", "dispatch_copies", "join_batch", *MOVES[:2], *MOVES[3:]), max_states=1200,
+        max_steps_in_flight=1, leave_out=(*HOLDS, "reject", "lift_fences", "dispatch_copies", "join_batch", *MOVES[:2], *MOVES[3:]), max_states=1200,
     ),
     Bounds(
-        "shared drafts", gpu_blocks=5, cpu_blocks=0, live=1, shapes=((1, 5, 1, 1),), drafts=(0, 1, 2), accepted=(1, 2), depth=2,
+        "shared drafts", gpu_blocks=5, cpu_blocks=0, live=1, shapes=((1, 5, 1, 1),), drafts=(0, 1, 2), accepted=(1, 2), max_steps_in_flight=2,
         leave_out=(*HOLDS, "reject", "lift_fences", "dispatch_copies", "join_batch", *MOVES), max_states=700,
     ),
     Bounds(
-        "held by a reader", block_size=1, gpu_blocks=3, cpu_blocks=0, max_model_len=3, shapes=((2, 3, 1, 1),), tokens=(2,), depth=1,
+        "held by a reader", block_size=1, gpu_blocks=3, cpu_blocks=0, max_model_len=3, shapes=((2, 3, 1, 1),), tokens=(2,), max_steps_in_flight=1,
         leave_out=(*ENDS[1:], *MOVES[:2], *MOVES[3:], "append_slots", "join_batch"), max_states=900,
     ),
     Bounds(
-        "two kinds", block_size=1, gpu_blocks=4, cpu_blocks=0, max_model_len=3, shapes=((2, 3, 1, 1), (2, 3, 1, 2), (2, 3, 1)), tokens=(2,), depth=1,
+        "two kinds", block_size=1, gpu_blocks=4, cpu_blocks=0, max_model_len=3, shapes=((2, 3, 1, 1), (2, 3, 1, 2), (2, 3, 1)), tokens=(2,), max_steps_in_flight=1,
         leave_out=(*HOLDS, *ENDS[1:], *MOVES[:2], *MOVES[3:], "append_slots", "join_batch"), max_states=1000,
     ),
     Bounds(
         "step budget", gpu_blocks=6, shapes=((1, 3, 1), (3, 4, 1)), tokens=(1, 3), max_num_batched_tokens=3, max_num_seqs=3,
-        depth=1, leave_out=(*ENDS, *MOVES), max_states=1300,
+        max_steps_in_flight=1, leave_out=(*ENDS, *MOVES), max_states=1300,
     ),
     Bounds(
-        "sequence budget", gpu_blocks=6, shapes=((1, 3, 1),), tokens=(1,), max_num_seqs=1, depth=1,
+        "sequence budget", gpu_blocks=6, shapes=((1, 3, 1),), tokens=(1,), max_num_seqs=1, max_steps_in_flight=1,
         leave_out=(*ENDS, *MOVES), max_states=500,
     ),
     Bounds(
-        "steady step", block_size=1, gpu_blocks=3, cpu_blocks=0, shapes=((1, 3, 1),), tokens=(1,), max_num_seqs=3, depth=1,
+        "steady step", block_size=1, gpu_blocks=3, cpu_blocks=0, shapes=((1, 3, 1),), tokens=(1,), max_num_seqs=3, max_steps_in_flight=1,
         leave_out=(*ENDS, *MOVES), max_states=700,
     ),
     # Deep situations: the search starts where a trace written by hand leads to.
@@ -170,7 +170,7 @@ BOUNDS = (
         ),
     ),
     Bounds(
-        "equal prompts end at once", block_size=1, gpu_blocks=8, cpu_blocks=0, max_model_len=4, shapes=(), tokens=(1,), depth=1,
+        "equal prompts end at once", block_size=1, gpu_blocks=8, cpu_blocks=0, max_model_len=4, shapes=(), tokens=(1,), max_steps_in_flight=1,
         max_states=40,
         start=(
             ("submit", (2, 4, 1, 1)), ("submit", (2, 4, 1, 1)), ("admit", ("r1",)), ("admit", ("r2",)), ("schedule_tokens", ("s1", 2, 0)),
@@ -273,14 +273,14 @@ BOUNDS = (
         ),
     ),
     Bounds(
-        "copy to a fenced place", gpu_blocks=2, cpu_blocks=1, shapes=(), tokens=(1,), depth=1, max_num_seqs=3, max_states=40,
+        "copy to a fenced place", gpu_blocks=2, cpu_blocks=1, shapes=(), tokens=(1,), max_steps_in_flight=1, max_num_seqs=3, max_states=40,
         start=(
             ("submit", (1, 3, 2)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("commit_step", ()),
             ("fork", ("s1", 1)), ("sample", ("s1", 1, 1, 0)), ("submit", (1, 2, 1)), ("admit", ("r2",)), ("swap_out", ("r2",)),
         ),
     ),
     Bounds(
-        "steady at a fence", block_size=1, gpu_blocks=3, cpu_blocks=1, shapes=(), tokens=(1,), depth=1, max_num_seqs=3, max_states=40,
+        "steady at a fence", block_size=1, gpu_blocks=3, cpu_blocks=1, shapes=(), tokens=(1,), max_steps_in_flight=1, max_num_seqs=3, max_states=40,
         start=(
             ("submit", (1, 4, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("commit_step", ()),
             ("sample", ("s1", 1, 1, 0)), ("submit", (1, 2, 1)), ("admit", ("r2",)), ("join_batch", ("s1",)), ("swap_out", ("r2",)),
@@ -295,7 +295,7 @@ BOUNDS = (
         ),
     ),
     Bounds(
-        "out and in at once", gpu_blocks=2, cpu_blocks=4, shapes=(), tokens=(1,), depth=1, max_states=40,
+        "out and in at once", gpu_blocks=2, cpu_blocks=4, shapes=(), tokens=(1,), max_steps_in_flight=1, max_states=40,
         start=(
             ("submit", (3, 4, 1)), ("admit", ("r1",)), ("swap_out", ("r1",)), ("dispatch_copies", ()), ("complete_copy", (1,)),
             ("submit", (3, 4, 1)), ("admit", ("r2",)), ("swap_out", ("r2",)),

@@ -44,7 +44,9 @@ def made(script: Any, log: Any, tmp_path_factory: pytest.TempPathFactory) -> Pat
     model = StepTime(
         base=BASE, per_token=PER_TOKEN, per_sequence=0, per_context=PER_CONTEXT, per_pair=0
     )
-    simulation, curve, _ = script.simulate(asked, model, replace(script.CONFIG, depth=1), 0)
+    simulation, curve, _ = script.simulate(
+        asked, model, replace(script.CONFIG, max_steps_in_flight=1), 0
+    )
     requests = script.served(asked, simulation)
     with (folder / "requests.jsonl").open("w", encoding="utf-8") as file:
         for r in requests:

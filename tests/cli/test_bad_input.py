@@ -13,7 +13,7 @@ from refusals import refused
 from lineclear.cli import main
 
 JOURNAL = (
-    '{"journal":"lineclear journal 2","limits":{"block_size":4,"chunked":true,"cpu_blocks":2,"depth":1,'
+    '{"journal":"lineclear journal 2","limits":{"block_size":4,"chunked":true,"cpu_blocks":2,"max_steps_in_flight":1,'
     '"gpu_blocks":%s,"max_model_len":64,"max_num_batched_tokens":64,"max_num_seqs":4}}\n'
 )
 

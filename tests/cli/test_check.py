@@ -67,9 +67,9 @@ def test_the_registry_names_every_part_once() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("depth = 3\n", "depth must be 1 or 2"),
+        ("max_steps_in_flight = 3\n", "max_steps_in_flight must be 1 or 2"),
         ("block_sise = 4\n", "block_size"),
-        ("depth = [\n", "not valid TOML"),
+        ("max_steps_in_flight = [\n", "not valid TOML"),
     ],
 )
 def test_a_configuration_that_cannot_be_meant_ends_with_2(

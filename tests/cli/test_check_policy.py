@@ -147,7 +147,7 @@ def test_the_example_of_the_page_is_the_file_and_passes(
 def test_a_setting_that_lets_others_pass_takes_the_proof_away(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    Path("own.toml").write_text("bypass = 2\n")
+    Path("own.toml").write_text("max_bypasses = 2\n")
     code, stages = check(capsys, write("Fifo"), "--stage", "order", "--config", "own.toml")
     assert (code, stages["order"]["figures"]["none_starves_by"]) == (0, "")
     Path("own.toml").write_text('rules = "nano_vllm"\n')

@@ -67,10 +67,12 @@ def test_what_cannot_be_run_is_one_line(
 
 
 def test_each_bound_stands_beside_what_was_seen(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*SMALL, "--policies", "fcfs,drr", "--bypass", "1"]) == 0
+    assert main([*SMALL, "--policies", "fcfs,drr", "--max-bypasses", "1"]) == 0
     text = capsys.readouterr().out
-    assert re.search(r"^fcfs\.P5 +1 +[01]  passes while it waits: bypass$", text, re.M)
-    assert "fcfs: no guarantee: fcfs.P2 fcfs.P4 fcfs.P6b fcfs.P7 fcfs.P8: F2 (bypass 1)" in text
+    assert re.search(r"^fcfs\.P5 +1 +[01]  passes while it waits: max_bypasses$", text, re.M)
+    assert (
+        "fcfs: no guarantee: fcfs.P2 fcfs.P4 fcfs.P6b fcfs.P7 fcfs.P8: F2 (max_bypasses 1)" in text
+    )
     assert "drr.P13" in text.partition("drr: no guarantee: ")[2]
     assert main([*SMALL, "--policies", "drr", "--format", "json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["policies"]

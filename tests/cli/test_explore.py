@@ -84,7 +84,7 @@ def test_the_longest_victim_is_refuted_with_a_journal(
     [
         (["--shapes", "1-2"], "write a request as PROMPT+MOST"),
         (["--scheduling-policy", "lifo"], "scheduling_policy must be one of"),
-        (["--depth", "3"], "depth must be 1 or 2"),
+        (["--max-steps-in-flight", "3"], "max_steps_in_flight must be 1 or 2"),
     ],
 )
 def test_what_cannot_be_meant_is_one_line(

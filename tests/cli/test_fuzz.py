@@ -28,7 +28,7 @@ from lineclear_spec.records import Limits
 Long = Callable[[st.SearchStrategy[Any], Callable[[Any], object]], int]
 LIMITS = Limits(
     block_size=4, gpu_blocks=6, cpu_blocks=4, max_num_seqs=4, max_num_batched_tokens=64,
-    max_model_len=64, chunked=True, depth=1,
+    max_model_len=64, chunked=True, max_steps_in_flight=1,
 )  # fmt: skip
 LOG = """\
 {"e":"engine","log":"lineclear event log 1","blocks":4,"block_size":4,"max_seqs":4}

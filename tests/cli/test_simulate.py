@@ -115,7 +115,7 @@ def test_every_setting_has_a_flag_and_the_right_type() -> None:
         (["missing.csv"], "missing.csv: No such file"),
         (["--lesson", "q9"], "unknown lesson 'q9'; known: all, queues"),
         (["--lesson", "q5", "trace.csv"], "omit WORKLOAD"),
-        (["--lesson", "q5", "--depth", "2"], "omit the scheduler's flags"),
+        (["--lesson", "q5", "--max-steps-in-flight", "2"], "omit the scheduler's flags"),
         (["--journal", "no/such/folder/run.jsonl"], "cannot write no/such/folder/run.jsonl"),
     ],
 )
@@ -137,7 +137,7 @@ def test_what_cannot_be_meant_is_one_line(
         ("num_gpu_block = 9\n", "unknown setting num_gpu_block; did you mean num_gpu_blocks?"),
         ("num_gpu_blocks = '9'\n", "num_gpu_blocks is '9', not int"),
         ("enable_chunked_prefill = 1\n", "enable_chunked_prefill is 1, not bool"),
-        ("depth = true\n", "depth is True, not int"),
+        ("max_steps_in_flight = true\n", "max_steps_in_flight is True, not int"),
         ("num_gpu_blocks =\n", "not valid TOML: "),
     ],
 )
@@ -257,24 +257,24 @@ def test_theorems_are_held_against_the_run(capsys: pytest.CaptureFixture[str]) -
         r"aging\.P9 +20 +0\S* +seconds that who passes comes later: \(P_max - P\)", text
     )
     assert "no guarantee" not in text
-    assert main([*asked, "--bypass", "3", "--format", "json"]) == 0
+    assert main([*asked, "--max-bypasses", "3", "--format", "json"]) == 0
     rows = {row["theorem"]: row for row in json.loads(capsys.readouterr().out)["theorems"]}
-    assert rows["aging.P7"]["lost"] == ["F2 (bypass 3)"]
+    assert rows["aging.P7"]["lost"] == ["F2 (max_bypasses 3)"]
     assert rows["aging.P5"]["seen"] <= rows["aging.P5"]["bound"] == 3
 
 
 def test_one_line_says_that_a_combination_loses_guarantees(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["simulate", "--num-requests", "5", "--bypass", "2"]) == 0
+    assert main(["simulate", "--num-requests", "5", "--max-bypasses", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
     (line,) = [line for line in lines if "no guarantee" in line]
-    assert line == "no guarantee: fcfs.P2 fcfs.P4 fcfs.P6b fcfs.P7 fcfs.P8: F2 (bypass 2)"
-    asked = ["simulate", "--num-requests", "5", "--bypass", "2", "--format", "json"]
+    assert line == "no guarantee: fcfs.P2 fcfs.P4 fcfs.P6b fcfs.P7 fcfs.P8: F2 (max_bypasses 2)"
+    asked = ["simulate", "--num-requests", "5", "--max-bypasses", "2", "--format", "json"]
     assert main(asked) == 0
     lost = json.loads(capsys.readouterr().out)["lost_theorems"]
     assert list(lost) == ["fcfs.P2", "fcfs.P4", "fcfs.P6b", "fcfs.P7", "fcfs.P8"]
-    assert set(lost.values()) == {"no guarantee: F2 (bypass 2)"}
+    assert set(lost.values()) == {"no guarantee: F2 (max_bypasses 2)"}
 
 
 def test_a_bound_that_is_passed_is_told_and_fails(

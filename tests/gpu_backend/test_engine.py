@@ -37,7 +37,7 @@ def test_a_starved_pool_gives_the_tokens_of_generate(
     llm = made(
         depth,
         **STARVED,
-        depth=depth,
+        max_steps_in_flight=depth,
         preemption_mode=mode,
         scheduling_policy=policy,
         enable_chunked_prefill=chunked,
@@ -93,7 +93,7 @@ def same_tokens(name: str, mode: str, policy: str, chunked: bool, depth: int) ->
         "preemption_mode": mode,
         "scheduling_policy": policy,
         "enable_chunked_prefill": chunked,
-        "depth": depth,
+        "max_steps_in_flight": depth,
     }
     llm = LLM(chosen, streams=DelayedStreams(seed=depth), verify=True, **changes)
     params = [
@@ -126,7 +126,12 @@ def test_every_model_in_every_way(
 def test_preemption_order_and_depth_never_change_what_is_sampled() -> None:
     ample = tokens(made().generate(prompts(), SAMPLED))
     for seed, mode in enumerate(("swap", "recompute")):
-        changes = {**STARVED, "num_gpu_blocks": 14, "preemption_mode": mode, "depth": 1 + seed}
+        changes = {
+            **STARVED,
+            "num_gpu_blocks": 14,
+            "preemption_mode": mode,
+            "max_steps_in_flight": 1 + seed,
+        }
         llm = made(seed, **changes)
         assert tokens(llm.generate(prompts(), SAMPLED)) == ample
         assert llm.engine.scheduler.counters.preemptions[mode] >= 2
@@ -271,7 +276,7 @@ def test_a_stream_hands_out_every_token_once() -> None:
 
 
 def test_an_abort_ends_one_request_and_nobody_else() -> None:
-    llm = made(**STARVED, depth=2)
+    llm = made(**STARVED, max_steps_in_flight=2)
     engine = llm.engine
     outputs = {}
     for k, prompt in enumerate(prompts()):
@@ -298,7 +303,7 @@ def test_an_abort_ends_one_request_and_nobody_else() -> None:
 
 
 def test_copies_that_fail_cost_time_and_no_token() -> None:
-    llm = made(**STARVED, preemption_mode="swap", depth=2)
+    llm = made(**STARVED, preemption_mode="swap", max_steps_in_flight=2)
     turns = iter(range(10**6))
     llm.engine.executor.transfer = FailingTransfer(llm.pool, lambda: next(turns) % 2 == 0)
     found = llm.generate(prompts(), GREEDY)
@@ -311,7 +316,7 @@ def test_copies_that_fail_cost_time_and_no_token() -> None:
 def test_a_forward_that_raises_once_costs_time_and_no_token(depth: int, n: int) -> None:
     params = SamplingParams(n=n, max_tokens=12, temperature=1.0, seed=4)
     wanted = tokens(made().generate(prompts(), params))
-    llm = made(depth=depth, num_gpu_blocks=40)
+    llm = made(max_steps_in_flight=depth, num_gpu_blocks=40)
     plain = llm.runner.forward
     calls = iter(range(10**6))
 

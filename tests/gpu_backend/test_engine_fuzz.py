@@ -116,7 +116,7 @@ def no_other_is_hurt(settings: dict[str, Any], calls: list[tuple[Any, ...]]) -> 
 #: Blocks are shared unless victims are swapped.
 SETTINGS = st.fixed_dictionaries(
     {
-        "depth": st.sampled_from([1, 2]),
+        "max_steps_in_flight": st.sampled_from([1, 2]),
         "scheduling_policy": st.sampled_from(["fcfs", "vtc", "priority"]),
     },
     optional={"preemption_mode": st.just("swap")},

@@ -84,7 +84,13 @@ def test_cuda_graphs_give_the_tokens_of_generate(
     exact_float32()
     chosen = load_model(name, device="cuda", dtype=torch.float32)
     wanted = reference_tokens(chosen, prompts(), 20)
-    changes = {**BASE, **STARVED, "preemption_mode": mode, "depth": depth, "swap_threshold": 24}
+    changes = {
+        **BASE,
+        **STARVED,
+        "preemption_mode": mode,
+        "max_steps_in_flight": depth,
+        "swap_threshold": 24,
+    }
     llm = LLM(
         chosen,
         verify=True,

@@ -18,7 +18,7 @@ from lineclear_gpu.params import SamplingParams
 @pytest.mark.parametrize("depth", [1, 2])
 @pytest.mark.parametrize("pool", [{}, STARVED], ids=["ample", "starved"])
 def test_a_request_whose_row_always_raises_ends_alone(depth: int, pool: dict[str, int]) -> None:
-    llm = made(depth, **pool, depth=depth)
+    llm = made(depth, **pool, max_steps_in_flight=depth)
     outputs = outputs_of(llm)
     raised = failing_with(llm.engine, 3)
     llm.engine.run()
@@ -43,7 +43,7 @@ def test_a_step_that_raises_once_costs_no_token_and_no_restart(
 ) -> None:
     wanted = tokens(list(outputs_of_run(made(), params)))
     for depth in (1, 2):
-        llm = made(depth, depth=depth)
+        llm = made(depth, max_steps_in_flight=depth)
         outputs = outputs_of(llm, params)
         for _ in range(3):
             llm.engine.step()
@@ -61,7 +61,7 @@ def test_a_request_that_fails_once_keeps_every_token_and_hands_out_none_twice(
     depth: int, params: SamplingParams
 ) -> None:
     wanted = tokens(outputs_of_run(made(), params))
-    llm = made(depth, depth=depth)
+    llm = made(depth, max_steps_in_flight=depth)
     outputs = outputs_of(llm, params)
     given: dict[tuple[Any, int], list[int]] = {}
 
@@ -115,7 +115,7 @@ def test_branches_that_have_ended_end_again_where_they_did() -> None:
 
 def test_two_failures_of_one_life_count_once() -> None:
     """Two steps are in flight when it fails in both: the second failure is one of its earlier life."""
-    llm = made(depth=2)
+    llm = made(max_steps_in_flight=2)
     engine = llm.engine
     outputs = outputs_of(llm)
     for _ in range(3):
@@ -134,7 +134,9 @@ def test_two_failures_of_one_life_count_once() -> None:
 
 
 def test_a_failure_is_not_charged_to_a_later_request_of_the_same_id() -> None:
-    engine = LLM(model(), seed=3, **{**BASE, "depth": 2}).engine  # a step runs when it is launched
+    engine = LLM(
+        model(), seed=3, **{**BASE, "max_steps_in_flight": 2}
+    ).engine  # a step runs when it is launched
     engine.add("a", prompts()[0], GREEDY)
     raised = failing_with(engine, "a", times=1)
     assert engine._launch(engine.scheduler.schedule())
@@ -214,7 +216,7 @@ def test_a_request_whose_name_cannot_be_shown_fails_alone() -> None:
 
 
 def test_a_text_that_cannot_be_made_ends_its_own_request() -> None:
-    llm = made(depth=2)
+    llm = made(max_steps_in_flight=2)
     engine = llm.engine
     forbidden = expected()[0][5]
 

@@ -48,7 +48,7 @@ MODELS = ("tiny-llama", "tiny-qwen3", "tiny-mistral", "tiny-gemma2", "tiny-gemma
 @pytest.mark.parametrize("depth", [1, 2])
 def test_an_ample_pool(name: str, depth: int) -> None:
     model, prompts, expected = given(name)
-    drive = Drive(model, settings(**AMPLE, depth=depth, max_num_batched_tokens=24))
+    drive = Drive(model, settings(**AMPLE, max_steps_in_flight=depth, max_num_batched_tokens=24))
     report = compare(model, prompts, expected, drive(prompts, TOKENS))
     assert report, str(report)
     assert report.tokens == len(prompts) * TOKENS
@@ -59,7 +59,7 @@ def test_an_ample_pool(name: str, depth: int) -> None:
 @pytest.mark.parametrize(("mode", "depth"), [("swap", 1), ("recompute", 2), ("swap", 2)])
 def test_a_starved_pool(name: str, mode: str, depth: int) -> None:
     model, prompts, expected = given(name)
-    drive = Drive(model, settings(**STARVED, preemption_mode=mode, depth=depth))
+    drive = Drive(model, settings(**STARVED, preemption_mode=mode, max_steps_in_flight=depth))
     report = compare(model, prompts, expected, drive(prompts, TOKENS))
     assert report, str(report)
     assert report.tokens == len(prompts) * TOKENS
@@ -69,7 +69,7 @@ def test_a_starved_pool(name: str, mode: str, depth: int) -> None:
 @pytest.mark.parametrize("seed", range(2))
 def test_operations_that_are_late(seed: int) -> None:
     model, prompts, expected = given("tiny-gemma3")
-    config = settings(**STARVED, preemption_mode="swap", depth=2)
+    config = settings(**STARVED, preemption_mode="swap", max_steps_in_flight=2)
     drive = Drive(model, config, DelayedStreams(seed=seed))
     report = compare(model, prompts, expected, drive(prompts, TOKENS))
     assert report, str(report)
@@ -81,7 +81,9 @@ def test_preemption_does_not_change_sampled_tokens(mode: str, depth: int) -> Non
     model, prompts, expected = given("tiny-llama")
     ample = Drive(model, settings(**AMPLE), temperature=1.5)(prompts, TOKENS)
     assert sum(one != other for one, other in zip(ample, expected, strict=True)) >= 9
-    config = settings(**STARVED, preemption_mode=mode, depth=depth, max_num_batched_tokens=16)
+    config = settings(
+        **STARVED, preemption_mode=mode, max_steps_in_flight=depth, max_num_batched_tokens=16
+    )
     starved = Drive(model, config, temperature=1.5)
     assert starved(prompts, TOKENS) == ample
     assert starved.events[mode] >= 3
@@ -95,7 +97,7 @@ def test_on_a_gpu(name: str, mode: str) -> None:
     exact_float32()
     model = load_model(name, device="cuda", dtype=torch.float32)
     prompts = prompts_of(model, 16, 36, seed=1)
-    drive = Drive(model, settings(**STARVED, preemption_mode=mode, depth=2))
+    drive = Drive(model, settings(**STARVED, preemption_mode=mode, max_steps_in_flight=2))
     expected = reference_tokens(model, prompts, TOKENS)
     report = compare(model, prompts, expected, drive(prompts, TOKENS), bound=1e-3)
     print(f"{name}, {mode}: {report}")

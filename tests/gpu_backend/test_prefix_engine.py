@@ -92,7 +92,7 @@ def served(llm: LLM, *, salts: bool = False, reset: int = 0) -> list[list[list[i
 def test_caching_changes_no_token_under_memory_pressure(
     mode: str, policy: str, depth: int, salts: bool, reset: int
 ) -> None:
-    settings = {"preemption_mode": mode, "scheduling_policy": policy, "depth": depth}
+    settings = {"preemption_mode": mode, "scheduling_policy": policy, "max_steps_in_flight": depth}
     llm = made(depth, **TIGHT, **settings)
     assert served(llm, salts=salts, reset=reset) == plain()
     counters = llm.engine.scheduler.counters
@@ -113,14 +113,16 @@ def clean(llm: LLM) -> None:
 
 
 def test_prompts_alone_are_shared_if_that_is_asked_for() -> None:
-    llm = made(1, **{**TIGHT, "prefix_caching": "prompt"}, depth=2)
+    llm = made(1, **{**TIGHT, "prefix_caching": "prompt"}, max_steps_in_flight=2)
     assert served(llm) == plain()
     assert llm.engine.scheduler.counters.prefix_hits > 40
     clean(llm)
 
 
 def test_failing_copies_and_aborts_change_no_token_of_others() -> None:
-    llm = made(3, **TIGHT, preemption_mode="swap", depth=2, scheduling_policy="priority")
+    llm = made(
+        3, **TIGHT, preemption_mode="swap", max_steps_in_flight=2, scheduling_policy="priority"
+    )
     turn = iter(range(10**6))
     engine = llm.engine
     engine.executor.transfer = FailingTransfer(llm.pool, lambda: next(turn) % 2 == 0)
@@ -144,7 +146,7 @@ def test_failing_copies_and_aborts_change_no_token_of_others() -> None:
 @pytest.mark.parametrize("depth", [1, 2])
 def test_a_forward_that_raises_publishes_nothing(depth: int) -> None:
     """What a failed forward wrote is found by no request, and the one that failed finds its own blocks."""
-    llm = made(depth, prefix_caching="all", depth=depth, num_gpu_blocks=60)
+    llm = made(depth, prefix_caching="all", max_steps_in_flight=depth, num_gpu_blocks=60)
     engine, forward = llm.engine, llm.runner.forward
     alone: list[int] = []  # failures of the request by itself, after which it fails no more
 

@@ -279,7 +279,9 @@ def caching(
 def test_requests_that_share_blocks_read_their_own_content(
     mode: str, depth: int, policy: str
 ) -> None:
-    made = caching(depth, preemption_mode=mode, depth=depth, scheduling_policy=policy)
+    made = caching(
+        depth, preemption_mode=mode, max_steps_in_flight=depth, scheduling_policy=policy
+    )
     events = made.run(240).events
     assert events["hits"] > 225
     assert events["evict"] > 30
@@ -386,5 +388,7 @@ def test_blocks_that_are_published_in_flight_are_seen_by_the_audit() -> None:
 def test_many_steps_with_shared_blocks() -> None:
     for seed in range(60):
         mode = ("recompute", "swap", "auto")[seed % 3]
-        events = caching(seed, preemption_mode=mode, depth=1 + seed % 2).run(2_000).events
+        events = (
+            caching(seed, preemption_mode=mode, max_steps_in_flight=1 + seed % 2).run(2_000).events
+        )
         assert events["hits"] > 1_000

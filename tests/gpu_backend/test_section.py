@@ -37,9 +37,9 @@ def interrupt(times: int = 1) -> None:
 @pytest.mark.parametrize("depth", [1, 2])
 @pytest.mark.parametrize("delayed", [False, True])
 def test_an_engine_serves_on_after_ctrl_c_in_a_step(depth: int, delayed: bool) -> None:
-    llm = made(depth=depth)
+    llm = made(max_steps_in_flight=depth)
     if not delayed:  # a forward runs while its plan is launched
-        llm = LLM(model(), seed=3, verify=True, **{**BASE, "depth": depth})
+        llm = LLM(model(), seed=3, verify=True, **{**BASE, "max_steps_in_flight": depth})
     before_forward(llm, 4, interrupt)
     with pytest.raises(KeyboardInterrupt):
         llm.generate(prompts(), GREEDY)
@@ -50,7 +50,7 @@ def test_an_engine_serves_on_after_ctrl_c_in_a_step(depth: int, delayed: bool) -
 
 
 def test_ctrl_c_loses_no_output_of_who_steps_the_engine() -> None:
-    engine = (llm := made(depth=2)).engine
+    engine = (llm := made(max_steps_in_flight=2)).engine
     engine.add("a", prompts()[0], GREEDY)
     before_forward(llm, 4, interrupt)
     found: list[int] = []
@@ -102,7 +102,7 @@ def test_a_thread_leaves_signals_alone() -> None:
 
 @pytest.mark.parametrize("depth", [1, 2])
 def test_a_stream_that_is_collected_within_a_step_is_aborted_at_its_end(depth: int) -> None:
-    llm = LLM(model(), seed=3, verify=True, **{**BASE, "depth": depth})
+    llm = LLM(model(), seed=3, verify=True, **{**BASE, "max_steps_in_flight": depth})
     others = [llm.stream(prompt, GREEDY) for prompt in prompts()[1:4]]
     ring: list[Any] = [llm.stream(prompts()[0], GREEDY)]
     ring.append(ring)

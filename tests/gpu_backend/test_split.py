@@ -31,7 +31,7 @@ def sampled(output: RequestOutput) -> list[list[int]]:
 @pytest.mark.parametrize("caching", ["off", "all"])
 @pytest.mark.parametrize("depth", [1, 2])
 def test_a_split_group_has_the_tokens_of_a_group(depth: int, caching: str) -> None:
-    settings: dict[str, Any] = {"depth": depth, "prefix_caching": caching}
+    settings: dict[str, Any] = {"max_steps_in_flight": depth, "prefix_caching": caching}
     whole = made(**settings)
     wanted = group(whole)
     whole.engine.run()

@@ -46,7 +46,9 @@ def made_with(graphs: Graphs, seed: int, chosen: Any, **changes: Any) -> LLM:
 
 @pytest.mark.parametrize(("mode", "depth"), [("swap", 2), ("recompute", 1), ("auto", 2)])
 def test_a_starved_pool_gives_the_tokens_of_generate(mode: str, depth: int) -> None:
-    llm = recorded(depth, **STARVED, depth=depth, preemption_mode=mode, swap_threshold=24)
+    llm = recorded(
+        depth, **STARVED, max_steps_in_flight=depth, preemption_mode=mode, swap_threshold=24
+    )
     found = llm.generate(prompts(), GREEDY)
     assert [each[0] for each in tokens(found)] == expected(), f"mode {mode}, depth {depth}"
     assert llm.engine.scheduler.counters.preemptions.total() >= 2
@@ -84,7 +86,7 @@ def test_as_many_rows_as_tokens_and_more_rows_than_tokens(most: int) -> None:
 
 def test_sampled_tokens_and_branches_are_those_of_launched_steps() -> None:
     wanted = tokens(made().generate(prompts(), SAMPLED))
-    llm = recorded(1, **STARVED, depth=2, preemption_mode="swap")
+    llm = recorded(1, **STARVED, max_steps_in_flight=2, preemption_mode="swap")
     assert tokens(llm.generate(prompts(), SAMPLED)) == wanted
     assert llm.runner.replayed > llm.runner.eager
 
@@ -93,7 +95,9 @@ def test_sampled_tokens_and_branches_are_those_of_launched_steps() -> None:
 def test_other_models_fused_and_recorded(name: str) -> None:
     chosen = load_model(name)
     wanted = reference_tokens(chosen, prompts()[:6], 12)
-    llm = recorded(2, chosen, num_gpu_blocks=13, preemption_mode="swap", depth=2, fuse=True)
+    llm = recorded(
+        2, chosen, num_gpu_blocks=13, preemption_mode="swap", max_steps_in_flight=2, fuse=True
+    )
     assert llm.model.fused
     params = type(GREEDY)(max_tokens=12, temperature=0, ignore_eos=True)
     assert [each[0] for each in tokens(llm.generate(prompts()[:6], params))] == wanted
@@ -137,7 +141,7 @@ def test_a_filling_that_belongs_to_a_sequence_is_seen(
         return own(dtype, 0 if given == filling else given, *more, **named)
 
     monkeypatch.setattr(steps, "Field", wrong)
-    llm = recorded(depth=2)  # a step needs a token that only the device has
+    llm = recorded(max_steps_in_flight=2)  # a step needs a token that only the device has
     assert llm.runner.steps is not None
     assert llm.runner.steps.decodes.fields[field].filling == 0
     found = llm.generate(prompts()[:3], GREEDY)
@@ -163,7 +167,7 @@ def test_a_step_of_those_that_simply_go_on_is_the_same_made_quickly(
         return found
 
     monkeypatch.setattr(Book, "_steady_batch", both)
-    made(2, **STARVED, depth=2, preemption_mode="swap").generate(prompts(), GREEDY)
+    made(2, **STARVED, max_steps_in_flight=2, preemption_mode="swap").generate(prompts(), GREEDY)
     assert len(compared) > 20
 
 

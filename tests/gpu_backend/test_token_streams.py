@@ -21,7 +21,7 @@ def ids(deltas: list[Delta]) -> list[int]:
 
 @pytest.mark.parametrize("depth", [1, 2])
 def test_streams_that_take_turns_lose_no_token_of_each_other(depth: int) -> None:
-    llm = made(depth, **STARVED, depth=depth)
+    llm = made(depth, **STARVED, max_steps_in_flight=depth)
     streams = [llm.stream(prompt, GREEDY) for prompt in prompts()]
     found: list[list[Delta]] = [[] for _ in streams]
     left = list(range(len(streams)))
@@ -60,7 +60,7 @@ def test_generate_runs_only_its_own_requests_to_the_end() -> None:
 
 @pytest.mark.parametrize("leave", ["break", "error", "close", "with", "drop"])
 def test_a_stream_that_is_left_aborts_its_request_and_no_other(leave: str) -> None:
-    llm = made(depth=2)
+    llm = made(max_steps_in_flight=2)
     other = llm.stream(prompts()[1], GREEDY)
     next(other)
     stream: Any = llm.stream(prompts()[0], GREEDY)
@@ -97,7 +97,7 @@ def test_a_stream_hands_out_the_abort_that_ends_it() -> None:
 
 
 def test_a_stream_and_who_steps_the_engine_take_nothing_from_each_other() -> None:
-    llm = made(depth=2)
+    llm = made(max_steps_in_flight=2)
     engine = llm.engine
     engine.add("own", prompts()[2], GREEDY)
     stream = llm.stream(prompts()[0], GREEDY)

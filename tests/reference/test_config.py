@@ -21,7 +21,7 @@ from lineclear.config import PRESETS, Config, ConfigError
         ("max_model_len", 2),
         ("num_lookahead_slots", 0),
         ("swap_threshold", 0),
-        ("bypass", 0),
+        ("max_bypasses", 0),
     ],
 )
 def test_a_size_is_a_whole_number_of_at_least_its_least(name: str, least: int) -> None:
@@ -36,10 +36,10 @@ def test_a_size_is_a_whole_number_of_at_least_its_least(name: str, least: int) -
 @pytest.mark.parametrize(
     ("name", "wrong"),
     [
-        ("depth", 0),
-        ("depth", 3),
-        ("depth", True),
-        ("depth", "1"),
+        ("max_steps_in_flight", 0),
+        ("max_steps_in_flight", 3),
+        ("max_steps_in_flight", True),
+        ("max_steps_in_flight", "1"),
         ("enable_chunked_prefill", 1),
         ("enable_chunked_prefill", "yes"),
         ("swapped_first", None),
@@ -88,10 +88,10 @@ def test_a_config_does_not_change() -> None:
 
 
 def test_the_ledger_gets_the_same_constants() -> None:
-    limits = small(enable_chunked_prefill=False, depth=2, max_num_seqs=5).limits()
+    limits = small(enable_chunked_prefill=False, max_steps_in_flight=2, max_num_seqs=5).limits()
     assert (limits.gpu_blocks, limits.cpu_blocks, limits.block_size) == (8, 8, 4)
     assert (limits.max_num_seqs, limits.max_num_batched_tokens) == (5, 64)
-    assert (limits.max_model_len, limits.chunked, limits.depth) == (64, False, 2)
+    assert (limits.max_model_len, limits.chunked, limits.max_steps_in_flight) == (64, False, 2)
 
 
 @pytest.mark.parametrize(("share", "blocks"), [(0.0, 0), (0.24, 1), (0.25, 2), (0.99, 7)])
@@ -126,6 +126,8 @@ def test_settings_come_from_a_mapping() -> None:
     assert config == small(block_size=8, victim="newest")
     assert Config.from_mapping({}) == Config()
     assert Config.from_mapping({"preset": "lesson"}) == PRESETS["lesson"]
+    earlier = Config.from_mapping({"depth": 2, "bypass": 3})  # as files of earlier versions say it
+    assert (earlier.max_steps_in_flight, earlier.max_bypasses) == (2, 3)
     lesson = Config.from_mapping({"preset": "lesson", "block_size": 8}, small())
     assert lesson == dataclasses.replace(PRESETS["lesson"], block_size=8)
 

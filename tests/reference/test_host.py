@@ -83,7 +83,11 @@ def test_every_request_of_a_long_run_is_named_once() -> None:
 
 @pytest.mark.parametrize("depth", [1, 2])
 def test_a_plan_says_where_each_of_its_rows_begins(depth: int) -> None:
-    settings: dict[str, Any] = {**SMALL, "depth": depth, "long_prefill_token_threshold": 3}
+    settings: dict[str, Any] = {
+        **SMALL,
+        "max_steps_in_flight": depth,
+        "long_prefill_token_threshold": 3,
+    }
     drive = Drive(**settings)
     for number in range(12):
         drive.add(number, 3 + number, 1 + 3 * (number % 4))
@@ -123,7 +127,7 @@ def test_a_pause_that_keeps_everything_issues_nothing() -> None:
 
 
 def test_a_step_in_flight_is_committed_while_the_scheduler_is_paused() -> None:
-    drive = busy(depth=2)
+    drive = busy(max_steps_in_flight=2)
     flying = drive.schedule()
     drive.scheduler.pause("recompute")
     assert drive.phases() == dict.fromkeys("abc", "WAITING")

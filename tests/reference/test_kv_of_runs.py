@@ -23,7 +23,7 @@ def ran(seed: int, depth: int, lookahead: int) -> World:
         max_model_len=36,
         num_lookahead_slots=lookahead,
         preemption_mode="swap",
-        depth=depth,
+        max_steps_in_flight=depth,
     )
     world, draw = World(config, seed), random.Random(seed)
     for name in range(8):

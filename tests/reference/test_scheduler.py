@@ -147,7 +147,11 @@ def test_time_stamps_come_from_the_injected_clock() -> None:
 
 def test_a_plan_may_move_blocks_and_compute_nothing() -> None:
     scheduler = make(
-        num_gpu_blocks=3, depth=2, num_lookahead_slots=1, preemption_mode="swap", max_model_len=12
+        num_gpu_blocks=3,
+        max_steps_in_flight=2,
+        num_lookahead_slots=1,
+        preemption_mode="swap",
+        max_model_len=12,
     )
     scheduler.add(request("a", prompt=4))
     first = scheduler.schedule()

@@ -191,7 +191,7 @@ def test_abort_ends_a_request_in_any_phase_once() -> None:
 
 
 def test_plans_commit_first_in_first_out_and_once() -> None:
-    scheduler, other = make(depth=2), make(depth=2)
+    scheduler, other = make(max_steps_in_flight=2), make(max_steps_in_flight=2)
     for s in (scheduler, other):
         s.add(request("a", most=9))
     first, foreign = scheduler.schedule(), other.schedule()

@@ -146,7 +146,7 @@ def stand_in() -> Any:
 def test_the_header_has_the_sizes_of_the_engine() -> None:
     header = header_of(stand_in(), "0.0")
     assert (header.blocks, header.first_id, header.block_size) == (8, 1, 4)
-    assert (header.max_seqs, header.max_tokens, header.depth) == (3, 16, 2)
+    assert (header.max_seqs, header.max_tokens, header.max_steps_in_flight) == (3, 16, 2)
     assert "accounting only" in header.settings["recorded"]
     Checker(header)
 

@@ -237,7 +237,9 @@ def test_no_action_writes_before_a_guard_and_nobody_else_writes_at_all() -> None
 def test_the_scheduler_writes_the_ledger_through_actions_only() -> None:
     """Branches, steady sequences and both kinds of preemption, two steps in flight."""
     with write_trap() as trap:
-        drive = Drive(num_gpu_blocks=6, num_cpu_blocks=6, preemption_mode="swap", depth=2)
+        drive = Drive(
+            num_gpu_blocks=6, num_cpu_blocks=6, preemption_mode="swap", max_steps_in_flight=2
+        )
         trap.watch(drive.ledger)
         for number in range(4):
             drive.add(number, prompt=5, most=6, n=1 + number % 2)

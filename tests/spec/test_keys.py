@@ -22,7 +22,7 @@ from lineclear_spec.worlds import BOUNDS, Bounds, Step, Trace
 Key = Callable[[GhostLedger], Any]
 TINY = Bounds("tiny", gpu_blocks=2, cpu_blocks=1, live=1, shapes=((1, 3, 1),), tokens=(1,), open=2)
 FAMILY = Bounds(
-    "family", gpu_blocks=3, cpu_blocks=2, live=1, shapes=((1, 3, 2),), tokens=(1,), depth=1,
+    "family", gpu_blocks=3, cpu_blocks=2, live=1, shapes=((1, 3, 2),), tokens=(1,), max_steps_in_flight=1,
     max_num_seqs=2, open=2,
 )  # fmt: skip
 
@@ -94,7 +94,7 @@ WORLDS = {bounds.name: bounds for bounds in BOUNDS}
 #: A place is taken while its copy out is open, and given back: the copy is a barrier for others from then on.
 TAKEN = Bounds(
     "a place that is copied from is taken", block_size=1, gpu_blocks=2, cpu_blocks=1, live=3, shapes=(), tokens=(1,),
-    depth=1, max_num_seqs=2,
+    max_steps_in_flight=1, max_num_seqs=2,
     leave_out=tuple(sorted(set(ACTIONS) - {"admit", "recompute", "schedule_tokens", "issue_step"})),
     start=(
         *[("submit", (1, 2, 1))] * 3, ("admit", ("r1",)), ("admit", ("r2",)), ("swap_out", ("r2",)),
@@ -123,7 +123,9 @@ def test_a_key_without_one_of_its_parts_is_told_apart(part: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bounds", "depth"), [(TINY, 7), (FAMILY, 5)], ids=lambda x: getattr(x, "name", x)
+    ("bounds", "depth"),
+    [(TINY, 7), (FAMILY, 5)],
+    ids=lambda x: getattr(x, "name", x),
 )
 def test_the_reduced_search_reaches_what_the_unreduced_one_does(
     bounds: Bounds, depth: int

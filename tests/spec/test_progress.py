@@ -95,7 +95,7 @@ BROKEN: dict[str, tuple[str, str, str]] = {
     "growth beside no request": ("grows", "p, w, f: w < f - p", "runs alone can grow"),
     "growth that grows dearer": ("grows", "p, w, f: p + w + f <= 9", "every victim lowers"),
     "any-fit skipping": ("may_be_passed", "by, most: by >= 0", "with no bypass no request"),
-    "one bypass more": ("may_be_passed", "by, most: by <= most", "passed at most `bypass`"),
+    "one bypass more": ("may_be_passed", "by, most: by <= most", "passed at most `max_bypasses`"),
     "no pause when blocked": (
         "admits_others",
         "p, pause, d, b: and_(not_(and_(p, pause)), not_(d))",

@@ -57,8 +57,8 @@ def drawn(number: int, **changes: Any) -> tuple[Config, Workload]:
         "preemption_mode": choice(MODES),
         "swap_threshold": 8,
         "victim": choice(VICTIMS),
-        "depth": choice((1, 2)),
-        "bypass": choice((0, 0, 0, 2)),
+        "max_steps_in_flight": choice((1, 2)),
+        "max_bypasses": choice((0, 0, 0, 2)),
         "pause_after_preemption": draw.random() < 0.7,
     }
     rate, now, requests = choice((3, 30, 300)), 0.0, list[Arrival]()

@@ -32,11 +32,15 @@ SWAPS = ("swap_in", "swap_out")
 WORLDS: dict[str, dict[str, Any]] = {
     "plain": {"preemption_mode": "recompute"},
     "swap": {"preemption_mode": "swap"},
-    "two_in_flight": {"preemption_mode": "auto", "depth": 2},
+    "two_in_flight": {"preemption_mode": "auto", "max_steps_in_flight": 2},
     "drafts": {"preemption_mode": "auto", "num_lookahead_slots": 2},
     "chunks": {"preemption_mode": "recompute", "max_num_batched_tokens": 9, "max_num_seqs": 3},
-    "prefix": {"preemption_mode": "auto", "prefix_caching": "prompt", "depth": 2},
-    "priority": {"preemption_mode": "auto", "scheduling_policy": "priority", "depth": 2},
+    "prefix": {"preemption_mode": "auto", "prefix_caching": "prompt", "max_steps_in_flight": 2},
+    "priority": {
+        "preemption_mode": "auto",
+        "scheduling_policy": "priority",
+        "max_steps_in_flight": 2,
+    },
 }
 
 
@@ -119,7 +123,7 @@ class Run:
             )
         if self.scheduler.entries and draw.random() < 0.04:
             self.scheduler.abort(draw.choice(list(self.scheduler.entries)))
-        if len(self.flights) < self.config.depth:
+        if len(self.flights) < self.config.max_steps_in_flight:
             plan = self.scheduler.schedule()
             self.copies += [o.number for o in plan.operations if o.kind in SWAPS]
             if plan.step is not None:
@@ -130,7 +134,9 @@ class Run:
                     self.emit({"e": "idle"})
                 self.complete(everything=True)
         self.complete(everything=False)
-        if self.flights and (len(self.flights) == self.config.depth or draw.random() < 0.5):
+        if self.flights and (
+            len(self.flights) == self.config.max_steps_in_flight or draw.random() < 0.5
+        ):
             self.commit(self.flights.popleft())
 
     def complete(self, everything: bool) -> None:
@@ -154,7 +160,7 @@ class Run:
             elif (
                 sequence.alive
                 and self.scheduler.of[record].branches_made == 1
-                and self.config.depth == 1
+                and self.config.max_steps_in_flight == 1
             ):
                 entry = [[1]] * record.parallel
             elif sequence.alive and record.width > 1 and draw.random() < 0.1:

@@ -77,7 +77,7 @@ class Drive:
         outputs: dict[Any, list[int]] = {index: [] for index in range(len(prompts))}
         flights: deque[tuple[Launched, Plan]] = deque()
         while scheduler.entries or flights:
-            if len(flights) < config.depth and scheduler.entries:
+            if len(flights) < config.max_steps_in_flight and scheduler.entries:
                 plan = scheduler.schedule()
                 self.events.update(mode for _, mode in plan.preempted)
                 batch = self._sampled(book.batch(plan), plan)
@@ -88,7 +88,7 @@ class Drive:
                     self.events["rows"] += batch.rows
                 elif not flights:
                     scheduler.complete(executor.drain()[0])
-            if len(flights) == config.depth or (flights and plan.step is None):
+            if len(flights) == config.max_steps_in_flight or (flights and plan.step is None):
                 self._commit(scheduler, executor, book, outputs, *flights.popleft())
                 self._poison(scheduler, pool, len(flights))
             scheduler.complete(executor.poll()[0])

@@ -53,7 +53,7 @@ class LineclearUnderTest:
             max_seqs=config.max_num_seqs,
             max_tokens=config.max_num_batched_tokens,
             chunked=config.enable_chunked_prefill,
-            in_flight=config.depth,
+            in_flight=config.max_steps_in_flight,
             oversize=True,
         )
         self.offset = config.num_gpu_blocks
@@ -80,7 +80,7 @@ class LineclearUnderTest:
         self.scheduler.abort(request_id)
 
     def step(self, execute: Execute) -> list[str]:
-        """One plan, executed at once; commits the oldest one when `depth` are in flight."""
+        """One plan, executed at once; commits the oldest one when `max_steps_in_flight` are in flight."""
         plan = self.scheduler.schedule()
         if not plan.is_empty:
             self.flights.append((plan, self._execute(plan, execute)))

@@ -134,14 +134,16 @@ class Pressure:
             self.moves.append(f"abort {name}")
             bench.abort(name)
             self.check()
-        if len(bench.flights) < self.config.depth:
+        if len(bench.flights) < self.config.max_steps_in_flight:
             plan = bench.schedule()
             self.moves.append(f"schedule: step {plan.step}, {[str(o) for o in plan.operations]}")
             self.check()
             self.watch.scheduled(plan)
             if plan.step is None and not bench.flights:
                 self._report(always=True)  # nothing else happens before
-        if bench.flights and (len(bench.flights) == self.config.depth or draw.random() < 0.5):
+        if bench.flights and (
+            len(bench.flights) == self.config.max_steps_in_flight or draw.random() < 0.5
+        ):
             self._commit()
         self._report()
         if draw.random() < habits.wrong:
@@ -153,7 +155,7 @@ class Pressure:
         for _ in range(turns):
             if not self.bench.live and not self.bench.flights:
                 break
-            if len(self.bench.flights) < self.config.depth:
+            if len(self.bench.flights) < self.config.max_steps_in_flight:
                 self.watch.scheduled(self.bench.schedule())
                 self.check()
             if self.bench.flights:

@@ -178,8 +178,8 @@ CONFIGS = st.builds(
     swap_threshold=st.just(12),
     victim=st.sampled_from(["last", "lowest_priority", "longest", "newest"]),
     max_waiting=st.sampled_from([None, None, 5]),
-    depth=st.sampled_from([1, 2]),
-    bypass=st.sampled_from([0, 0, 2]),
+    max_steps_in_flight=st.sampled_from([1, 2]),
+    max_bypasses=st.sampled_from([0, 0, 2]),
     swapped_first=st.booleans(),
 )
 REQUESTS = st.tuples(
@@ -234,10 +234,10 @@ class Machine(RuleBasedStateMachine):
     def turn(self, eager: bool) -> None:
         """One step more; `eager` commits at once, otherwise a second step may be in flight."""
         world = self.world
-        if len(world.flights) < world.config.depth:
+        if len(world.flights) < world.config.max_steps_in_flight:
             world.schedule()
             world.check()
-        if world.flights and (eager or len(world.flights) == world.config.depth):
+        if world.flights and (eager or len(world.flights) == world.config.max_steps_in_flight):
             world.commit()
             world.check()
 

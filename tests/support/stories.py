@@ -135,7 +135,7 @@ BASES: dict[str, tuple[Header, Log]] = {
     "tokens": (Header(8, 2, max_tokens=5), TWO),
     "seats": (Header(8, 2, max_seqs=1), TWO),
     "order": (Header(8, 2, order="fcfs"), TWO),
-    "fence": (Header(8, 2, depth=2, stream_ordered=False), FENCE),
+    "fence": (Header(8, 2, max_steps_in_flight=2, stream_ordered=False), FENCE),
     "idle": (Header(8, 2), IDLE),
     "dry": (Header(8, 2, max_tokens=16, patience=2), DRY),
 }
@@ -200,7 +200,7 @@ BREAKS = (
     Break("phase.row", "swap", drop(9)),
     Break("ordered.number", "main", change(14, n=5)),
     Break("ordered.settle", "main", change(15, n=2)),
-    Break("ordered.depth", "main", drop(9)),
+    Break("ordered.max_steps_in_flight", "main", drop(9)),
     Break("ordered.fence", "fence", drop(6)),
     Break("ordered.copy", "swap", drop(12)),
     Break("ordered.done", "swap", insert(13, e("done", op=2))),

@@ -95,7 +95,9 @@ class Run:
         self.check()
         rows = [(r.request_id, r.branch, r.tokens, r.start) for r in plan.scheduled_seq_groups]
         finished: list[Any] = []
-        if self.flights and (plan.step is None or len(self.flights) == scheduler.config.depth):
+        if self.flights and (
+            plan.step is None or len(self.flights) == scheduler.config.max_steps_in_flight
+        ):
             oldest = self.flights.pop(0)
             finished = self.again(scheduler.commit, oldest, [7] * len(oldest.sampling))
             self.finished += finished

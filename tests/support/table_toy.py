@@ -59,7 +59,7 @@ class Toy:
         limits = Limits(
             block_size=BLOCK_SIZE, gpu_blocks=gpu_blocks, cpu_blocks=cpu_blocks,
             max_num_batched_tokens=MOST_TOKENS, max_num_seqs=1,
-            max_model_len=MOST_TOKENS + 1, chunked=False, depth=1,
+            max_model_len=MOST_TOKENS + 1, chunked=False, max_steps_in_flight=1,
         )  # fmt: skip
         self.ledger = Ledger(limits)
         self.ledger.gpu = LowestFirst("GPU", gpu_blocks)

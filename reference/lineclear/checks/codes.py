@@ -196,7 +196,7 @@ ROWS = (
         "a request can starve",
         "With endless arrivals, a request that could run never does.",
         "One user gets no answer while others do.",
-        "Choose a policy whose theorem P7 holds, or bound `bypass`.",
+        "Choose a policy whose theorem P7 holds, or bound `max_bypasses`.",
     ),
     Code(
         "LC601",

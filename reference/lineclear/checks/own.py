@@ -294,7 +294,7 @@ def order(context: Context) -> Outcome:
     by = "order of arrival" if earlier else ""
     if own:
         by = theorem(claims, [(r.key, r.status) for r in results]) or by
-    if config is None or config.bypass or config.swapped_first or config.lacking:
+    if config is None or config.max_bypasses or config.swapped_first or config.lacking:
         by, earlier = "", False  # F2: no request enters before the head of the queue
     if earlier:
         summary += "; no later arrival precedes an earlier one, so no request starves"

@@ -129,7 +129,7 @@ def tiny(config: Config) -> Config:
         watermark=0.0,
         max_waiting=None,
         max_waiting_tokens=None,
-        depth=1,
+        max_steps_in_flight=1,
     )
 
 

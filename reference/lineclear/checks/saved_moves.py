@@ -41,11 +41,11 @@ def by_moves(
 
 def config_of(settings: Mapping[str, Any]) -> Config:
     """Parses saved settings."""
-    from lineclear.config import Config
+    from lineclear.config import Config, in_todays_words
     from lineclear.explore.bounds import UNSAID
 
     options = settings.get("policy_options", ())
-    whole: dict[str, Any] = {**UNSAID, **settings}
+    whole: dict[str, Any] = {**UNSAID, **in_todays_words(settings)}
     whole["policy_options"] = tuple((str(name), value) for name, value in options)
     return Config(**whole)
 

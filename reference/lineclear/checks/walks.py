@@ -147,7 +147,7 @@ def configurations(context: Context) -> Iterator[tuple[str, Config]]:
         for mode in ("swap", "recompute"):
             for depth in (1, 2):
                 config = Config(scheduling_policy=policy) if own is None else own
-                config = replace(config, preemption_mode=mode, depth=depth)
+                config = replace(config, preemption_mode=mode, max_steps_in_flight=depth)
                 yield f"{policy}, {mode}, {depth} in flight", shrunk(config)
 
 

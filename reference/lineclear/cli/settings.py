@@ -45,7 +45,7 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
     "max_long_partial_prefills": (
         int,
         None,
-        "running requests with a longer prompt beyond which no other enters; see --bypass",
+        "running requests with a longer prompt beyond which no other enters; see --max-bypasses",
     ),
     "num_lookahead_slots": (int, 0, "draft tokens that a decode may verify"),
     "watermark": (float, 0.01, "share of the GPU pool that admission keeps free"),
@@ -71,8 +71,8 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
         None,
         "reject arrivals while requests of this many tokens are queued, n * max_tokens included",
     ),
-    "depth": (int, 1, "maximum steps in flight, 1 or 2"),
-    "bypass": (int, 0, "maximum requests that overtake one that does not fit"),
+    "max_steps_in_flight": (int, 1, "maximum steps in flight, 1 or 2"),
+    "max_bypasses": (int, 0, "maximum requests that overtake one that does not fit"),
     "swapped_first": (
         bool,
         False,
@@ -234,7 +234,9 @@ def fits(value: object) -> bool:
 
 
 def read_toml(path: str) -> dict[str, Any]:
-    """Reads the settings of a file; accepts names with hyphens."""
+    """Reads the settings of a file; accepts names with hyphens, and those of earlier versions."""
+    from lineclear.config import in_todays_words
+
     try:
         with open(path, "rb") as file:
             table = tomllib.load(file)
@@ -250,7 +252,7 @@ def read_toml(path: str) -> dict[str, Any]:
         raise UsageError(f"{path}: {TOO_LARGE}") from error
     if not fits(table):
         raise UsageError(f"{path}: {TOO_LARGE}")
-    settings = {name.replace("-", "_"): value for name, value in table.items()}
+    settings = in_todays_words({name.replace("-", "_"): value for name, value in table.items()})
     for name, value in settings.items():
         if name not in SETTINGS:
             continue  # Config suggests the nearest known name

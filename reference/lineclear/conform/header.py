@@ -66,7 +66,7 @@ class Header:
         groups: groups of layers by name, if tables differ between them; empty for one table.
         max_seqs: maximum rows of a step, None for no limit.
         max_tokens: maximum tokens of a step, None for no limit.
-        depth: maximum steps in flight.
+        max_steps_in_flight: maximum steps in flight.
         drafts: maximum positions of a row beyond the known tokens.
         stream_ordered: whether steps run in sequence on the device, so that a block that an
             unsettled step uses may be allocated for a later step at once.
@@ -91,7 +91,7 @@ class Header:
     groups: Mapping[str, LayerGroup] = field(default_factory=dict[str, LayerGroup])
     max_seqs: int | None = None
     max_tokens: int | None = None
-    depth: int = 1
+    max_steps_in_flight: int = 1
     drafts: int = 0
     stream_ordered: bool = True
     waits: bool = False
@@ -109,7 +109,7 @@ class Header:
         Raises:
             EventError: names the field, the value and the remedy.
         """
-        for name in ("block_size", "depth"):
+        for name in ("block_size", "max_steps_in_flight"):
             positive(name, getattr(self, name))
         for name in ("blocks", "first_id", "drafts", "patience"):
             if not is_count(getattr(self, name)):
@@ -167,6 +167,8 @@ class Header:
             wrong("log", content.get("log"), f"{FORMAT!r}, the version that this program reads")
         known = {each.name for each in fields(cls)}
         rest = {name: value for name, value in content.items() if name not in ("e", "log")}
+        if "depth" in rest:  # as logs of earlier versions call it
+            rest["max_steps_in_flight"] = rest.pop("depth")
         for name in rest:
             if name not in known:
                 raise EventError(

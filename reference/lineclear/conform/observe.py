@@ -113,7 +113,7 @@ class Observed:
             dry=self.calls - self._kept,
             held=len(held),
             leaving=len({block for live in state.leaving.values() for block in named(live)}),
-            patience=IDLE + header.depth,
+            patience=IDLE + header.max_steps_in_flight,
         )
 
     def _request(

@@ -83,12 +83,12 @@ def idle(check: RuleContext) -> None:
         state.idle = 0
         return
     state.idle += 1
-    if state.idle > IDLE + check.header.depth:
+    if state.idle > IDLE + check.header.max_steps_in_flight:
         check.broken(
             "progress.moves",
             f"nothing was scheduled in {state.idle} calls in a row, though no step is in flight, "
             f"no copy is open and {len(state.live)} requests are live",
             tuple(state.live),
             calls=state.idle,
-            allowed=IDLE + check.header.depth,
+            allowed=IDLE + check.header.max_steps_in_flight,
         )

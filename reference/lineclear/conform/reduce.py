@@ -46,7 +46,7 @@ RELATIVE = frozenset(
 #: Above this many events, single events are not dropped one by one.
 LONGEST = 4_000
 #: Clauses on step numbers.
-STEPS = {("ordered", "number"), ("ordered", "settle"), ("ordered", "depth")}
+STEPS = {("ordered", "number"), ("ordered", "settle"), ("ordered", "max_steps_in_flight")}
 
 
 @dataclass(frozen=True, slots=True)

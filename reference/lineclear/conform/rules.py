@@ -191,14 +191,14 @@ ROWS = (
     Rule(
         "ordered",
         "LC424",
-        "steps are numbered and settled in order, no more than depth are in flight, and no access "
+        "steps are numbered and settled in order, no more than max_steps_in_flight are in flight, and no access "
         "to a block starts before a conflicting one that is not over",
         "The device reads a block while it is overwritten: a race.",
         "Give the later operation a wait, or keep the block until the earlier one is over.",
         {
             "number": ("step",),
             "settle": ("step", "settle"),
-            "depth": ("step", "settle"),
+            "max_steps_in_flight": ("step", "settle"),
             "fence": (*HOLD, "step", "settle", "waits"),
             "copy": (*HOLD, "step", "settle", "copy", "done", "waits"),
             "done": ("copy", "done"),

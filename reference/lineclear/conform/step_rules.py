@@ -108,7 +108,7 @@ def step(check: RuleContext, event: dict[str, Any]) -> None:
     state.steps = n
     state.flights.append((n, rows))
     if "settle" in check.omitted:
-        while len(state.flights) > header.depth:
+        while len(state.flights) > header.max_steps_in_flight:
             state.settled = state.flights.popleft()[0]
     if issue.admitted:
         in_order(check, issue.admitted)
@@ -120,7 +120,7 @@ def step(check: RuleContext, event: dict[str, Any]) -> None:
 
 
 def numbered(check: RuleContext, n: int) -> None:
-    """Steps are numbered consecutively, and at most `depth` are in flight.
+    """Steps are numbered consecutively, and at most `max_steps_in_flight` are in flight.
 
     A log may begin in the middle of a run, so the first step may have any number.
     """
@@ -129,13 +129,13 @@ def numbered(check: RuleContext, n: int) -> None:
         check.broken(
             "ordered.number", f"step {n} follows step {state.steps}", step=n, last=state.steps
         )
-    if len(state.flights) >= header.depth and "settle" not in check.omitted:
+    if len(state.flights) >= header.max_steps_in_flight and "settle" not in check.omitted:
         check.broken(
-            "ordered.depth",
-            f"step {n} is issued with {len(state.flights)} steps not settled, depth is "
-            f"{header.depth}",
+            "ordered.max_steps_in_flight",
+            f"step {n} is issued with {len(state.flights)} steps not settled, max_steps_in_flight is "
+            f"{header.max_steps_in_flight}",
             in_flight=len(state.flights),
-            depth=header.depth,
+            max_steps_in_flight=header.max_steps_in_flight,
         )
 
 

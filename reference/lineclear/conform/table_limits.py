@@ -31,9 +31,9 @@ def limits_of(header: Header) -> Limits:
             f"the log omits {', '.join(lacks)}, which a replay needs: use --level rules"
         )
     others = [name for name in header.pools if name != "cpu"]
-    if others or header.groups or header.first_id or header.depth > 2:
+    if others or header.groups or header.first_id or header.max_steps_in_flight > 2:
         raise TableError(
-            "the table supports one group of layers, the pools gpu and cpu, ids from 0 and a depth of 1 "
+            "the table supports one group of layers, the pools gpu and cpu, ids from 0 and max_steps_in_flight of 1 "
             "or 2: use --level rules"
         )
     cpu = header.pools["cpu"].blocks if "cpu" in header.pools else 0
@@ -43,5 +43,5 @@ def limits_of(header: Header) -> Limits:
         cpu_blocks=cpu,
         max_num_batched_tokens=header.max_tokens or 1 << 30,
         max_num_seqs=header.max_seqs or 1 << 30,
-        depth=header.depth,
+        max_steps_in_flight=header.max_steps_in_flight,
     )

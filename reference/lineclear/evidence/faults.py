@@ -56,7 +56,7 @@ class AnyFit(Step):
     def __init__(self, parts: StepParts) -> None:
         """Nothing is scheduled yet."""
         super().__init__(parts)
-        self.bypass = math.inf
+        self.max_bypasses = math.inf
 
 
 class LongestVictim(Step):

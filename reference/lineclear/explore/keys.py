@@ -66,7 +66,7 @@ def world_key(world: World) -> tuple[Any, ...]:
     rank = {entry.record: k for k, entry in enumerate(live)}
     seat = {s: (k, j) for k, e in enumerate(live) for j, s in enumerate(e.record.members)}
     gone = (-1, -1)
-    most = scheduler.config.bypass
+    most = scheduler.config.max_bypasses
     committed = ledger.committed
 
     flights = tuple(

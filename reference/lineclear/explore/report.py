@@ -70,7 +70,7 @@ class Report:
             f"  bounds: {bounds.live} live of {shapes}; {config.num_gpu_blocks} GPU and "
             f"{config.num_cpu_blocks} CPU blocks of {config.block_size}; "
             f"{config.max_num_seqs} sequences, {config.max_num_batched_tokens} tokens a step, "
-            f"{config.depth} in flight; {' '.join(free) or 'nothing goes wrong'}",
+            f"{config.max_steps_in_flight} in flight; {' '.join(free) or 'nothing goes wrong'}",
         ]
         lines += [f"  no guarantee: {rule}: is off" for rule in config.lacking]
         for trace, what in graph.violations[:3]:

@@ -61,8 +61,8 @@ def stale() -> WalkScript:
         max_num_seqs=5,
         max_num_batched_tokens=24,
         max_model_len=16,
-        depth=2,
-        bypass=1,
+        max_steps_in_flight=2,
+        max_bypasses=1,
     )
     shapes = (
         RequestShape(4, 7, 2, priority=1),  # both branches need a block when one is free

@@ -73,7 +73,7 @@ def choose(world: World, draw: random.Random, lazy: bool = False) -> Move:
     scheduler, bounds = world.scheduler, world.bounds
     copies = world.copies
     kinds: dict[str, float] = {}
-    if len(scheduler.flights) < scheduler.config.depth:
+    if len(scheduler.flights) < scheduler.config.max_steps_in_flight:
         kinds["schedule"] = 6.0
     if scheduler.flights:
         kinds["commit"] = 5.0
@@ -142,7 +142,7 @@ def to_the_end(world: World) -> Iterator[Move]:
     """
     scheduler = world.scheduler
     while scheduler.entries or scheduler.flights:
-        if len(scheduler.flights) < scheduler.config.depth:
+        if len(scheduler.flights) < scheduler.config.max_steps_in_flight:
             yield ("schedule",)
         if scheduler.flights:
             yield ("commit", tuple(options[0] for options in world.choices()))

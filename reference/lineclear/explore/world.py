@@ -207,7 +207,7 @@ class World:
         """Every choice of the environment."""
         bounds, scheduler = self.bounds, self.scheduler
         flights = scheduler.flights
-        if len(flights) < scheduler.config.depth:
+        if len(flights) < scheduler.config.max_steps_in_flight:
             yield ("schedule",)
         if flights:
             for choices in itertools.product(*self.choices()):

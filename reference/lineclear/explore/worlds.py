@@ -56,7 +56,7 @@ def grid() -> list[SearchBounds]:
             victim=victim,
             preemption_mode=mode,
             enable_chunked_prefill=chunked,
-            depth=depth,
+            max_steps_in_flight=depth,
             num_gpu_blocks=4,
             max_num_seqs=3,
         )
@@ -104,9 +104,9 @@ def special() -> list[SearchBounds]:
     calm: dict[str, Any] = {"aborts": False, "stops": False}
     group: dict[str, Any] = {"num_gpu_blocks": 5, "num_cpu_blocks": 4, "max_num_seqs": 3}
     return [
-        SearchBounds("two in flight, recompute", small(depth=2, preemption_mode="recompute"), (LONG, SHORT)),
-        SearchBounds("two in flight, swaps", small(depth=2), (LONG,)),
-        SearchBounds("two in flight, priority", small(depth=2, **urgent), (LONG, URGENT), **calm),
+        SearchBounds("two in flight, recompute", small(max_steps_in_flight=2, preemption_mode="recompute"), (LONG,
+        SHORT)), SearchBounds("two in flight, swaps", small(max_steps_in_flight=2), (LONG,)),
+        SearchBounds("two in flight, priority", small(max_steps_in_flight=2, **urgent), (LONG, URGENT), **calm),
         SearchBounds("a group alone", small(**group), (PAIR,), live=1),
         SearchBounds(
             "a group and an urgent request",
@@ -138,7 +138,7 @@ def special() -> list[SearchBounds]:
                (RequestShape(1, 4), RequestShape(2, 3))),
         SearchBounds("blocks of two tokens", small(block_size=2), (RequestShape(1, 4), RequestShape(3, 3))),
         SearchBounds("a watermark", small(num_gpu_blocks=4, watermark=0.25), (LONG, SHORT), aborts=False),
-        SearchBounds("one may pass", small(num_gpu_blocks=4, max_num_seqs=3, bypass=1), (LONG, SHORT),
+        SearchBounds("one may pass", small(num_gpu_blocks=4, max_num_seqs=3, max_bypasses=1), (LONG, SHORT),
                live=3, **calm),
         SearchBounds("three priorities", small(num_gpu_blocks=3, num_cpu_blocks=3, max_num_seqs=3, **urgent),
                (RequestShape(1, 2), RequestShape(1, 3, priority=1), RequestShape(2, 2, priority=2)), live=3,
@@ -156,7 +156,7 @@ def special() -> list[SearchBounds]:
         *(
             SearchBounds(
                 f"one long prompt at a time, {policy}",
-                small(num_gpu_blocks=5, max_num_seqs=3, scheduling_policy=policy, bypass=1,
+                small(num_gpu_blocks=5, max_num_seqs=3, scheduling_policy=policy, max_bypasses=1,
                       max_long_partial_prefills=1),
                 (RequestShape(3, 1), RequestShape(1, 2, priority=1)),
                 **CALM,
@@ -176,7 +176,10 @@ def caching() -> list[SearchBounds]:
         SearchBounds("prompts begin alike", small(**on), (long, short)),
         SearchBounds("two beginnings", small(**on), (short, RequestShape(2, 1, family=2))),
         SearchBounds(
-            "prompts begin alike, two in flight", small(**on, depth=2), (long,), stops=False
+            "prompts begin alike, two in flight",
+            small(**on, max_steps_in_flight=2),
+            (long,),
+            stops=False,
         ),
         SearchBounds(
             "prompts begin alike, an urgent one",
@@ -198,7 +201,7 @@ def caching() -> list[SearchBounds]:
         ),
         SearchBounds(
             "prompts begin alike and wait, one may pass",
-            small(**on, wait_for_prefix=True, bypass=1, max_num_seqs=3, num_gpu_blocks=4),
+            small(**on, wait_for_prefix=True, max_bypasses=1, max_num_seqs=3, num_gpu_blocks=4),
             (RequestShape(3, 2, family=1), SHORT),
             stops=False,
         ),
@@ -240,7 +243,7 @@ def deep_worlds() -> list[SearchBounds]:
     three: dict[str, Any] = {"num_gpu_blocks": 4, "max_num_seqs": 3, "num_cpu_blocks": 3}
     urgent: dict[str, Any] = {"scheduling_policy": "priority", "victim": "lowest_priority"}
     return [
-        SearchBounds("two in flight, any environment", small(depth=2, max_num_batched_tokens=2),
+        SearchBounds("two in flight, any environment", small(max_steps_in_flight=2, max_num_batched_tokens=2),
                (LONG, SHORT)),
         SearchBounds("three requests, any environment", small(**three), (LONG, SHORT), live=3),
         SearchBounds("three requests, recompute", small(**three, preemption_mode="recompute"),
@@ -256,7 +259,7 @@ def deep_worlds() -> list[SearchBounds]:
                aborts=False),
         SearchBounds("three longer requests", small(**(three | {"num_gpu_blocks": 5})),
                (RequestShape(1, 4), RequestShape(2, 3)), live=3, aborts=False, fails=False),
-        SearchBounds("three requests, two in flight, copies fail", small(**three, depth=2),
+        SearchBounds("three requests, two in flight, copies fail", small(**three, max_steps_in_flight=2),
                (LONG, SHORT), live=3, aborts=False, stops=False),
         *combinations(),
     ]  # fmt: skip

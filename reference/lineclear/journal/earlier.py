@@ -21,6 +21,7 @@ TODAY = {
     "settle_copy": "complete_copy",
     "carry": "dispatch_copies",
     "retire": "lift_fences",
+    "depth": "max_steps_in_flight",
 }
 #: Parts of the state today: the words from which a digest of format 1 was made.
 EARLIER = {

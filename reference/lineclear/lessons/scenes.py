@@ -265,7 +265,7 @@ def blocking_claims(runs: Sequence[SceneRun]) -> list[Claim]:
         Claim("blocks for B's 32 tokens", 2, blocks(32)),
         Claim("free blocks while both wait", 10, waits[0].gpu_free if waits else "none wait"),
         Claim("B waits though it would fit", "yes", "yes" if waits else "no", "",
-              f"for {len(waits)} steps; with --bypass 1 B ran in {len(passed)} of them"),
+              f"for {len(waits)} steps; with --max-bypasses 1 B ran in {len(passed)} of them"),
     ]  # fmt: skip
 
 
@@ -276,7 +276,7 @@ QUESTION_3 = Lesson(
     (StateFigures("the example", 160, 10, {"H": (2386, 150)}),),
     (
         Scene("strictly in order", {"num_gpu_blocks": 160}, (HOLDER, LARGE, SMALL)),
-        Scene("one request may pass", {"num_gpu_blocks": 160, "bypass": 1},
+        Scene("one request may pass", {"num_gpu_blocks": 160, "max_bypasses": 1},
               (HOLDER, LARGE, SMALL)),
     ),
     blocking_claims,

@@ -274,7 +274,11 @@ def check_counters(ledger: Ledger, sequence: Sequence, size: int) -> None:
 
 def check_clocks(ledger: Ledger) -> None:
     """Steps and operations are where they can be."""
-    if not ledger.committed <= ledger.steps <= ledger.committed + ledger.limits.depth:
+    if (
+        not ledger.committed
+        <= ledger.steps
+        <= ledger.committed + ledger.limits.max_steps_in_flight
+    ):
         raise InvariantViolation(
             "clocks", f"{ledger.steps} steps issued, {ledger.committed} committed"
         )

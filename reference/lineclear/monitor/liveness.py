@@ -161,7 +161,7 @@ class Watch:
         """
         config = self.scheduler.config
         cut = config.cuts_recomputes  # no bound was derived
-        if not self.static or config.bypass or config.swapped_first or config.lacking or cut:
+        if not self.static or config.max_bypasses or config.swapped_first or config.lacking or cut:
             return None
         shares = hasattr(self.scheduler.policy, "share")
         sizes = Sizes(self.largest, self.largest, self.longest_output, self.widest, self.most_live)
@@ -178,7 +178,7 @@ class Watch:
         if config.lacking or config.rules != "lineclear" or config.cuts_recomputes:
             return None
         shares, changes = hasattr(scheduler.policy, "share"), scheduler.reviews is not None
-        if shares and config.bypass:
+        if shares and config.max_bypasses:
             return None
         sizes = Sizes(self.largest, self.largest, self.longest_output, self.widest, self.most_live)
         branches = sum([entry.n - 1 for entry in scheduler.entries.values()])
@@ -237,7 +237,7 @@ class Watch:
         for record in (record for queue in before for record in queue):
             left += sum(record.limit - ledger.computed(sequence) for sequence in record.members)
         # With a bypass that many may enter before it, each of which may run to its end.
-        passes = max(0, config.bypass - first.bypassed)
+        passes = max(0, config.max_bypasses - first.bypassed)
         self.allowed = self.waited + left + passes * config.max_model_len + PATIENCE
 
     def _alarm(self, what: str) -> None:

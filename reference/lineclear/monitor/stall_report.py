@@ -224,8 +224,11 @@ def head_of_queue(
             "left": have.tokens,
             "of": config.max_num_batched_tokens,
         }
-    if len(scheduler.flights) >= config.depth:
-        return "commit", {"steps": len(scheduler.flights), "depth": config.depth}
+    if len(scheduler.flights) >= config.max_steps_in_flight:
+        return "commit", {
+            "steps": len(scheduler.flights),
+            "max_steps_in_flight": config.max_steps_in_flight,
+        }
     if scheduler.admission_blocked_by:
         return scheduler.admission_blocked_by, {}
     if config.lacking:

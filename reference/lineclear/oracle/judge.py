@@ -221,7 +221,7 @@ class Oracle:
         """
         scheduler, memory, look = self.scheduler, self.memory, self._look()
         why = look.exemption()
-        if len(scheduler.flights) >= scheduler.config.depth or scheduler.asking:
+        if len(scheduler.flights) >= scheduler.config.max_steps_in_flight or scheduler.asking:
             return scheduler.schedule()  # which it refuses
         memory.forget_shelters(scheduler)
         state = look.observe()

@@ -130,7 +130,7 @@ class Expected:
     # ---- admission -----------------------------------------------------------------------------
 
     def admit(self) -> None:
-        """The head of the queue while it fits; so many as `bypass` says may be passed."""
+        """The head of the queue while it fits; so many as `max_bypasses` says may be passed."""
         passed: list[OracleRequest] = []
         while (head := self.orders.head()) is not None:
             kept_out = bool(self.serving.longs) and len(head.branches) > 1
@@ -141,13 +141,13 @@ class Expected:
             if waits and not self.reason:
                 self.reason = "prefix"
             if fits and not waits:
-                if any(other.bypassed >= self.config.bypass for other in passed):
+                if any(other.bypassed >= self.config.max_bypasses for other in passed):
                     break
                 for other in passed:
                     other.bypassed += 1
                 self.admitted.append(head.name)
                 self.start(head)
-            elif len(passed) < self.config.bypass:
+            elif len(passed) < self.config.max_bypasses:
                 passed.append(head)
                 self.orders.put_aside(head)
             else:

@@ -135,7 +135,7 @@ def check_levels(scheduler: Scheduler) -> None:
     policy, config = scheduler.policy, scheduler.config
     if not isinstance(policy, MultiLevelFeedbackQueue):
         return
-    if config.num_lookahead_slots or config.depth > 1:
+    if config.num_lookahead_slots or config.max_steps_in_flight > 1:
         return
     for live in observe(scheduler).of_phase(Phase.RUNNING):
         if live.n > 1:

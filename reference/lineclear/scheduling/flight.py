@@ -1,6 +1,6 @@
 """Steps in flight: issued, and not yet committed.
 
-Invariant: they stand in the order in which they were issued, at most `depth` of them, and are committed
+Invariant: they stand in the order in which they were issued, at most `max_steps_in_flight` of them, and are committed
 in that order.
 """
 
@@ -70,23 +70,23 @@ class InFlight:
     """The steps in flight, the oldest first.
 
     Args:
-        depth: how many there may be.
+        max_steps_in_flight: how many there may be.
     """
 
-    def __init__(self, depth: int) -> None:
+    def __init__(self, max_steps_in_flight: int) -> None:
         """Nothing is in flight."""
-        self.depth = depth
+        self.max_steps_in_flight = max_steps_in_flight
         self.flights: deque[IssuedStep] = deque()
 
     def check_room(self) -> None:
         """Refuses another step if there is no room for one.
 
         Raises:
-            SchedulerError: `depth` steps are in flight.
+            SchedulerError: `max_steps_in_flight` steps are in flight.
         """
-        if len(self.flights) >= self.depth:
+        if len(self.flights) >= self.max_steps_in_flight:
             raise SchedulerError(
-                f"{len(self.flights)} of {self.depth} steps are in flight; "
+                f"{len(self.flights)} of {self.max_steps_in_flight} steps are in flight; "
                 "commit the oldest plan first"
             )
 

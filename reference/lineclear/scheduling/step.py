@@ -97,7 +97,9 @@ class Step:
         self.adapter = parts.adapter
         self.cache = parts.cache
         self.room = Room(parts.config, parts.ledger, parts.live, parts.cache)
-        self.bypass: float = parts.config.bypass  # requests that may pass one that does not enter
+        self.max_bypasses: float = (
+            parts.config.max_bypasses
+        )  # requests that may pass one that does not enter
         self.prefills: list[tuple[Scheduled, Sequence]] = []
         self.decodes: list[tuple[Scheduled, Sequence]] = []
         self.preempted = False  # a request was preempted for growth
@@ -268,9 +270,9 @@ class Step:
     # ---- admission -----------------------------------------------------------------------------
 
     def _admit_all(self) -> None:
-        """From the head of the queue as long as there is room; `bypass` may pass one that does not enter."""
+        """From the head of the queue as long as there is room; `max_bypasses` may pass one that does not enter."""
         queue = self.live.waiting
-        most = self.bypass
+        most = self.max_bypasses
         passed: list[Entry] = []
         while (entry := queue.head()) is not None:
             have, want = self.room.offered(entry)

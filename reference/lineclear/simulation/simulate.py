@@ -113,7 +113,12 @@ class Simulation:
         self.checks = 0
         #: Runs steps without plans, if no caller looks at each.
         self._steady: SteadySteps | None = None
-        if not check_every and service is None and config.depth == 1 and not self.shares:
+        if (
+            not check_every
+            and service is None
+            and config.max_steps_in_flight == 1
+            and not self.shares
+        ):
             self._steady = SteadySteps(
                 self.scheduler, self.model, self.device, self.collector, self.decodes, self.watch
             )
@@ -182,13 +187,13 @@ class Simulation:
         if self._steady is not None and not operations.copies and self._went_on(self._steady):
             return True
         started = False
-        if len(flights) < self.config.depth:
+        if len(flights) < self.config.max_steps_in_flight:
             plan = self.called.schedule()
             self._start(plan)
             self.watch.scheduled(plan)
             started = plan.step is not None
             self._check()
-        if started and len(flights) < self.config.depth:
+        if started and len(flights) < self.config.max_steps_in_flight:
             return True
         if flights:
             plan, end = flights.popleft()

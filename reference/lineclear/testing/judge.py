@@ -34,7 +34,7 @@ def header_of(limits: Limits) -> Header:
         pools=pools,
         max_seqs=limits.max_seqs,
         max_tokens=limits.max_tokens,
-        depth=limits.in_flight,
+        max_steps_in_flight=limits.in_flight,
         drafts=limits.in_flight - 1,
         same_step_hits=limits.same_step_hits,
         chunk=1,

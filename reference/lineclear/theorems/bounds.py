@@ -108,7 +108,7 @@ def bound_of(theorem: str, case: BoundInputs) -> Bound | None:
 
 def passes(case: BoundInputs) -> Bound:
     """P5: the counter of passes."""
-    return Bound("bypass", case.config.bypass, "passes while it waits")
+    return Bound("max_bypasses", case.config.max_bypasses, "passes while it waits")
 
 
 def token(case: BoundInputs) -> Bound:
@@ -202,7 +202,7 @@ def charged(case: BoundInputs) -> tuple[int, int, int]:
 
     A sequence that stops before it must is charged for the step that is in flight then, too.
     """
-    flying = 0 if case.workload is None else case.config.depth - 1
+    flying = 0 if case.workload is None else case.config.max_steps_in_flight - 1
     return case.sizes.prompt, case.sizes.generated + flying, case.config.max_num_seqs
 
 

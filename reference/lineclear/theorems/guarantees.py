@@ -6,7 +6,7 @@ name (`Config.lacking`) takes something from every theorem that rests on it. `ho
 proved: `lineclear prove --theorems` asks the solvers, this module does not. How its lemmas join, and with them each
 bound, is argued on paper (docs/trust.md, `starvation.py`, `bounds.py`).
 
-    for row in guarantees(Config(scheduling_policy="aging", bypass=4)):
+    for row in guarantees(Config(scheduling_policy="aging", max_bypasses=4)):
         print(row.theorem, row.status, row.why)
 """
 
@@ -102,7 +102,7 @@ TAKEN_BY_RULE: dict[str, tuple[str, ...]] = {
 #: Premises about the queue that a theorem's words need besides those that it names: P5 and P9 speak of who
 #: goes before whom, and that is as the order says only if no request enters before the head.
 ALSO: dict[str, tuple[str, ...]] = {"P2": ("F14",), "P5": ("F2",), "P9": ("F2",)}
-BYPASS = "bypass"
+BYPASS = "max_bypasses"
 #: Levels of which the feedback queue's lemmas are proved, see the end of its file.
 PROVED_LEVELS = 6
 
@@ -112,8 +112,8 @@ def lost_premises(config: Config, workload: Workload | None = None) -> list[Lost
     and callers do: of them A3 alone is looked at, if there is a workload.
     """
     lost: list[Lost] = []
-    if config.bypass:
-        lost += [Lost(name, f"{BYPASS} {config.bypass}") for name in ("F2", "F9")]
+    if config.max_bypasses:
+        lost += [Lost(name, f"{BYPASS} {config.max_bypasses}") for name in ("F2", "F9")]
     if config.wait_for_prefix:
         why = "the head may wait for a block that one before it computes; the first in the order never does"
         lost.append(Lost("F14", "wait_for_prefix", why))
@@ -135,12 +135,14 @@ def lost_premises(config: Config, workload: Workload | None = None) -> list[Lost
         drafts = f"num_lookahead_slots {config.num_lookahead_slots}"
         lost.append(Lost("F10", drafts, "a step is charged as one token, however many it accepts"))
         lost.append(Lost("F13", drafts, "a level is that of the last look"))
-    if config.depth > 1:
+    if config.max_steps_in_flight > 1:
         why = "a step in flight at a look brings its token later"
-        lost.append(Lost("F13", f"depth {config.depth}", why))
-    if config.depth > 1 and swaps:
+        lost.append(Lost("F13", f"max_steps_in_flight {config.max_steps_in_flight}", why))
+    if config.max_steps_in_flight > 1 and swaps:
         why = "a token sampled while its copy in is under way may be lost to a recompute"
-        lost.append(Lost("F10", f"depth {config.depth} with swaps", why))
+        lost.append(
+            Lost("F10", f"max_steps_in_flight {config.max_steps_in_flight} with swaps", why)
+        )
     if workload is not None:
         without = sum(r.deadline is None for r in workload.requests)
         late = sum(
@@ -211,7 +213,7 @@ def stands(theorem: Theorem, lost: Iterable[Lost], case: BoundInputs) -> Guarant
     mine = tuple(
         one
         for one in lost
-        # That a request is passed `bypass` times at most holds with any `bypass`.
+        # That a request is passed `max_bypasses` times at most holds with any `max_bypasses`.
         if one.premise in needed and not (label == "P5" and one.setting.startswith(BYPASS))
     )
     if mine:

@@ -57,7 +57,7 @@ same E bounds that.
 *The first* loses nothing by those that enter beside it, which come behind it: it gets h a step, with the limit in h.
 
 *With `wait_for_prefix`* a request that fits may wait, but only for one that runs before it in the order, so the first
-waits for none, and nothing above changes: fewer enter, and none enters before one that waits but by `bypass`.
+waits for none, and nothing above changes: fewer enter, and none enters before one that waits but by `max_bypasses`.
 
 A request that k others precede is the first after these have ended: (k + 1) times as many steps,
 counted from when the last of the k has arrived. A failed copy starts the count anew (F8).
@@ -169,8 +169,8 @@ def letters(config: Config, sizes: Sizes, shares: bool = False) -> dict[str, int
         "X": width * (sizes.tokens - 1),
         "h": own,
         "m": sizes.generated,
-        "e": 2 if config.depth > 1 else int(width > 1),
-        "d": config.depth,
+        "e": 2 if config.max_steps_in_flight > 1 else int(width > 1),
+        "d": config.max_steps_in_flight,
         "S": seats,
         "n": width,
         "E": 2 * seats + (width * seats * seats if width > 1 else 0),
@@ -183,6 +183,6 @@ def formula_of_the_first(config: Config, sizes: Sizes, shares: bool = False) -> 
     most = "(m + e)" if found["e"] else "m"
     if not config.enable_chunked_prefill:
         total = f"{'2' if sizes.width == 1 else '(S + n + 1)'} * {most}"
-        return f"d * {total}" if config.depth > 1 else total
+        return f"d * {total}" if config.max_steps_in_flight > 1 else total
     total = f"W // g + X // {'h' if shares or found['h'] < found['g'] else 'g'} + 2 * {most}"
-    return f"d * ({total})" if config.depth > 1 else total
+    return f"d * ({total})" if config.max_steps_in_flight > 1 else total

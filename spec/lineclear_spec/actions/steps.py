@@ -33,7 +33,10 @@ def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: 
     limits = ledger.limits
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
     ledger.require(not_(sequence.steady), "the sequence is not steady")
-    ledger.require(ledger.steps < ledger.committed + limits.depth, "another step may be in flight")
+    ledger.require(
+        ledger.steps < ledger.committed + limits.max_steps_in_flight,
+        "another step may be in flight",
+    )
     ledger.require(
         sequence.last_step <= ledger.steps, "the sequence is not in the step being built"
     )
@@ -100,7 +103,10 @@ def issue_step(ledger: Ledger) -> None:
     # GUARD
     limits = ledger.limits
     due = ledger.due()
-    ledger.require(ledger.steps < ledger.committed + limits.depth, "another step may be in flight")
+    ledger.require(
+        ledger.steps < ledger.committed + limits.max_steps_in_flight,
+        "another step may be in flight",
+    )
     ledger.require(ledger.step_sequences + ledger.batch_size >= 1, "the step is not empty")
     ledger.require(
         ledger.step_tokens + ledger.batch_size <= limits.max_num_batched_tokens,

@@ -50,12 +50,17 @@ declare(
 declare(
     "clocks",
     "boundary",
-    "steps commit in order with at most `depth` in flight, each with an open forward on the compute stream, "
+    "steps commit in order with at most `max_steps_in_flight` in flight, each with an open forward on the "
+    "compute stream, "
     "and only operations that were decided are open",
     (
         "steps",
         (),
-        lambda v: and_(0 <= v.committed, v.committed <= v.steps, v.steps <= v.committed + v.depth),
+        lambda v: and_(
+            0 <= v.committed,
+            v.committed <= v.steps,
+            v.steps <= v.committed + v.max_steps_in_flight,
+        ),
     ),
     (
         "operations",
@@ -93,7 +98,11 @@ declare(
                 v.last_step(q) <= v.steps + 1,
                 implies(
                     and_(v.last_step(q) == v.steps + 1, not_(v.steady(q))),
-                    and_(v.runs(q), v.steps < v.committed + v.depth, v.last_tokens(q) >= 1),
+                    and_(
+                        v.runs(q),
+                        v.steps < v.committed + v.max_steps_in_flight,
+                        v.last_tokens(q) >= 1,
+                    ),
                 ),
             ),
         ),

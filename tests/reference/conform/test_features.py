@@ -146,7 +146,7 @@ def test_a_block_that_a_copy_reads_is_not_granted() -> None:
 def test_a_block_of_another_pool_is_free_at_once_though_a_step_of_its_request_is_in_flight() -> (
     None
 ):
-    header = Header(8, 2, pools={"cpu": PoolSize(2)}, stream_ordered=False, depth=2)
+    header = Header(8, 2, pools={"cpu": PoolSize(2)}, stream_ordered=False, max_steps_in_flight=2)
     run = [*OUT, e("done", op=1), *IN]
     back = [e("free", "a", pool="cpu", at=0, blocks=[0, 1])]
     other = [e("submit", "b", prompt=2), e("alloc", "b", pool="cpu", blocks=[0])]
@@ -178,7 +178,7 @@ def test_a_restart_loses_what_was_generated_and_what_is_generated_again_is_no_pr
 
 
 def test_what_a_step_in_flight_samples_may_be_lost() -> None:
-    two = Header(8, 2, depth=2)
+    two = Header(8, 2, max_steps_in_flight=2)
     lost = [
         *A,
         step(1, ["a", 0, 3, 1]),
@@ -248,7 +248,7 @@ TWO_COPIES = [
     e("alloc", "a", pool="cpu", blocks=[2]),
     e("copy", op=2, src=[["gpu", 0]], dst=[["cpu", 0]]),
 ]
-FENCED = Header(8, 2, depth=2, stream_ordered=False, waits=True)
+FENCED = Header(8, 2, max_steps_in_flight=2, stream_ordered=False, waits=True)
 FENCE = [
     *A,
     e("submit", "b", prompt=2),

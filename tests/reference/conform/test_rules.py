@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from stories import BASES, BREAKS, Break
 
-from lineclear.conform import RULES, Checker, EventError, Header
+from lineclear.conform import RULES, Checker, EventError
+from lineclear.conform.header import FORMAT, Header
 from lineclear.conform.picture import draw
 from lineclear.conform.reduce import fixed, reduce_log
 from lineclear.conform.rules import CLAUSES
@@ -120,3 +121,8 @@ def test_after_a_violation_nothing_more_is_taken() -> None:
     assert checker.feed({"e": "finish", "r": "a"})
     with pytest.raises(ValueError, match="start again with a new Checker"):
         checker.feed({"e": "idle"})
+
+
+def test_a_header_of_an_earlier_version_is_read() -> None:
+    header = {"e": "engine", "log": FORMAT, "blocks": 4, "block_size": 2, "depth": 2}
+    assert Header.parse(header).max_steps_in_flight == 2

@@ -45,7 +45,7 @@ def repaired(refutation: Refutation) -> Refutation:
         same = {key: getattr(config, key) for key in (*keep, "max_num_batched_tokens")}
         return replace(refutation, config=replace(PRESETS["default"], **same))
     if refutation.fails == "P3":
-        return replace(refutation, config=replace(config, bypass=1))
+        return replace(refutation, config=replace(config, max_bypasses=1))
     other = WITH[refutation.fails]
     return replace(refutation, config=replace(config, scheduling_policy=other, policy_options=()))
 

@@ -264,7 +264,7 @@ def test_the_worlds_hold_every_setting_of_the_list() -> None:
     configs = [world.config for world in worlds]
     assert {c.victim for c in configs} == set(VICTIMS)
     assert {c.preemption_mode for c in configs} == set(MODES)
-    assert {c.depth for c in configs} == {1, 2}
+    assert {c.max_steps_in_flight for c in configs} == {1, 2}
     assert {c.enable_chunked_prefill for c in configs} == {True, False}
     assert {c.swapped_first for c in configs} == {True, False}
 

@@ -117,12 +117,14 @@ def test_a_changed_end_is_told() -> None:
     with pytest.raises(JournalError, match=r"line 1: "):
         replay([])
     changed = json.loads(lines[0])
-    del changed["limits"]["depth"]
+    del changed["limits"]["max_steps_in_flight"]
     with pytest.raises(JournalError, match="the limits are not"):
         replay([json.dumps(changed), *lines[1:]])
 
 
-@pytest.mark.parametrize(("name", "value"), [("gpu_blocks", True), ("chunked", 1), ("depth", 1.0)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("gpu_blocks", True), ("chunked", 1), ("max_steps_in_flight", 1.0)]
+)
 def test_a_limit_of_another_kind_is_refused(name: str, value: object) -> None:
     _, lines = recorded()
     changed = json.loads(lines[0])

@@ -80,7 +80,7 @@ def test_the_whole_lesson_in_text_and_json(
     assert [lesson["lesson"] for lesson in content["lessons"]] == list(LESSONS)
     assert [e["number"] for e in content["errata"]] == list(range(1, 43))
     assert content["right"] == sum(c["right"] for k in content["lessons"] for c in k["claims"])
-    assert main(["simulate", "--lesson", "all", "--depth", "2"]) == 2
+    assert main(["simulate", "--lesson", "all", "--max-steps-in-flight", "2"]) == 2
     assert main(["simulate", "--lesson", "everything"]) == 2
     assert "unknown lesson 'everything'; known: all, queues" in capsys.readouterr().err
 

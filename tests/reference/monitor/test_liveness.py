@@ -69,7 +69,7 @@ class Engine:
         self.copies += swaps
         if plan.step is not None:
             self.flights.append(plan)
-        full = len(self.flights) >= scheduler.config.depth
+        full = len(self.flights) >= scheduler.config.max_steps_in_flight
         if self.flights and (full or self.draw() < 0.5 or plan.step is None):
             self._commit(self.flights.pop(0), forks)
         if self.copies and (plan.step is None or self.draw() < 0.6):
@@ -106,8 +106,8 @@ def pressed(number: int, seed: int) -> Config:
         preemption_mode=draw.choice(("swap", "recompute", "by_length", "auto")),
         swap_threshold=8,
         victim=draw.choice(("last", "lowest_priority", "longest", "newest")),
-        depth=draw.choice((1, 2)),
-        bypass=draw.choice((0, 0, 2)),
+        max_steps_in_flight=draw.choice((1, 2)),
+        max_bypasses=draw.choice((0, 0, 2)),
     )
 
 
@@ -229,7 +229,7 @@ def test_a_run_beyond_the_bound_of_the_theorem_is_seen(monkeypatch: pytest.Monke
 
 
 def test_no_bound_is_told_where_no_theorem_holds() -> None:
-    for changes in ({"bypass": 1}, {"swapped_first": True}, {"scheduling_policy": "mlfq"}):
+    for changes in ({"max_bypasses": 1}, {"swapped_first": True}, {"scheduling_policy": "mlfq"}):
         assert Engine(small(**changes)).watch.bound() is None
     assert Engine(PRESETS["nano_vllm"]).watch.bound() is None
 
@@ -278,7 +278,7 @@ def test_prompts_that_are_begun_again_and_again_are_an_alarm(
 
 
 def test_a_step_that_nobody_commits_is_no_alarm() -> None:
-    engine = Engine(small(depth=2))
+    engine = Engine(small(max_steps_in_flight=2))
     engine.add(8, 8, n=2)
     for _ in range(20):
         engine.watch.scheduled(engine.scheduler.schedule())

@@ -161,7 +161,7 @@ def unordered(ledger: Ledger, number: int, wait: int) -> None:
 def run(mode: str, depth: int = 2) -> str:
     config = Config(
         num_gpu_blocks=256, num_cpu_blocks=64, max_model_len=2048, preemption_mode=mode,
-        depth=depth,
+        max_steps_in_flight=depth,
     )  # fmt: skip
     return "".join(Simulation(synthetic(60, 40.0, 3), config).run().violations)
 

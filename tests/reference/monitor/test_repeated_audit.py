@@ -39,7 +39,7 @@ def world(turns: int) -> Simulation:
     )
     config = Config(
         num_gpu_blocks=36, num_cpu_blocks=12, block_size=4, max_num_seqs=8, max_model_len=128,
-        watermark=0.0, preemption_mode="swap", depth=2, max_num_batched_tokens=32,
+        watermark=0.0, preemption_mode="swap", max_steps_in_flight=2, max_num_batched_tokens=32,
     )  # fmt: skip
     simulation = Simulation(Workload("w", "synthetic", requests), config, check_every=0)
     for _ in range(turns):

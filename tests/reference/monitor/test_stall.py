@@ -128,7 +128,7 @@ def test_holders_tell_where_blocks_are() -> None:
 
 
 def test_a_report_changes_nothing() -> None:
-    drive = Drive(scheduling_policy="priority", preemption_mode="swap", depth=2)
+    drive = Drive(scheduling_policy="priority", preemption_mode="swap", max_steps_in_flight=2)
     for k in range(6):
         drive.add(k, 9, most=9, n=1 + k % 2, priority=k % 3)
         drive.step()

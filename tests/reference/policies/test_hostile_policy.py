@@ -33,8 +33,8 @@ CONFIGS = st.builds(
     partial(replace, CONFIG),
     victim=st.sampled_from(["last", "lowest_priority", "longest", "newest"]),
     preemption_mode=st.sampled_from(["swap", "recompute", "by_length"]),
-    depth=st.sampled_from([1, 2]),
-    bypass=st.sampled_from([0, 0, 2]),
+    max_steps_in_flight=st.sampled_from([1, 2]),
+    max_bypasses=st.sampled_from([0, 0, 2]),
     swapped_first=st.booleans(),
     pause_after_preemption=st.booleans(),
 )

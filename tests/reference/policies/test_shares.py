@@ -303,9 +303,9 @@ def test_the_service_of_a_run_is_compared_without_rounding(name: str, label: str
     for number in range(8):
         changes: dict[str, Any] = {
             "scheduling_policy": name,
-            "bypass": 0,
+            "max_bypasses": 0,
             "num_lookahead_slots": 0,
-            "depth": 1,
+            "max_steps_in_flight": 1,
         }
         config, workload = drawn(number, **changes, policy_options=options)
         row = held_rows(hold(config, workload))[label]

@@ -162,7 +162,11 @@ def test_a_run_ends_and_its_log_says_what_happened(
         kinds += checker.counts
         assert checker.standings()
         assert kept(events) == got
-        assert max_in_flight(events) == checker.header.depth == (2 if name == "later" else 1)
+        assert (
+            max_in_flight(events)
+            == checker.header.max_steps_in_flight
+            == (2 if name == "later" else 1)
+        )
         assert {e["r"] for e in events if e["e"] == "submit"} == set(got)
         assert {e["r"] for e in events if e["e"] == "finish"} == set(got)
     assert min(kinds[kind] for kind in ("submit", "alloc", "free", "step", "settle", "check")) > 8

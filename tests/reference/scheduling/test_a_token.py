@@ -72,9 +72,9 @@ class Run:
             victim=draw.choice(VICTIMS),
             enable_chunked_prefill=draw.random() < 0.8,
             num_lookahead_slots=drafts,
-            depth=draw.choice((1, 1, 2)),
+            max_steps_in_flight=draw.choice((1, 1, 2)),
             long_prefill_token_threshold=(0, 1, 2)[self.seed % 3],
-            bypass=0 if name == "fair" else draw.choice((0, 0, 1)),
+            max_bypasses=0 if name == "fair" else draw.choice((0, 0, 1)),
             scheduling_policy="fcfs" if name == "whim" else name,
             policy_options=(("promote_after", draw.choice((2, 5, 20))),) if name == "mlfq" else (),
         )
@@ -100,7 +100,7 @@ class Run:
                     longest, widest = max(sizes.tokens, prompt + output), max(sizes.width, n)
                     sizes = Sizes(longest, longest, longest, widest, 40)
             live = max(live, len(scheduler.entries))
-            if len(flights) < config.depth:
+            if len(flights) < config.max_steps_in_flight:
                 plan = scheduler.schedule()
                 copies += [o.number for o in plan.operations if o.kind.startswith("swap")]
                 if plan.step is not None:
@@ -109,7 +109,7 @@ class Run:
             if draw.random() < 0.6:
                 scheduler.complete(copies)
                 copies = []
-            if flights and (len(flights) >= config.depth or draw.random() < 0.5):
+            if flights and (len(flights) >= config.max_steps_in_flight or draw.random() < 0.5):
                 plan = flights.popleft()
                 before = scheduler.counters.generated_tokens
                 scheduler.commit(

@@ -150,9 +150,9 @@ def test_the_watermark_is_kept_free_while_something_runs() -> None:
     assert rows(step(scheduler)) == {"b": 9}
 
 
-@pytest.mark.parametrize("bypass", [0, 1, 2])
-def test_at_most_so_many_pass_one_that_does_not_fit(bypass: int) -> None:
-    scheduler = make(num_gpu_blocks=9, bypass=bypass)
+@pytest.mark.parametrize("max_bypasses", [0, 1, 2])
+def test_at_most_so_many_pass_one_that_does_not_fit(max_bypasses: int) -> None:
+    scheduler = make(num_gpu_blocks=9, max_bypasses=max_bypasses)
     add(scheduler, "running", 17, most=16)
     step(scheduler)
     add(scheduler, "large", 20, most=4)
@@ -163,7 +163,7 @@ def test_at_most_so_many_pass_one_that_does_not_fit(bypass: int) -> None:
         plan = step(scheduler)
         if phases(scheduler)["large"] == Phase.WAITING.name:
             entered |= {row.request_id for row in plan.scheduled_seq_groups} - {"running"}
-    assert len(entered) == bypass
+    assert len(entered) == max_bypasses
 
 
 def test_swapped_requests_go_first_only_if_asked() -> None:

@@ -284,7 +284,7 @@ def test_a_group_takes_no_drafts() -> None:
 
 
 def test_with_drafts_a_second_step_waits_for_the_first() -> None:
-    drive = Drive(num_lookahead_slots=2, depth=2)
+    drive = Drive(num_lookahead_slots=2, max_steps_in_flight=2)
     drive.add("a", 3, 9)
     first = drive.schedule()
     assert drive.schedule().is_empty  # how many tokens it will know is not known

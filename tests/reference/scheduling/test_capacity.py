@@ -21,7 +21,7 @@ def filled(seed: int, **changes: Any) -> Drive:
         num_cpu_blocks=draw.choice((0, 6)),
         max_num_seqs=6,
         max_num_batched_tokens=24,
-        depth=draw.choice((1, 2)),
+        max_steps_in_flight=draw.choice((1, 2)),
         preemption_mode=draw.choice(MODES),
         watermark=draw.choice((0.0, 0.2)),
         **changes,

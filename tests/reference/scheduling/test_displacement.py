@@ -245,7 +245,7 @@ def test_a_token_of_an_earlier_stay_does_not_count() -> None:
         scheduling_policy="priority",
         max_num_batched_tokens=8,
         max_num_seqs=3,
-        bypass=1,
+        max_bypasses=1,
     )
     drive.add("middle", 20, 8, priority=1)
     drive.until(lambda plan: bool(plan.sampling))

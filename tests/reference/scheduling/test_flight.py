@@ -11,7 +11,7 @@ from lineclear.plan import Plan
 
 
 def test_a_second_step_decodes_what_the_first_has_not_sampled_yet() -> None:
-    drive = Drive(depth=2)
+    drive = Drive(max_steps_in_flight=2)
     drive.add("a", 5, 4)
     first, second = drive.schedule(), drive.schedule()
     assert (rows(first), rows(second)) == ({"a": 5}, {"a": 1})
@@ -25,7 +25,7 @@ def test_a_second_step_decodes_what_the_first_has_not_sampled_yet() -> None:
 
 
 def test_no_step_is_issued_for_tokens_beyond_the_limit() -> None:
-    drive = Drive(depth=2)
+    drive = Drive(max_steps_in_flight=2)
     drive.add("a", 5, 2)
     first, second = drive.schedule(), drive.schedule()
     drive.commit(first)
@@ -34,7 +34,7 @@ def test_no_step_is_issued_for_tokens_beyond_the_limit() -> None:
 
 
 def test_a_token_sampled_after_a_stop_is_dropped() -> None:
-    drive = Drive(depth=2)
+    drive = Drive(max_steps_in_flight=2)
     drive.add("a", 5, 9)
     first, second = drive.schedule(), drive.schedule()
     (finished,) = drive.commit(first, stop=["a"])
@@ -44,7 +44,7 @@ def test_a_token_sampled_after_a_stop_is_dropped() -> None:
 
 
 def test_a_token_for_an_earlier_request_of_the_same_id_does_not_reach_the_later_one() -> None:
-    drive = Drive(depth=2)
+    drive = Drive(max_steps_in_flight=2)
     drive.add("a", 5, 9)
     first = drive.schedule()
     drive.abort("a")
@@ -57,7 +57,7 @@ def test_a_token_for_an_earlier_request_of_the_same_id_does_not_reach_the_later_
 
 
 def test_a_group_that_may_fork_takes_one_step_at_a_time() -> None:
-    drive = Drive(depth=2)
+    drive = Drive(max_steps_in_flight=2)
     drive.add("group", 3, 6, n=2)
     drive.add("alone", 3, 6)
     first, second = drive.schedule(), drive.schedule()
@@ -73,7 +73,7 @@ def test_a_group_that_may_fork_takes_one_step_at_a_time() -> None:
 
 def preempted_in_flight(mode: str, most: int, failing: bool = False) -> tuple[Drive, Plan, Plan]:
     """`b` is preempted for `a` while its token is being computed: the two plans in flight."""
-    drive = Drive(num_gpu_blocks=5, depth=2, preemption_mode=mode)
+    drive = Drive(num_gpu_blocks=5, max_steps_in_flight=2, preemption_mode=mode)
     drive.add("a", 11, 9)
     drive.add("b", 6, most)
     drive.step()
@@ -173,7 +173,7 @@ def test_what_was_sampled_on_a_failed_copy_in_is_dropped_and_what_came_before_is
 
 
 def test_with_two_steps_in_flight_everything_sampled_on_a_failed_copy_in_is_dropped() -> None:
-    drive = Drive(num_gpu_blocks=5, preemption_mode="swap", depth=2)
+    drive = Drive(num_gpu_blocks=5, preemption_mode="swap", max_steps_in_flight=2)
     drive.add("a", 11, 4)
     drive.add("b", 6, 6)
     drive.until(lambda plan: bool(plan.preempted))
@@ -194,7 +194,12 @@ def test_with_two_steps_in_flight_everything_sampled_on_a_failed_copy_in_is_drop
 
 def test_a_request_recomputed_while_its_copy_in_is_open_drops_what_was_sampled_on_it() -> None:
     """Its KV was given up before it was known to be good."""
-    drive = Drive(num_gpu_blocks=5, preemption_mode="swap", depth=2, scheduling_policy="priority")
+    drive = Drive(
+        num_gpu_blocks=5,
+        preemption_mode="swap",
+        max_steps_in_flight=2,
+        scheduling_policy="priority",
+    )
     drive.add("b", 6, 6)
     drive.step()
     drive.add("a", 13, 1, priority=1)
@@ -213,7 +218,12 @@ def test_a_request_recomputed_while_its_copy_in_is_open_drops_what_was_sampled_o
 
 
 def test_a_failed_copy_of_a_request_that_gave_way_meanwhile_hurts_nobody() -> None:
-    drive = Drive(num_gpu_blocks=5, preemption_mode="swap", depth=2, scheduling_policy="priority")
+    drive = Drive(
+        num_gpu_blocks=5,
+        preemption_mode="swap",
+        max_steps_in_flight=2,
+        scheduling_policy="priority",
+    )
     drive.add("b", 6, 6)
     drive.step()
     drive.add("a", 13, 1, priority=1)

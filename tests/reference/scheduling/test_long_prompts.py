@@ -42,7 +42,7 @@ def unfinished(threshold: int) -> tuple[int, int]:
         max_model_len=28,
         watermark=0.0,
         preemption_mode="recompute",
-        depth=2,
+        max_steps_in_flight=2,
         long_prefill_token_threshold=threshold,
     )
     scheduler = Scheduler(config, TurnsRound())
@@ -100,7 +100,9 @@ def test_with_a_limit_progress_is_claimed_within_other_bounds(label: str) -> Non
     assert off.bound.number < on.bound.number
 
 
-def waits_for_long_prompts(bypass: int, shorts: int = 6) -> tuple[list[object], list[object]]:
+def waits_for_long_prompts(
+    max_bypasses: int, shorts: int = 6
+) -> tuple[list[object], list[object]]:
     """Who enters while a long prompt runs and another is the head, and who enters in all.
 
     Short ones arrive behind the second long one, one in each step.
@@ -114,7 +116,7 @@ def waits_for_long_prompts(bypass: int, shorts: int = 6) -> tuple[list[object], 
         max_model_len=60,
         long_prefill_token_threshold=2,
         max_long_partial_prefills=1,
-        bypass=bypass,
+        max_bypasses=max_bypasses,
     )
     scheduler = Scheduler(config)
     for name in ("long", "head"):
@@ -135,11 +137,11 @@ def waits_for_long_prompts(bypass: int, shorts: int = 6) -> tuple[list[object], 
     return beside, entered
 
 
-@pytest.mark.parametrize("bypass", [0, 1, 3])
-def test_short_prompts_pass_a_long_head_that_waits_for_another_so_often(bypass: int) -> None:
-    beside, entered = waits_for_long_prompts(bypass)
-    assert beside == list(range(bypass))
-    assert entered == ["long", *range(bypass), "head", *range(bypass, 6)]
+@pytest.mark.parametrize("max_bypasses", [0, 1, 3])
+def test_short_prompts_pass_a_long_head_that_waits_for_another_so_often(max_bypasses: int) -> None:
+    beside, entered = waits_for_long_prompts(max_bypasses)
+    assert beside == list(range(max_bypasses))
+    assert entered == ["long", *range(max_bypasses), "head", *range(max_bypasses, 6)]
 
 
 def test_a_head_that_waits_for_long_prompts_says_so() -> None:
@@ -179,6 +181,6 @@ def test_an_urgent_long_prompt_takes_the_place_of_another() -> None:
 def test_with_passes_the_theorems_about_the_head_are_lost_by_name() -> None:
     kept = Config(max_long_partial_prefills=1)
     assert all(row.status != "no guarantee" for row in guarantees(kept))
-    lost = {row.theorem: row.why for row in guarantees(replace(kept, bypass=2))}
-    assert lost["fcfs.P4"] == "no guarantee: F2 (bypass 2)"
+    lost = {row.theorem: row.why for row in guarantees(replace(kept, max_bypasses=2))}
+    assert lost["fcfs.P4"] == "no guarantee: F2 (max_bypasses 2)"
     assert lost["fcfs.P5"] == "holds"

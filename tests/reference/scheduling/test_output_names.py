@@ -141,7 +141,7 @@ def test_output_is_published_when_a_request_is_aborted_or_gives_all_up(ended: st
 
 
 def test_a_step_in_flight_has_computed_nothing_yet() -> None:
-    scheduler = made(depth=2)
+    scheduler = made(max_steps_in_flight=2)
     run(scheduler, 6)  # 12 tokens are known, 11 computed
     scheduler.schedule()
     scheduler.abort(1)

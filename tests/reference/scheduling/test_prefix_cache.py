@@ -153,7 +153,7 @@ def test_a_preempted_request_finds_its_own_blocks() -> None:
 
 
 def test_reset_while_two_steps_are_in_flight() -> None:
-    scheduler = Scheduler(config(depth=2))
+    scheduler = Scheduler(config(max_steps_in_flight=2))
     ask(scheduler, "first", (1, 2, 3), most=6)
     plan = scheduler.schedule()
     scheduler.commit(plan, [0])

@@ -87,12 +87,12 @@ def drive(seed: int, steps: int = 150) -> Scheduler:
         max_model_len=48,
         prefix_caching=draw.choice(["prompt", "all"]),
         preemption_mode=draw.choice(["swap", "recompute", "auto"]),
-        depth=draw.choice([1, 2]),
+        max_steps_in_flight=draw.choice([1, 2]),
         victim=draw.choice(["last", "longest", "newest"]),
         scheduling_policy=draw.choice(["fcfs", "priority", "fair", "vtc"]),
         prefix_eviction=draw.choice(EVICTION),
         wait_for_prefix=draw.random() < 0.5,
-        bypass=draw.choice([0, 0, 2]),
+        max_bypasses=draw.choice([0, 0, 2]),
     )
     scheduler = Scheduler(settings)
     observer, ring = Observer(scheduler.ledger), scheduler.journal
@@ -138,7 +138,7 @@ def drive(seed: int, steps: int = 150) -> Scheduler:
             scheduler.reset_prefix_cache()
         if draw.random() < 0.05:
             scheduler.abort(draw.choice(list(scheduler.entries)))
-        if len(plans) < settings.depth:
+        if len(plans) < settings.max_steps_in_flight:
             plan = scheduler.schedule()
             if plan.step is not None:
                 plans.append(plan)

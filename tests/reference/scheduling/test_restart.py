@@ -134,7 +134,7 @@ def drive_at_random(seed: int, counts: Counter[str]) -> None:
         max_num_batched_tokens=24,
         preemption_mode=draw.choice(("swap", "swap", "recompute")),
         scheduling_policy=draw.choice(("fcfs", "priority")),
-        depth=draw.choice((1, 2)),
+        max_steps_in_flight=draw.choice((1, 2)),
         max_waiting=draw.choice((None, 4)),
     )
     scheduler = Scheduler(config)
@@ -170,7 +170,7 @@ def drive_at_random(seed: int, counts: Counter[str]) -> None:
                 failed = draw.random() < 0.3
                 bench.report(() if failed else (number,), (number,) if failed else ())
         elif action == "step":
-            if len(bench.flights) < config.depth:
+            if len(bench.flights) < config.max_steps_in_flight:
                 bench.schedule()
             if bench.flights and draw.random() < 0.7:
                 bench.commit()
@@ -181,7 +181,7 @@ def drive_at_random(seed: int, counts: Counter[str]) -> None:
         if not bench.live and not bench.flights:
             break
         bench.report(device.record.swaps())
-        if len(bench.flights) < config.depth:
+        if len(bench.flights) < config.max_steps_in_flight:
             bench.schedule()
         if bench.flights:
             bench.commit()
@@ -210,7 +210,7 @@ def test_a_restart_at_any_time_loses_no_token_and_keeps_every_invariant() -> Non
 
 
 def test_a_request_that_loses_its_kv_again_and_again_ends() -> None:
-    drive = Drive(depth=2)
+    drive = Drive(max_steps_in_flight=2)
     drive.add("a", 5, 6)
     for _ in range(20):
         if "a" not in drive.scheduler.entries:

@@ -21,7 +21,7 @@ class Shy(Step):
     """Admits nothing."""
 
     lacks = ("the head is admitted if it fits",)
-    needs: dict[str, Any] = {"depth": 1}  # noqa: RUF012
+    needs: dict[str, Any] = {"max_steps_in_flight": 1}  # noqa: RUF012
 
     def _admit_all(self) -> None:
         pass
@@ -40,8 +40,8 @@ def test_a_class_of_ones_own_is_named_like_a_policy() -> None:
     config = small(rules=name)
     assert config.lacking == Shy.lacks
     assert rules_of(name).replaces  # what it decides is not what is proved, unless it says so
-    with pytest.raises(ConfigError, match="go with depth = 1 only"):
-        small(rules=name, depth=2)
+    with pytest.raises(ConfigError, match="go with max_steps_in_flight = 1 only"):
+        small(rules=name, max_steps_in_flight=2)
 
 
 @pytest.mark.parametrize(

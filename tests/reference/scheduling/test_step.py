@@ -20,7 +20,7 @@ def test_requests_are_admitted_in_order_until_one_does_not_fit() -> None:
 
 
 def test_with_bypass_so_many_pass_a_request_that_does_not_fit_and_no_more() -> None:
-    drive = Drive(bypass=2)
+    drive = Drive(max_bypasses=2)
     drive.add("runs", 16, 16)
     drive.step()
     drive.add("large", 28)
@@ -43,7 +43,7 @@ def test_with_bypass_so_many_pass_a_request_that_does_not_fit_and_no_more() -> N
 
 
 def test_bypass_is_counted_for_each_request_that_is_passed() -> None:
-    drive = Drive(bypass=1)
+    drive = Drive(max_bypasses=1)
     drive.add("runs", 16, 16)
     drive.step()
     drive.add("large", 28)
@@ -126,7 +126,12 @@ def test_swapped_first_lets_every_swapped_request_go_before_any_waiting_one() ->
 
 
 def test_a_swapped_request_comes_back_when_its_copy_out_is_complete_and_not_before() -> None:
-    drive = Drive(num_gpu_blocks=4, scheduling_policy="priority", preemption_mode="swap", depth=2)
+    drive = Drive(
+        num_gpu_blocks=4,
+        scheduling_policy="priority",
+        preemption_mode="swap",
+        max_steps_in_flight=2,
+    )
     drive.add("a", 8, 6)
     drive.step()
     drive.add("b", 13, 3, priority=1)

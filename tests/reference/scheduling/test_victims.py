@@ -112,7 +112,7 @@ def test_one_preempted_request_gives_way_for_all_that_grow_if_that_is_enough() -
 
 @pytest.mark.parametrize("pause", [True, False])
 def test_a_step_that_preempted_for_growth_admits_nobody(pause: bool) -> None:
-    drive = Drive(num_gpu_blocks=7, bypass=1, pause_after_preemption=pause)
+    drive = Drive(num_gpu_blocks=7, max_bypasses=1, pause_after_preemption=pause)
     drive.add("a", 12, 12)
     drive.add("b", 16, 6)
     drive.step()
@@ -191,7 +191,7 @@ def crowded_cpu(**changes: Any) -> Drive:
         num_cpu_blocks=3,
         scheduling_policy="priority",
         preemption_mode="swap",
-        bypass=1,
+        max_bypasses=1,
     )
     drive.add("middle", 9, 6, priority=2)
     drive.step()

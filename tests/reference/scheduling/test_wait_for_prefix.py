@@ -52,7 +52,10 @@ def test_it_waits_as_long_as_the_beginning_that_both_have_is_computed() -> None:
 @pytest.mark.parametrize("most", [0, 1, 2])
 def test_others_enter_meanwhile_at_most_so_often_as_bypass_says(most: int) -> None:
     scheduler = waiting(
-        bypass=most, long_prefill_token_threshold=2, max_num_batched_tokens=4, num_gpu_blocks=30
+        max_bypasses=most,
+        long_prefill_token_threshold=2,
+        max_num_batched_tokens=4,
+        num_gpu_blocks=30,
     )
     ask(scheduler, "first", (1, 2, 3, 4, 5), most=1)
     ask(scheduler, "second", (1, 2, 3, 4, 5))
@@ -68,7 +71,7 @@ def test_others_enter_meanwhile_at_most_so_often_as_bypass_says(most: int) -> No
 
 @pytest.mark.parametrize("priority", [0, 5])
 def test_it_waits_for_none_behind_it(priority: int) -> None:
-    scheduler = waiting(scheduling_policy="priority", depth=2)
+    scheduler = waiting(scheduling_policy="priority", max_steps_in_flight=2)
     ask(scheduler, "plain", SAME)
     scheduler.schedule()  # in flight
     scheduler.add(
@@ -106,7 +109,7 @@ def test_it_does_not_wait_for_what_is_not_published(caching: str, tokens: int) -
 
 def test_it_does_not_wait_for_a_block_that_was_computed_and_cannot_be_published_yet() -> None:
     """The one that has it was swapped in, and its copy is open."""
-    scheduler = waiting(preemption_mode="swap", num_cpu_blocks=12, depth=2)
+    scheduler = waiting(preemption_mode="swap", num_cpu_blocks=12, max_steps_in_flight=2)
     ask(scheduler, "other", (), prompt=7, most=9)
     step(scheduler)
     scheduler.name_blocks("other", 0, [11, 12, 13])
@@ -146,10 +149,10 @@ def test_the_setting_asks_for_prefix_caching() -> None:
         Config(wait_for_prefix=True)
 
 
-@pytest.mark.parametrize("bypass", [0, 3])
-def test_the_premises_that_are_lost_are_named(bypass: int) -> None:
-    plain = Config(prefix_caching="all", bypass=bypass)
-    setting = Config(prefix_caching="all", bypass=bypass, wait_for_prefix=True)
+@pytest.mark.parametrize("max_bypasses", [0, 3])
+def test_the_premises_that_are_lost_are_named(max_bypasses: int) -> None:
+    plain = Config(prefix_caching="all", max_bypasses=max_bypasses)
+    setting = Config(prefix_caching="all", max_bypasses=max_bypasses, wait_for_prefix=True)
     before = {row.theorem: row for row in guarantees(plain)}
     after = {row.theorem: row for row in guarantees(setting)}
     changed = [name for name in before if before[name] != after[name]]
@@ -157,4 +160,4 @@ def test_the_premises_that_are_lost_are_named(bypass: int) -> None:
     assert "F14 (wait_for_prefix" in after["fcfs.P2"].why
     bound = after["fcfs.P5"].bound
     assert bound is not None
-    assert bound.number == bypass
+    assert bound.number == max_bypasses

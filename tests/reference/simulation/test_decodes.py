@@ -55,11 +55,11 @@ def with_groups(workload: Workload) -> Workload:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"depth": 1, "preemption_mode": "swap"},
-        {"depth": 2, "preemption_mode": "recompute"},
-        {"depth": 2, "preemption_mode": "recompute", "prefix_caching": "all"},
-        {"depth": 2, "num_gpu_blocks": 2000},
-        {"depth": 1, "num_lookahead_slots": 2, "num_gpu_blocks": 300},
+        {"max_steps_in_flight": 1, "preemption_mode": "swap"},
+        {"max_steps_in_flight": 2, "preemption_mode": "recompute"},
+        {"max_steps_in_flight": 2, "preemption_mode": "recompute", "prefix_caching": "all"},
+        {"max_steps_in_flight": 2, "num_gpu_blocks": 2000},
+        {"max_steps_in_flight": 1, "num_lookahead_slots": 2, "num_gpu_blocks": 300},
     ],
     ids=str,
 )

@@ -127,7 +127,9 @@ def test_every_request_generates_exactly_its_tokens_under_pressure(
     depth: int, mode: str, policy: str
 ) -> None:
     drawn = crowd(40, depth)
-    config = Config(**SMALL, depth=depth, preemption_mode=mode, scheduling_policy=policy)
+    config = Config(
+        **SMALL, max_steps_in_flight=depth, preemption_mode=mode, scheduling_policy=policy
+    )
     result = Simulation(drawn, config).run()
     assert result.violations == ()
     assert result.stalled == ""

@@ -124,7 +124,9 @@ def test_users_who_wait_for_an_answer_send_no_sooner(
     assert without > 100
 
 
-@pytest.mark.parametrize("changes", [{"depth": 2}, {"prefix_caching": "all"}], ids=str)
+@pytest.mark.parametrize(
+    "changes", [{"max_steps_in_flight": 2}, {"prefix_caching": "all"}], ids=str
+)
 def test_where_steps_overlap_or_blocks_have_names_every_step_has_a_plan(
     changes: dict[str, Any],
 ) -> None:

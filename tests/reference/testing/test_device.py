@@ -186,7 +186,9 @@ def test_the_host_knows_what_was_reported_and_what_a_committed_step_waited_for()
 def test_no_alarm_without_an_error(order: str, mode: str, depth: int) -> None:
     seen: Counter[str] = Counter()
     for number, policy in enumerate(("fcfs", "priority")):
-        plain = shrunk(Config(scheduling_policy=policy, preemption_mode=mode, depth=depth))
+        plain = shrunk(
+            Config(scheduling_policy=policy, preemption_mode=mode, max_steps_in_flight=depth)
+        )
         for config in (plain, with_drafts(plain)):
             run = Pressure(Scheduler(config), order_named(order, number), number, hazards=True)
             run.run(40)
@@ -198,7 +200,7 @@ def test_no_alarm_without_an_error(order: str, mode: str, depth: int) -> None:
 
 
 def test_two_runs_of_a_seed_are_equal() -> None:
-    config = shrunk(Config(depth=2, preemption_mode="swap"))
+    config = shrunk(Config(max_steps_in_flight=2, preemption_mode="swap"))
     runs = [Pressure(Scheduler(config), order_named("random", 3), 3) for _ in range(2)]
     for run in runs:
         run.run(30)

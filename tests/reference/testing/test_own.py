@@ -34,7 +34,7 @@ def of(preset: str, **changes: Any) -> Config:
 
 
 def run(preset: str, depth: int, runs: int) -> None:
-    make = partial(LineclearUnderTest, of(preset, depth=depth))
+    make = partial(LineclearUnderTest, of(preset, max_steps_in_flight=depth))
     found, tally = random_runs(make, range(runs))
     if preset in STUCK:
         assert STUCK[preset] in PRESETS[preset].lacking
@@ -67,7 +67,7 @@ def test_a_swap_that_is_discarded_in_the_same_plan_is_no_finding() -> None:
 @pytest.mark.parametrize("preset", [*PRESETS, *BROKEN])
 def test_no_rule_is_broken_in_many_runs(preset: str, depth: int) -> None:
     try:
-        of(preset, depth=depth)
+        of(preset, max_steps_in_flight=depth)
     except ConfigError:
         pytest.skip(f"{preset} has one step in flight")
     run(preset, depth, 1_000)
@@ -101,7 +101,7 @@ def test_no_rule_is_broken_with_prefix_caching(caching: str, mode: str) -> None:
     for depth, blocks in ((1, 9), (2, 5)):
         changes = {"prefix_caching": caching, "preemption_mode": mode, "num_gpu_blocks": blocks}
         found, _ = random_runs(
-            partial(Kept, small("default", depth=depth, **changes)), range(RUNS)
+            partial(Kept, small("default", max_steps_in_flight=depth, **changes)), range(RUNS)
         )
         assert found is None, str(found)
     counters = [one.scheduler.counters for one in made]

@@ -64,7 +64,7 @@ def test_no_bound_is_passed_in_any_small_run(number: int) -> None:
     config, workload = drawn(number)
     holding = hold(config, workload)
     assert broken_bounds(holding.rows()) == []
-    if not config.bypass:  # who passes has the head start that its place in the order says
+    if not config.max_bypasses:  # who passes has the head start that its place in the order says
         assert holding.waits.seen().excess <= 0
 
 
@@ -72,7 +72,9 @@ def test_no_bound_is_passed_in_any_small_run(number: int) -> None:
 def test_every_bound_of_a_policy_is_held_against_runs(policy: str) -> None:
     seen: dict[str, float | Fraction] = {}
     for number in range(12):
-        config, workload = drawn(number, scheduling_policy=policy, bypass=0, num_lookahead_slots=0)
+        config, workload = drawn(
+            number, scheduling_policy=policy, max_bypasses=0, num_lookahead_slots=0
+        )
         rows = held_rows(hold(config, workload))
         assert broken_bounds(rows.values()) == []
         for label, row in rows.items():
@@ -251,9 +253,15 @@ def test_coming_back_without_a_lift_is_seen(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_token_is_charged_twice_with_two_steps_in_flight_and_swaps() -> None:
     """Why F10 is lost there: it is sampled, its copy in is given up, and it is sampled again."""
-    changes: dict[str, Any] = {"scheduling_policy": "vtc", "policy_options": (), "depth": 2}
+    changes: dict[str, Any] = {
+        "scheduling_policy": "vtc",
+        "policy_options": (),
+        "max_steps_in_flight": 2,
+    }
     changes |= {"num_lookahead_slots": 0, "long_prefill_token_threshold": 0}
-    config, workload = drawn(1199, bypass=0, num_cpu_blocks=24, preemption_mode="swap", **changes)
+    config, workload = drawn(
+        1199, max_bypasses=0, num_cpu_blocks=24, preemption_mode="swap", **changes
+    )
     charged: Counter[Any] = Counter()
 
     class Counting(Listeners):
@@ -327,7 +335,7 @@ def test_the_longest_giving_way_is_seen() -> None:
 
 
 def test_passes_that_are_not_counted_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = tiny(**{**SKIPPED, "bypass": 1})
+    config = tiny(**{**SKIPPED, "max_bypasses": 1})
     assert not endless(config, config, (1, 4), (2, 4), 1)["P5"].passed
 
     def always(bypassed: int, most: int) -> bool:

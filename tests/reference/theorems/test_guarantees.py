@@ -40,7 +40,7 @@ QUEUE = ("P2", "P4", "P5", "P6b", "P7", "P8", "P9", "bypass", "P12", "P13")
 
 def combinations() -> Iterator[Config]:
     """Every policy, victim, mode, chunking, bypass, order of swapped requests, depth; then presets."""
-    for policy, victim, mode, cut, bypass, first, depth in product(
+    for policy, victim, mode, cut, max_bypasses, first, depth in product(
         POLICIES, VICTIMS, MODES, (True, False), (0, 4), (False, True), (1, 2)
     ):
         for options in {(), OPTIONS.get(policy, ())}:
@@ -50,14 +50,19 @@ def combinations() -> Iterator[Config]:
                 victim=victim,
                 preemption_mode=mode,
                 enable_chunked_prefill=cut,
-                bypass=bypass,
+                max_bypasses=max_bypasses,
                 swapped_first=first,
-                depth=depth,
+                max_steps_in_flight=depth,
             )
     presets = [*PRESETS.values(), *BROKEN.values()]
-    for preset, bypass, depth, pause in product(presets, (0, 4), (1, 2), (True, False)):
+    for preset, max_bypasses, depth, pause in product(presets, (0, 4), (1, 2), (True, False)):
         try:
-            yield replace(preset, bypass=bypass, depth=depth, pause_after_preemption=pause)
+            yield replace(
+                preset,
+                max_bypasses=max_bypasses,
+                max_steps_in_flight=depth,
+                pause_after_preemption=pause,
+            )
         except ConfigError:
             continue  # what cannot be meant is refused
 
@@ -65,15 +70,15 @@ def combinations() -> Iterator[Config]:
 def takes_away(config: Config) -> dict[str, str]:
     """By setting, what must be named; the test's own reading of the premises."""
     found: dict[str, str] = {}
-    if config.bypass:
-        found[f"bypass {config.bypass}"] = "queue"
+    if config.max_bypasses:
+        found[f"max_bypasses {config.max_bypasses}"] = "queue"
     tenants = config.scheduling_policy in ("vtc", "drr")
     if config.swapped_first and config.preemption_mode != "recompute" and not tenants:
         found["swapped_first"] = "queue"
-    if config.depth == 2 and config.preemption_mode != "recompute" and tenants:
-        found["depth 2 with swaps"] = "charges"
-    if config.depth == 2 and config.scheduling_policy == "mlfq":
-        found["depth 2"] = "levels"
+    if config.max_steps_in_flight == 2 and config.preemption_mode != "recompute" and tenants:
+        found["max_steps_in_flight 2 with swaps"] = "charges"
+    if config.max_steps_in_flight == 2 and config.scheduling_policy == "mlfq":
+        found["max_steps_in_flight 2"] = "levels"
     if config.rules != "lineclear":
         found[f"rules {config.rules}"] = "some" if "faults" in config.rules else "all"
     if config.scheduling_policy == "mlfq" and ("levels", 3) in config.policy_options:
@@ -100,7 +105,7 @@ def check(config: Config, rows: list[Guarantee]) -> None:
             assert f"{lost.premise} ({lost.setting}" in row.why
         settings = {lost.setting for lost in row.lost}
         for setting, what in taken.items():
-            of_passing = label == "P5" and setting.startswith("bypass")
+            of_passing = label == "P5" and setting.startswith("max_bypasses")
             due = (
                 what == "all"
                 or (what == "levels" and label in ("P4", "P4'"))
@@ -143,7 +148,15 @@ def test_every_combination_keeps_each_theorem_or_names_what_takes_it_away() -> N
 
 
 @pytest.mark.parametrize(
-    "blind", ["bypass", "swapped_first", "depth", "rules", "rules lineclear.evidence", "levels"]
+    "blind",
+    [
+        "max_bypasses",
+        "swapped_first",
+        "max_steps_in_flight",
+        "rules",
+        "rules lineclear.evidence",
+        "levels",
+    ],
 )
 def test_a_setting_that_is_overlooked_is_seen(blind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The enumeration above fails if any of the settings is not looked at."""
@@ -173,18 +186,18 @@ def rows_of(config: Config, workload: Workload | None = None) -> dict[str, Guara
 
 
 def test_what_is_lost_is_told_by_premise_and_setting() -> None:
-    found = rows_of(Config(bypass=4))
-    assert found["fcfs.P7"].why == "no guarantee: F2 (bypass 4)"
+    found = rows_of(Config(max_bypasses=4))
+    assert found["fcfs.P7"].why == "no guarantee: F2 (max_bypasses 4)"
     assert found["fcfs.P5"].status == "holds"
     assert found["fcfs.P10"].why == "holds"
     assert verdict(found.values()) == (
-        "no guarantee: fcfs.P2 fcfs.P4 fcfs.P6b fcfs.P7 fcfs.P8: F2 (bypass 4)"
+        "no guarantee: fcfs.P2 fcfs.P4 fcfs.P6b fcfs.P7 fcfs.P8: F2 (max_bypasses 4)"
     )
     assert verdict(guarantees(Config())) == f"all {len(found)} theorems hold"
     assert "P7 (" not in verdict(guarantees(Config(scheduling_policy="priority")))
     assert rows_of(Config(scheduling_policy="priority"))["priority.P7"].status == "fails"
     output = found["fcfs.P7"].json()
-    assert (output["lost"], output["bound"]) == (["F2 (bypass 4)"], None)
+    assert (output["lost"], output["bound"]) == (["F2 (max_bypasses 4)"], None)
 
 
 def test_the_swapped_going_first_takes_nothing_where_nobody_is_swapped() -> None:
@@ -201,9 +214,11 @@ def test_drafts_are_not_what_tenants_are_charged_for() -> None:
 
 
 def test_tokens_that_are_charged_twice_are_told() -> None:
-    config = Config(scheduling_policy="vtc", depth=2)
+    config = Config(scheduling_policy="vtc", max_steps_in_flight=2)
     why = rows_of(config)["vtc.P12"].why
-    assert why.startswith("no guarantee: F10 (depth 2 with swaps: a token sampled while")
+    assert why.startswith(
+        "no guarantee: F10 (max_steps_in_flight 2 with swaps: a token sampled while"
+    )
     assert rows_of(config)["vtc.P4"].status == "holds"
     for changes in ({"preemption_mode": "recompute"}, {"num_cpu_blocks": 0}):
         kept = rows_of(replace(config, **changes), REQUESTS)["vtc.P12"]
@@ -276,7 +291,7 @@ def test_bounds_are_formulas_and_numbers() -> None:
     assert whole.number == 32 // 57 + 33 // 57 + 18
     assert bound("fcfs", "P7").number == first.number
     assert bound("fcfs", "P6b", enable_chunked_prefill=False).number == 18
-    assert bound("fcfs", "P6b", depth=2).number == 2 * (33 // 16 + 2 * (9 + 2))
+    assert bound("fcfs", "P6b", max_steps_in_flight=2).number == 2 * (33 // 16 + 2 * (9 + 2))
     assert bound("fair", "P6b").number == 32 // 57 + 33 // 16 + 18
     shared = bound("fair", "P6b", long_prefill_token_threshold=0)
     assert shared.number == 32 // 57 + 33 // 32 + 18  # two share 64 tokens
@@ -295,7 +310,7 @@ def test_bounds_are_formulas_and_numbers() -> None:
     assert bound("drr", "P13", ("quantum", 10.0)).number == 10 + 2 * (10 + debt)
     assert bound("drr", "P7", ("quantum", 10.0)).number == debt // 10 + 1
     assert bound("mlfq", "P7", ("promote_after", 7)).number == 14 + first.number
-    assert bound("fcfs", "P5", bypass=5).number == 5
+    assert bound("fcfs", "P5", max_bypasses=5).number == 5
 
 
 def test_without_a_workload_numbers_are_for_the_largest_that_is_let_in() -> None:
