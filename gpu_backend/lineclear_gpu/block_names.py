@@ -131,7 +131,7 @@ class BlockNames:
         if given is None or lane is None:
             return ()
         size, book = self.size, self.book
-        first, last = len(names), int(book.known[lane]) // size
+        first, last = len(names), int(book.num_tokens[lane]) // size
         if last <= first:
             return ()
         tokens = book.tokens[lane, first * size : last * size].tolist()

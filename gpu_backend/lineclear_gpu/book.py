@@ -41,8 +41,10 @@ class Book:
         self.lane: dict[Name, int] = {}
         self.free: list[int] = list(range(lanes))[::-1]
         self.tokens = np.zeros((lanes, self.max_len), dtype=np.int64)  # [lanes, max_len]
-        self.known = np.zeros(lanes, dtype=np.int64)  # number of known tokens. [lanes]
-        self.reach = np.zeros(lanes, dtype=np.int64)  # first position without KV. [lanes]
+        self.num_tokens = np.zeros(lanes, dtype=np.int64)  # number of known tokens. [lanes]
+        self.num_dispatched_tokens = np.zeros(
+            lanes, dtype=np.int64
+        )  # first position without KV. [lanes]
         self.tables = np.zeros((lanes, self.max_blocks), dtype=np.int32)  # [lanes, max_blocks]
         self.blocks = np.zeros(lanes, dtype=np.int64)  # number of entries of each table. [lanes]
         self._rows: tuple[Scheduled, ...] = ()  # the decode batch, and its lanes
@@ -59,7 +61,7 @@ class Book:
         lane = self._take((request_id, branch))
         tokens = np.fromiter(prompt, dtype=np.int64)
         self.tokens[lane, : len(tokens)] = tokens
-        self.known[lane] = len(tokens)
+        self.num_tokens[lane] = len(tokens)
         return lane
 
     def fork(self, request_id: Hashable, parent: int, child: int) -> int:
@@ -71,20 +73,20 @@ class Book:
             self.drop(request_id, child)
         source = self.lane[request_id, parent]
         lane = self._take((request_id, child))
-        for array in (self.tokens, self.known, self.reach):
+        for array in (self.tokens, self.num_tokens, self.num_dispatched_tokens):
             array[lane] = array[source]
         return lane
 
     def learn(self, lane: int, tokens: list[int]) -> None:
         """Appends sampled tokens to a sequence."""
-        known = int(self.known[lane])
+        known = int(self.num_tokens[lane])
         self.tokens[lane, known : known + len(tokens)] = tokens
-        self.known[lane] = known + len(tokens)
+        self.num_tokens[lane] = known + len(tokens)
 
     def learn_all(self, lanes: Any, tokens: Any) -> None:
         """Appends one token to each lane. [lanes] both"""
-        self.tokens[lanes, self.known[lanes]] = tokens
-        self.known[lanes] += 1
+        self.tokens[lanes, self.num_tokens[lanes]] = tokens
+        self.num_tokens[lanes] += 1
 
     def drop(self, request_id: Hashable, branch: int) -> None:
         """Frees the lane of a sequence that has ended."""
@@ -99,19 +101,19 @@ class Book:
     def history(self, request_id: Hashable, branch: int) -> list[int]:
         """All known tokens of a sequence."""
         lane = self.lane[request_id, branch]
-        found: list[int] = self.tokens[lane, : self.known[lane]].tolist()
+        found: list[int] = self.tokens[lane, : self.num_tokens[lane]].tolist()
         return found
 
     def _take(self, name: Name) -> int:
         """Takes an empty lane."""
         if not self.free:
-            size = len(self.known)
-            for field in ("tokens", "known", "reach", "tables", "blocks"):
+            size = len(self.num_tokens)
+            for field in ("tokens", "num_tokens", "num_dispatched_tokens", "tables", "blocks"):
                 array = getattr(self, field)
                 setattr(self, field, np.concatenate((array, np.zeros_like(array))))
             self.free = list(range(size, 2 * size))[::-1]
         lane = self.lane[name] = self.free.pop()
-        self.known[lane] = self.reach[lane] = self.blocks[lane] = 0
+        self.num_tokens[lane] = self.num_dispatched_tokens[lane] = self.blocks[lane] = 0
         self.tables[lane] = 0
         return lane
 
@@ -138,23 +140,29 @@ class Book:
         begins: list[int] = []
         counts: list[int] = []
         for row, lane in zip(groups.first, first, strict=True):
-            begins.append(int(self.reach[lane]) if row.start is None else row.start)
+            begins.append(
+                int(self.num_dispatched_tokens[lane]) if row.start is None else row.start
+            )
             counts.append(row.tokens)
         lanes = np.concatenate((np.array(first, dtype=np.int64), steady))
-        start = np.concatenate((np.array(begins, dtype=np.int64), self.reach[steady]))
+        start = np.concatenate(
+            (np.array(begins, dtype=np.int64), self.num_dispatched_tokens[steady])
+        )
         count = np.concatenate((np.array(counts, dtype=np.int64), np.ones_like(steady)))
         starts = np.concatenate(([0], np.cumsum(count)))
         lengths = start + count
         row_of = np.repeat(np.arange(len(lanes)), count)
         positions = np.arange(int(starts[-1])) - np.repeat(starts[:-1] - start, count)
         owner = lanes[row_of]
-        tokens = np.where(positions < self.known[owner], self.tokens[owner, positions], UNKNOWN)
+        tokens = np.where(
+            positions < self.num_tokens[owner], self.tokens[owner, positions], UNKNOWN
+        )
         entries = positions // self.block_size
         if bool((entries >= self.blocks[owner]).any()):
             raise ValueError(f"step {plan.step}: a scheduled position has no block in its table")
         slots = self.tables[owner, entries].astype(np.int64) * self.block_size
         slots += positions % self.block_size
-        self.reach[lanes] = lengths
+        self.num_dispatched_tokens[lanes] = lengths
         widest = int(-(-lengths.max() // self.block_size)) if len(lanes) else 0
         chosen = [k for k, row in enumerate(groups.first) if row.samples]
         sampling = np.concatenate(
@@ -173,10 +181,10 @@ class Book:
 
     def _steady_batch(self, plan: Plan, lanes: Any) -> Batch:
         """One token for each row: the same with fewer operations."""
-        positions = self.reach[lanes]
+        positions = self.num_dispatched_tokens[lanes]
         contexts = positions + 1
         tokens = np.where(
-            positions < self.known[lanes], self.tokens[lanes, positions], np.int64(UNKNOWN)
+            positions < self.num_tokens[lanes], self.tokens[lanes, positions], np.int64(UNKNOWN)
         )
         entries, offsets = np.divmod(positions, self.block_size)
         if bool((entries >= self.blocks[lanes]).any()):
@@ -184,7 +192,7 @@ class Book:
         tables = self.tables[lanes, : int(entries.max()) + 1]
         rows = np.arange(len(lanes) + 1)
         slots = tables[rows[:-1], entries] * np.int64(self.block_size) + offsets
-        self.reach[lanes] = contexts
+        self.num_dispatched_tokens[lanes] = contexts
         return Batch(
             tokens=tokens,
             positions=positions,

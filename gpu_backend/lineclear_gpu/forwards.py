@@ -76,11 +76,11 @@ class ForwardRunner:
             error = error_text(raised)
         # The error is gone here, and with it the frames that kept tensors of the failed forward.
         if sampled is None:
-            sampled = self._apart(self._with_known_tokens(batch), error)
+            sampled = self._apart(self._with_own_tokens(batch), error)
         self._lanes, self._tokens = batch.sample_lanes, sampled.tokens
         return sampled
 
-    def _with_known_tokens(self, batch: Batch) -> Batch:
+    def _with_own_tokens(self, batch: Batch) -> Batch:
         """The batch, with the tokens that the forward before it has sampled."""
         unknown = np.flatnonzero(batch.tokens == UNKNOWN)
         if not len(unknown):

@@ -155,7 +155,7 @@ class Results:
         # Equals Delta(name, 0, (token,), "", None) for each, without a Python call for each.
         parts = zip(steady.names, repeat(0), zip(tokens, strict=True), repeat(""), repeat(None))
         deltas = list(map(NEW_DELTA, parts))
-        ended = np.flatnonzero(self.book.known[steady.lanes] >= steady.ends).tolist()
+        ended = np.flatnonzero(self.book.num_tokens[steady.lanes] >= steady.ends).tolist()
         for position in ended:
             steady.who[position][0].output.outputs[0].finish_reason = "length"
             deltas[position] = deltas[position]._replace(finish_reason="length")

@@ -49,11 +49,11 @@ def admission() -> tuple[list[Any], list[tuple[str, Any]]]:
         s.free(GPU) + resting == s.total(GPU), saved >= 0, s.batch_size == 0, s.step_tokens == 0
     )
     knows = z3.And(
-        1 <= raw(only.known_tokens),
-        raw(only.known_tokens) <= last,
-        raw(only.promised_samples) >= 0,
+        1 <= raw(only.own_tokens),
+        raw(only.own_tokens) <= last,
+        raw(only.own_samples) >= 0,
     )
-    reach = raw(only.reach_tokens)
+    reach = raw(only.own_dispatched)
     asks = z3.And(reach < exist, reach < last, lookahead >= 0)
     settings = SimpleNamespace(
         watermark_blocks=whole("watermark"),
@@ -93,8 +93,8 @@ def admission() -> tuple[list[Any], list[tuple[str, Any]]]:
                     one,
                     s.phase(r) == RUNNING,
                     s.steady(leader),
-                    s.reach(leader) < last,
-                    NEED(s.reach(leader) + 1) == s.length(leader) + 1,
+                    s.num_dispatched_tokens(leader) < last,
+                    NEED(s.num_dispatched_tokens(leader) + 1) == s.length(leader) + 1,
                 ),
                 raw(progress.grows(1, 0, free)),
             ),
@@ -124,10 +124,10 @@ def exact_room() -> tuple[list[Any], list[tuple[str, Any]]]:
     step = STEP[0](ledger, settings)
     have, wants = step.have(), step.waits(record, only)
     exist, lookahead = z3.Int("exist"), z3.Int("lookahead")
-    hints = (Term(exist), Term(last), only.reach_tokens, Term(lookahead))
+    hints = (Term(exist), Term(last), only.own_dispatched, Term(lookahead))
     returns = step.returns(record, only, hints)
     (job,) = step.jobs
-    known = raw(only.known_tokens)
+    known = raw(only.own_tokens)
     goals = [
         (
             "when no request runs there is the whole pool, every seat and the whole budget",
@@ -175,5 +175,5 @@ def exact_room() -> tuple[list[Any], list[tuple[str, Any]]]:
 
 def computed_on_admission(only: Any, last: Any) -> Any:
     """Known and promised tokens, of which the last of a complete sequence needs no room."""
-    both_kinds = only.known_tokens + only.promised_samples
-    return larger(only.known_tokens, smaller(both_kinds, Term(last)))
+    both_kinds = only.own_tokens + only.own_samples
+    return larger(only.own_tokens, smaller(both_kinds, Term(last)))

@@ -191,7 +191,7 @@ def clear_each(ledger: Ledger, sequences: Records) -> None:
 def end_steady(ledger: Ledger, sequence: Sequence) -> None:
     """The steady sequence, which has all its tokens, is over."""
     sequence.table.clear()
-    sequence.known_tokens = sequence.request.limit
+    sequence.own_tokens = sequence.request.limit
     sequence.last_step = ledger.steps
     sequence.steady = False
     sequence.alive = False
@@ -200,8 +200,8 @@ def end_steady(ledger: Ledger, sequence: Sequence) -> None:
 def forget_computed(ledger: Ledger, sequence: Sequence) -> None:
     """Empty the table: nothing is computed any more; what is known and promised stays."""
     sequence.table.clear()
-    sequence.reach_tokens = 0
-    sequence.slot_tokens = 0
+    sequence.own_dispatched = 0
+    sequence.own_slots = 0
     sequence.last_tokens = 0
     sequence.previous_tokens = 0
     # Their sample is still to come and may accept as many tokens, although their KV is gone.

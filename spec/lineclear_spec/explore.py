@@ -248,7 +248,7 @@ def stands_still(bounds: Bounds, ledger: GhostLedger) -> bool:
     come from outside; actions that the world leaves out count.
     """
     alive = [r for r in ledger.requests if 1 <= r.phase <= 3]
-    if not alive or any(all(ledger.known(s) >= r.limit for s in r.members) for r in alive):
+    if not alive or any(all(ledger.num_tokens(s) >= r.limit for s in r.members) for r in alive):
         return False
     return all(
         ledger.failing(name, as_asked(ledger, (name, arguments)))

@@ -5,8 +5,9 @@ the field's arguments, the sort of its value, and its meaning; where plain data 
 in another form, the row says which. *Ghosts* are inverse maps and histories that only proofs need: plain data has
 none of them, and no guard reads one. A record that was never made has arbitrary values.
 
-Not here: `total`, `max_num_seqs` and the other constants (`state.py`); `reach`, `computed`, `known`, `promised`,
-`owed`, `slots` and the other questions (`view.py`); what the proofs of KV remember (`kv_fields.py`).
+Not here: `total`, `max_num_seqs` and the other constants (`state.py`); `num_dispatched_tokens`,
+`num_computed_tokens`, `num_tokens`, `scheduled_samples`, `pending_samples`, `num_allocated_slots` and the other
+questions (`view.py`); what the proofs of KV remember (`kv_fields.py`).
 """
 
 from __future__ import annotations
@@ -62,12 +63,12 @@ SEQUENCE: Fields = {
     "table": ((Sequence, Int), Block),  # the block table, by index below `length`
     "length": ((Sequence,), Int),  # entries of the table: `len(Sequence.table)`
     "word": ((Sequence, Int), Int),  # the name that the k-th block of its tokens is ever given
-    "offset": ((Sequence,), Int),  # while steady: `known` is offset + committed + 1
+    "offset": ((Sequence,), Int),  # while steady: `num_tokens` is offset + committed + 1
     # Counters that mean something while it is not steady; tokens, or positions.
-    "known_tokens": ((Sequence,), Int),  # prompt and generated tokens
-    "reach_tokens": ((Sequence,), Int),  # positions computed, or being computed by a step
-    "slot_tokens": ((Sequence,), Int),  # positions for which blocks were allocated
-    "promised_samples": ((Sequence,), Int),  # samples that scheduled steps still have to bring
+    "own_tokens": ((Sequence,), Int),  # prompt and generated tokens
+    "own_dispatched": ((Sequence,), Int),  # positions computed, or being computed by a step
+    "own_slots": ((Sequence,), Int),  # positions for which blocks were allocated
+    "own_samples": ((Sequence,), Int),  # samples that scheduled steps still have to bring
     "last_step": ((Sequence,), Int),  # the last step that scheduled it
     "last_tokens": ((Sequence,), Int),  # tokens in that step
     "previous_tokens": ((Sequence,), Int),  # tokens in the step before that one

@@ -287,12 +287,12 @@ class GhostLedger(Ledger):
         """Other tokens follow those that are known."""
         for sequence in self.sequences:
             if sequence.request is request:
-                self.device.forget(sequence, self.known(sequence))
+                self.device.forget(sequence, self.num_tokens(sequence))
 
     def note_fork(self, parent: Sequence, child: Sequence, tokens: int) -> None:
         """The child begins with what its parent knows, and with all of its own tokens but the last as drafts."""
-        self.device.inherit(parent, child, parent.known_tokens + tokens - 1)
-        self.device.know(child, parent.known_tokens)
+        self.device.inherit(parent, child, parent.own_tokens + tokens - 1)
+        self.device.know(child, parent.own_tokens)
 
     def note_sample(self, sequence: Sequence, step: int, accepted: int, rejected: int) -> None:
         """If a draft is rejected, or drafts were dropped, or the forward computed a draft where the newest token comes,
@@ -304,18 +304,18 @@ class GhostLedger(Ledger):
             accepted: tokens that are new.
             rejected: drafts that are not accepted.
         """
-        newest = sequence.known_tokens + accepted - 1
+        newest = sequence.own_tokens + accepted - 1
         forward = self.totals.get(step, (0, 0, 0))[2]
         row = self.device.rows.get((forward, sequence.id))
         if rejected >= 1 or sequence.late_drafts >= 1 or (row is not None and newest < row.last):
             self.device.forget(sequence, newest)
-        self.device.know(sequence, sequence.known_tokens + accepted)
+        self.device.know(sequence, sequence.own_tokens + accepted)
 
     def name_blocks(self, sequence: Sequence, names: Iterable[int]) -> None:
         """The sequence's next blocks have these names."""
         super().name_blocks(sequence, names)
         for other in sequence.request.members:
-            self.device.know(other, self.known(other))
+            self.device.know(other, self.num_tokens(other))
 
     def close(self, number: int) -> None:
         """The operation is complete: the device has run it, as late as it may. A copy that is closed and
@@ -327,7 +327,7 @@ class GhostLedger(Ledger):
         self.completing = 0
         self.device_runs(number)
         for sequence in () if copy else self.batch:
-            self.device.know(sequence, self.known(sequence) + 1)
+            self.device.know(sequence, self.num_tokens(sequence) + 1)
         super().close(number)
 
     def device_runs(self, number: int) -> None:

@@ -15,14 +15,14 @@ __all__ = ["Kernel"]
 class Kernel:
     """The queries, primitives and block steps of a ledger, for a class that supplies the operators they call."""
 
-    reach = queries.reach
+    num_dispatched_tokens = queries.num_dispatched_tokens
     in_flight = queries.in_flight
-    computed = queries.computed
-    known = queries.known
-    promised = queries.promised
-    owed = queries.owed
+    num_computed_tokens = queries.num_computed_tokens
+    num_tokens = queries.num_tokens
+    scheduled_samples = queries.scheduled_samples
+    pending_samples = queries.pending_samples
     sampling_step = queries.sampling_step
-    slots = queries.slots
+    num_allocated_slots = queries.num_allocated_slots
     first_scheduled = queries.first_scheduled
     runs = queries.runs
     on_gpu = queries.on_gpu

@@ -107,10 +107,10 @@ def counters(ledger: GhostLedger, s: Sequence) -> Key:
     committed, steady = ledger.committed, s.steady
     recent = not steady and s.last_step > committed
     both = not steady and s.last_step > committed + 1
-    owing = s.promised_samples >= 1 and not steady
+    owing = s.own_samples >= 1 and not steady
     return (
-        ledger.known(s), ledger.reach(s), ledger.slots(s), ledger.promised(s), s.drafts, steady,
-        max(s.last_step - committed, 0) if not steady else 0,
+        ledger.num_tokens(s), ledger.num_dispatched_tokens(s), ledger.num_allocated_slots(s),
+        ledger.scheduled_samples(s), s.drafts, steady, max(s.last_step - committed, 0) if not steady else 0,
         s.last_tokens if recent else 0, s.last_samples if recent else 0,
         s.previous_tokens if both else 0, s.previous_samples if both else 0,
         (s.last_samples, s.last_step == ledger.steps) if owing else (),

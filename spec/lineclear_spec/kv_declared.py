@@ -166,7 +166,7 @@ class plain_data:
 
         def known(ledger: Any, sequence: Any, count: Any) -> Any:
             found = listed(ledger, sequence, count)
-            full = BLOCK_OF(ledger.state.known(sequence.z))
+            full = BLOCK_OF(ledger.state.num_tokens(sequence.z))
             ledger.assume(z3.Implies(raw(found), raw(count) <= full))
             return found
 

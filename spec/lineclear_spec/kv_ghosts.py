@@ -170,7 +170,10 @@ class KvDevice:
         for q in ledger.sequences:
             if not q.alive or not (q.steady or q.last_step == ledger.steps + 1):
                 continue
-            first, last = ledger.first_scheduled(q), ledger.reach(q) + (1 if q.steady else 0)
+            first, last = (
+                ledger.first_scheduled(q),
+                ledger.num_dispatched_tokens(q) + (1 if q.steady else 0),
+            )
             kv = tuple([self.token(q, i) for i in range(last)])
             row = KvRow(first, last, ledger.reader.get(q.id, ()), kv, q.request.copy)
             self.rows[o, q.id] = row

@@ -142,7 +142,7 @@ def computed_is_there(s: State, q: Any, i: Any) -> Any:
         for tier in (GPU, CPU)
     ]
     return z3.Implies(
-        z3.And(s.alive(q), within(0, i, s.computed(q))),
+        z3.And(s.alive(q), within(0, i, s.num_computed_tokens(q))),
         z3.And(within(0, k, s.length(q)), *there),
     )
 
@@ -179,7 +179,7 @@ def lemmas() -> Unit:
             "what counts as computed is not negative",
             len(later),
             ("sequence",),
-            lambda q: z3.Implies(s.alive(q), s.computed(q) >= 0),
+            lambda q: z3.Implies(s.alive(q), s.num_computed_tokens(q) >= 0),
         ),
     ]
     return Unit(LEMMAS, [*background(), *known], later, goals)

@@ -74,7 +74,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     ),
     "plan": ("grew", "send_whole", "send_tables", "ledger.send()"),
     "drafts": ("draft", "rejected"),
-    "samples": ("owes a sample", "owes it a sample", "owes the parent", "promised_samples =", "the oldest that owes"),
+    "samples": ("owes a sample", "owes it a sample", "owes the parent", "own_samples =", "the oldest that owes"),
 }  # fmt: skip
 #: Functions all of whose statements belong to a topic.
 WHOLE = {

@@ -75,7 +75,7 @@ USED: dict[str, tuple[str, ...]] = {
     HISTORY: ("references", "conservation"),
     KV: (
         "pending", "capacity", "group_local", "residency", "members", "catalogue", "own_words", "exclusive_write",
-        "free_list", "steady", "words", "tokens_exist", "drafts", "owed", "limit",
+        "free_list", "steady", "words", "tokens_exist", "drafts", "pending_samples", "limit",
     ),
 }  # fmt: skip
 

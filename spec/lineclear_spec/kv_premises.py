@@ -112,7 +112,7 @@ def names(action: str, v: State, new: State, values: list[Any], result: Any) -> 
     q, i = z3.Const("q", Sequence), z3.Int("i")
     k = v.block_of(i)
     means = new.token_kv(q, i) == v.name_kv(new.word(q, k), i)
-    full = z3.And(i >= 0, k < v.block_of(new.known(q)), new.word(q, k) >= 1)
+    full = z3.And(i >= 0, k < v.block_of(new.num_tokens(q)), new.word(q, k) >= 1)
 
     def since(start: Any) -> Any:
         return z3.Implies(z3.And(full, v.block_of(start) <= k), means)
@@ -122,13 +122,13 @@ def names(action: str, v: State, new: State, values: list[Any], result: Any) -> 
         return [KvPremise("names", z3.ForAll([i], body, patterns=[k]))]
 
     if action == "sample":
-        return of(values[0], v.known(values[0]))
+        return of(values[0], v.num_tokens(values[0]))
     if action == "fork":
-        return of(result, v.known(values[0]))
+        return of(result, v.num_tokens(values[0]))
     if action == "submit":
         return of(result, z3.IntVal(0))
     if action == "commit_step":
-        body = z3.Implies(v.alive(q), since(v.known(q)))
+        body = z3.Implies(v.alive(q), since(v.num_tokens(q)))
         pattern = z3.MultiPattern(v.alive(q), k)
         return [KvPremise("names", z3.ForAll([q, i], body, patterns=[pattern]))]
     return []

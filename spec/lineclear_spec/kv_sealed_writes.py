@@ -28,7 +28,7 @@ __all__ = ["OF_SEALED_WRITES", "WEAKER", "sealed_writes"]
 
 def ahead(v: Any, q: Any, i: Any) -> Any:
     """Whether the entry is that of the first position that is not computed, or of a later one."""
-    return and_(v.alive(q), v.block_of(v.computed(q)) <= i, i < v.length(q))
+    return and_(v.alive(q), v.block_of(v.num_computed_tokens(q)) <= i, i < v.length(q))
 
 
 def writes(v: Any, q: Any, i: Any) -> Any:
@@ -64,7 +64,7 @@ OF_SEALED_WRITES = (
         lambda v, q, i, j: implies(
             and_(ahead(v, q, i), v.name(v.table(q, i)) != 0),
             and_(
-                i == v.block_of(v.computed(q)),
+                i == v.block_of(v.num_computed_tokens(q)),
                 implies(within(0, j, i), v.name(v.table(q, j)) != 0),
             ),
         ),

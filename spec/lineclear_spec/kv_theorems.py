@@ -111,10 +111,10 @@ def learned(action: str, v: Any, values: Sequence[Any], result: Any) -> Learned 
     """
     if action == "sample":
         q, step, accepted = values[:3]
-        return Learned(q, step, v.known(q), accepted, q)
+        return Learned(q, step, v.num_tokens(q), accepted, q)
     if action == "fork":
         parent, tokens = values
-        return Learned(parent, v.sampling_step(parent), v.known(parent), tokens, result)
+        return Learned(parent, v.sampling_step(parent), v.num_tokens(parent), tokens, result)
     return None
 
 
@@ -125,7 +125,7 @@ def clock_learns(v: Any, q: Any) -> Learned:
         v: the state before.
         q: the sequence.
     """
-    return Learned(q, v.committed + 1, v.known(q), 1, q)
+    return Learned(q, v.committed + 1, v.num_tokens(q), 1, q)
 
 
 def learns_position(x: Learned, i: Any) -> Any:

@@ -155,6 +155,6 @@ class DeviceView:
     def kv_domains(self) -> dict[str, list[Any]]:
         """Slots of a block, and positions that some sequence has or some plan takes."""
         reached = [row.last for row in self.device.rows.values()]
-        known = [s.known_tokens + s.reach_tokens for s in self.sequences]
+        known = [s.own_tokens + s.own_dispatched for s in self.sequences]
         most = max([*reached, *known, 0]) + 2
         return {"kv_slot": list(range(self.block_size)), "position": list(range(most))}

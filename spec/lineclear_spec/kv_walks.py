@@ -135,7 +135,7 @@ class KvWalk:
         """The caller names the next blocks of a sequence, all of whose tokens are known."""
         ledger = self.ledger
         (sequence,), given = records(ledger, step[1][:1]), step[1][1:]
-        full = ledger.known(sequence) // ledger.limits.block_size
+        full = ledger.num_tokens(sequence) // ledger.limits.block_size
         if len(sequence.words) + len(given) > full:
             return False
         ledger.name_blocks(sequence, given)

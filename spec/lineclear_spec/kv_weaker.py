@@ -89,7 +89,7 @@ WEAKER: dict[str, Predicate] = {
     # more tokens than were allowed
     "limit.known": lambda v, q: implies(
         v.alive(q),
-        and_(v.prompt(v.request(q)) >= 1, v.known(q) >= v.prompt(v.request(q))),
+        and_(v.prompt(v.request(q)) >= 1, v.num_tokens(q) >= v.prompt(v.request(q))),
     ),
     # more sequences than were allowed
     "members.width": lambda v, r: and_(
@@ -211,7 +211,11 @@ OF_TABLE = (
         ("sequence",),
         lambda v, q: implies(
             and_(v.alive(q), v.late_drafts(q) >= 1),
-            and_(v.drafts(q) == 0, v.promised(q) == 1, v.reach(q) <= v.known(q)),
+            and_(
+                v.drafts(q) == 0,
+                v.scheduled_samples(q) == 1,
+                v.num_dispatched_tokens(q) <= v.num_tokens(q),
+            ),
         ),
     ),
     clause(
@@ -231,11 +235,11 @@ OF_TABLE = (
         "limit",
         ("sequence",),
         lambda v, q: implies(
-            and_(v.alive(q), not_(v.steady(q)), v.promised_samples(q) >= 1),
-            v.known_tokens(q) + v.promised_samples(q) + most_drafts(v, q) <= v.limit(v.request(q)),
+            and_(v.alive(q), not_(v.steady(q)), v.own_samples(q) >= 1),
+            v.own_tokens(q) + v.own_samples(q) + most_drafts(v, q) <= v.limit(v.request(q)),
         ),
     ),
-    clause("reach", ("sequence",), lambda v, q: implies(v.alive(q), v.reach_tokens(q) >= 0)),
+    clause("reach", ("sequence",), lambda v, q: implies(v.alive(q), v.own_dispatched(q) >= 0)),
 )
 #: And after every block step.
 OF_STEPS = (Clause("without", "gone", (), lambda v: not_(present(v, GONE))),)

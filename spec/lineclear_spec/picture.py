@@ -71,7 +71,7 @@ def facts(ledger: Ledger) -> dict[str, str]:
             found[f"r{request.id}"] = Phase(request.phase).name.lower()
             for s in request.members:
                 found[letter(s.id)] = (
-                    f"{ledger.computed(s)}/{ledger.reach(s)}/{ledger.known(s)}"
+                    f"{ledger.num_computed_tokens(s)}/{ledger.num_dispatched_tokens(s)}/{ledger.num_tokens(s)}"
                     + (" steady" if s.steady else "")
                 )
     found["steps"] = f"{ledger.committed}/{ledger.steps}"
@@ -128,7 +128,7 @@ def table(
     rows: Sequence[tuple[str, str, list[str], list[str], str]],
     columns: tuple[Sequence[int], Sequence[int]] | None = None,
     pools: tuple[str, str] = ("gpu", "cpu"),
-    counters: str = "computed/reach/known",
+    counters: str = "computed/dispatched/tokens",
 ) -> list[str]:
     """Aligned columns; blocks beyond the first few are left out, and it says so.
 

@@ -100,7 +100,7 @@ def void_samples(ledger: Ledger, request: Request) -> None:
 def forget_samples(ledger: Ledger, sequence: Sequence) -> None:
     """What steps issued so far sample for the sequence is void."""
     sequence.void = ledger.steps
-    sequence.promised_samples = 0
+    sequence.own_samples = 0
     sequence.drafts = 0
     sequence.last_samples = 0
     sequence.previous_samples = 0

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = [
     "all_complete",
     "complete_up_to",
-    "computed",
     "divisible",
     "due",
     "ended",
@@ -30,16 +29,17 @@ __all__ = [
     "forward_of",
     "in_flight",
     "is_copy",
-    "known",
     "leader",
+    "num_allocated_slots",
+    "num_computed_tokens",
+    "num_dispatched_tokens",
+    "num_tokens",
     "on_gpu",
     "one_ends_alone",
-    "owed",
-    "promised",
-    "reach",
+    "pending_samples",
     "runs",
     "sampling_step",
-    "slots",
+    "scheduled_samples",
     "unscheduled",
     "wait_of",
     "worst_case",
@@ -47,9 +47,9 @@ __all__ = [
 ]
 
 
-def reach(ledger: Ledger, sequence: Sequence) -> Number:
+def num_dispatched_tokens(ledger: Ledger, sequence: Sequence) -> Number:
     """Number of positions computed, or being computed by a step in flight or the one being built."""
-    return sequence.offset + ledger.steps if sequence.steady else sequence.reach_tokens
+    return sequence.offset + ledger.steps if sequence.steady else sequence.own_dispatched
 
 
 def in_flight(ledger: Ledger, sequence: Sequence) -> Number:
@@ -66,29 +66,29 @@ def in_flight(ledger: Ledger, sequence: Sequence) -> Number:
     )
 
 
-def computed(ledger: Ledger, sequence: Sequence) -> Number:
+def num_computed_tokens(ledger: Ledger, sequence: Sequence) -> Number:
     """Number of positions whose KV is valid: every step that computes them is committed."""
-    return ledger.reach(sequence) - ledger.in_flight(sequence)
+    return ledger.num_dispatched_tokens(sequence) - ledger.in_flight(sequence)
 
 
-def known(ledger: Ledger, sequence: Sequence) -> Number:
+def num_tokens(ledger: Ledger, sequence: Sequence) -> Number:
     """Number of prompt and generated tokens."""
-    return sequence.offset + ledger.committed + 1 if sequence.steady else sequence.known_tokens
+    return sequence.offset + ledger.committed + 1 if sequence.steady else sequence.own_tokens
 
 
-def promised(ledger: Ledger, sequence: Sequence) -> Number:
-    """Number of samples that are outstanding: of steps in flight, and of committed ones (`owed`)."""
-    return ledger.steps - ledger.committed if sequence.steady else sequence.promised_samples
+def scheduled_samples(ledger: Ledger, sequence: Sequence) -> Number:
+    """Number of samples that are outstanding: of steps in flight, and of committed ones (`pending_samples`)."""
+    return ledger.steps - ledger.committed if sequence.steady else sequence.own_samples
 
 
-def owed(ledger: Ledger, sequence: Sequence) -> Number:
+def pending_samples(ledger: Ledger, sequence: Sequence) -> Number:
     """Number of samples of committed steps that are still to come."""
     committed = ledger.committed
     last = sequence.last_step
     return (
         0
         if sequence.steady
-        else sequence.promised_samples
+        else sequence.own_samples
         - (
             (sequence.last_samples if last > committed else 0)
             + (sequence.previous_samples if last > committed + 1 else 0)
@@ -97,14 +97,15 @@ def owed(ledger: Ledger, sequence: Sequence) -> Number:
 
 
 def sampling_step(_ledger: Ledger, sequence: Sequence) -> Number:
-    """The oldest step that owes the sequence a sample; meaningless unless `promised_samples` is at least 1."""
-    # Only its last two steps may owe (`owed.older`): if more is promised than the last one brings, the one before owes.
-    return sequence.last_step - (1 if sequence.promised_samples > sequence.last_samples else 0)
+    """The oldest step that owes the sequence a sample; meaningless unless `own_samples` is at least 1."""
+    # Only its last two steps may owe (`pending_samples.older`): if more is promised than the last one brings, the
+    # one before owes.
+    return sequence.last_step - (1 if sequence.own_samples > sequence.last_samples else 0)
 
 
-def slots(ledger: Ledger, sequence: Sequence) -> Number:
+def num_allocated_slots(ledger: Ledger, sequence: Sequence) -> Number:
     """Number of positions that were given room; the table has `need(slots)` blocks."""
-    return sequence.offset + ledger.steps if sequence.steady else sequence.slot_tokens
+    return sequence.offset + ledger.steps if sequence.steady else sequence.own_slots
 
 
 def first_scheduled(ledger: Ledger, sequence: Sequence) -> Number:
@@ -112,7 +113,7 @@ def first_scheduled(ledger: Ledger, sequence: Sequence) -> Number:
     return (
         sequence.offset + ledger.steps
         if sequence.steady
-        else sequence.reach_tokens - sequence.last_tokens
+        else sequence.own_dispatched - sequence.last_tokens
     )
 
 
@@ -131,7 +132,7 @@ def divisible(ledger: Ledger, sequence: Sequence) -> Truth:
     is longer than a step if `cut_long` allows it.
     """
     limits = ledger.limits
-    longer = sequence.known_tokens > limits.max_num_batched_tokens
+    longer = sequence.own_tokens > limits.max_num_batched_tokens
     return or_(limits.chunked, and_(limits.cut_long, longer))
 
 
@@ -140,7 +141,7 @@ def writable(ledger: Ledger, sequence: Sequence) -> Truth:
 
     No sealed block is among these: one lies before what is computed (invariant `own_words`).
     """
-    first = ledger.computed(sequence)
+    first = ledger.num_computed_tokens(sequence)
     ledger.demand(first >= 0, "what the sequence has computed is not negative")
     return ledger.unshared_from(sequence.table, ledger.block_of(first))
 

@@ -37,12 +37,12 @@ Labelled = tuple[str, tuple[str, ...], Callable[..., Any]]
 
 def sure(v: Any, q: Any) -> Any:
     """Positions computed or being computed, unverified drafts aside."""
-    return v.reach(q) - v.drafts(q)
+    return v.num_dispatched_tokens(q) - v.drafts(q)
 
 
 def remains(v: Any, q: Any) -> Any:
     """Whether a token is left to compute, or is on its way."""
-    return sure(v, q) + 1 <= v.known(q) + v.promised(q)
+    return sure(v, q) + 1 <= v.num_tokens(q) + v.scheduled_samples(q)
 
 
 def owner(before: State, arguments: tuple[Any, ...]) -> Any:
@@ -76,7 +76,7 @@ def ranking(name: str, before: State, after: State, arguments: tuple[Any, ...]) 
 
     # A branch takes part in a prompt again only if it knows a token of its own: `demand_of` asks.
     more = (
-        arguments[1] < before.known(arguments[0]) + before.promised(arguments[0])
+        arguments[1] < before.num_tokens(arguments[0]) + before.scheduled_samples(arguments[0])
         if name == "rejoin"
         else z3.BoolVal(True)
     )
@@ -93,7 +93,7 @@ def ranking(name: str, before: State, after: State, arguments: tuple[Any, ...]) 
         (
             "no token that is known is forgotten",
             ("sequence",),
-            lambda q: z3.Implies(lives(q), after.known(q) >= before.known(q)),
+            lambda q: z3.Implies(lives(q), after.num_tokens(q) >= before.num_tokens(q)),
         ),
         (
             "a token is left to compute or on its way, as long as a sequence lives",
@@ -204,7 +204,13 @@ def gains(
             )
         ]
     if name == "sample":
-        return [("it brings a token", (), lambda: after.known(first) >= before.known(first) + 1)]
+        return [
+            (
+                "it brings a token",
+                (),
+                lambda: after.num_tokens(first) >= before.num_tokens(first) + 1,
+            )
+        ]
     free_at_once = ("every place of its own is free at once", ("place",), freed)
     if name == "swap_out":
         return [free_at_once]

@@ -139,10 +139,10 @@ class Sequence(Protocol):
     alive: Truth
     steady: Truth
     offset: Number
-    known_tokens: Number
-    reach_tokens: Number
-    slot_tokens: Number
-    promised_samples: Number
+    own_tokens: Number
+    own_dispatched: Number
+    own_slots: Number
+    own_samples: Number
     last_step: Number
     last_tokens: Number
     previous_tokens: Number

@@ -291,18 +291,35 @@ class Sequence:
         tokens    |<----- known ---->|<-- promised -->|
                   |<- prompt ->|
 
-    `computed` is not stored: it is `reach` less what steps not yet committed compute. Steps compute a position only if
-    its token is known, promised by an earlier step, or a draft: reach <= known + promised + drafts. While a sequence
-    decodes, known is computed + 1, as the KV of its newest token is not computed yet.
+    `num_computed_tokens` is not stored: it is `num_dispatched_tokens` less what steps not yet committed compute.
+    Steps compute a position only if its token is known, promised by an earlier step, or a draft: reach <= known +
+    promised + drafts. While a sequence decodes, known is computed + 1, as the KV of its newest token is not computed
+    yet.
 
     A *steady* sequence decodes one token in every step: its counters are `offset` plus the ledger's clocks, so a step
     costs nothing for it. Any other sequence carries its counters itself.
     """
 
     __slots__ = (
-        "alive", "drafts", "id", "known_tokens", "last_samples", "last_step", "last_tokens", "late_drafts",
-        "offset", "previous_samples", "previous_tokens", "promised_samples", "reach_tokens", "request",
-        "slot_tokens", "steady", "table", "void", "words",
+        "alive",
+        "drafts",
+        "id",
+        "last_samples",
+        "last_step",
+        "last_tokens",
+        "late_drafts",
+        "offset",
+        "own_dispatched",
+        "own_samples",
+        "own_slots",
+        "own_tokens",
+        "previous_samples",
+        "previous_tokens",
+        "request",
+        "steady",
+        "table",
+        "void",
+        "words",
     )  # fmt: skip
 
     def __init__(self, sequence_id: int, request: Request) -> None:
@@ -312,10 +329,10 @@ class Sequence:
         self.table: list[Block] = []
         self.steady = False
         self.offset = 0
-        self.known_tokens = 0  # prompt and generated tokens
-        self.reach_tokens = 0  # positions computed, in flight or being built
-        self.slot_tokens = 0  # positions given room; the last block may have room for more
-        self.promised_samples = 0  # samples that steps issued so far have not delivered yet
+        self.own_tokens = 0  # prompt and generated tokens
+        self.own_dispatched = 0  # positions computed, in flight or being built
+        self.own_slots = 0  # positions given room; the last block may have room for more
+        self.own_samples = 0  # samples that steps issued so far have not delivered yet
         self.last_step = 0  # the last step that scheduled it
         self.last_tokens = 0  # tokens in that step
         self.previous_tokens = 0  # tokens in the step before that one

@@ -105,7 +105,7 @@ def move_of(action: str, v: Any, values: Sequence[Any], result: Any) -> Move:
         )
     if action == "fork":
         p, tokens = values
-        known = v.known(p)
+        known = v.num_tokens(p)
         begun = Begun(result, v.request(p), known + tokens, known, lambda i: v.token_kv(p, i))
         return Move(begun=begun)
     if action == "prune":
@@ -158,7 +158,7 @@ def parts(v: Any, new: Any, move: Move) -> list[tuple[str, tuple[str, ...], Call
         return implies(
             there(q),
             and_(
-                new.known(q) == v.known(q) + gain(q),
+                new.num_tokens(q) == v.num_tokens(q) + gain(q),
                 gain(q) >= 0,
                 implies(gain(q) >= 1, living),
             ),
@@ -166,7 +166,7 @@ def parts(v: Any, new: Any, move: Move) -> list[tuple[str, tuple[str, ...], Call
 
     def stays(q: Any, i: Any) -> Any:
         return implies(
-            and_(there(q), within(0, i, v.known(q))), new.token_kv(q, i) == v.token_kv(q, i)
+            and_(there(q), within(0, i, v.num_tokens(q))), new.token_kv(q, i) == v.token_kv(q, i)
         )
 
     def once(q: Any, s: Any) -> Any:
@@ -201,7 +201,7 @@ def parts(v: Any, new: Any, move: Move) -> list[tuple[str, tuple[str, ...], Call
                     new.alive(q),
                     new.request(q) == begun.request,
                     stage(new, begun.request) == LIVE,
-                    new.known(q) == begun.known,
+                    new.num_tokens(q) == begun.known,
                     begun.given <= begun.known,
                 ),
             ),

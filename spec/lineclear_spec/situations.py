@@ -58,7 +58,7 @@ IN_STATES: dict[str, Callable[[GhostLedger], bool]] = {
     "a sequence is steady": lambda v: len(v.batch) >= 1,
     "two sequences are steady": lambda v: len(v.batch) >= 2,
     "a preempted request is owed a sample": lambda v: any(
-        s.promised_samples and r.phase != Phase.RUNNING for r in live(v) for s in r.members
+        s.own_samples and r.phase != Phase.RUNNING for r in live(v) for s in r.members
     ),
     "samples are void": lambda v: any(s.void > v.committed for r in live(v) for s in r.members),
 }
@@ -119,7 +119,7 @@ IN_TRANSITIONS: dict[str, tuple[str, Transition]] = {
     "a copy fails while a step that samples computes on it": (
         "fail_copy",
         lambda _old, own, _new: (
-            own[0].phase == Phase.RUNNING and any(s.promised_samples for s in own[0].members)
+            own[0].phase == Phase.RUNNING and any(s.own_samples for s in own[0].members)
         ),
     ),
     "a copy fails while its request is swapped out": (

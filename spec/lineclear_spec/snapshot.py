@@ -22,7 +22,7 @@ from lineclear_spec.view import Derived
 __all__ = ["ConcreteView"]
 
 NUMBERS = (
-    "offset known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens "
+    "offset own_tokens own_dispatched own_slots own_samples last_step last_tokens "
     "previous_tokens drafts void last_samples previous_samples late_drafts"
 ).split()
 SCALARS = "issued done dispatched barrier steps committed step_tokens step_sequences".split()

@@ -86,8 +86,8 @@ def calendars() -> Obligations:
     for clause in clauses():
         hypotheses.append(quantify(clause.domains, lambda *x, c=clause: c.predicate(v, *x)))
     q = z3.Const("some.sequence", DOMAINS["sequence"])
-    full = z3.And(v.steady(q), v.need(v.reach(q) + 1) > v.length(q))
-    at_limit = z3.And(v.steady(q), v.reach(q) >= v.limit(v.request(q)) - 1)
+    full = z3.And(v.steady(q), v.need(v.num_dispatched_tokens(q) + 1) > v.length(q))
+    at_limit = z3.And(v.steady(q), v.num_dispatched_tokens(q) >= v.limit(v.request(q)) - 1)
     return hypotheses, [
         ("calendar", "due is what the calendar lists", full == (v.boundary(q) == v.steps)),
         ("calendar", "ended is what the calendar lists", at_limit == (v.ending(q) == v.steps)),

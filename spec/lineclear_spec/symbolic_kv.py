@@ -119,12 +119,12 @@ class KvGhosts:
     def note_voided(self, request: Any) -> None:
         """Samples that were promised come no more: other tokens follow those that are known."""
         s, r = self.state.snapshot(), request.z
-        self._foresee(lambda q: s.request(q) == r, lambda q: s.known(q))
+        self._foresee(lambda q: s.request(q) == r, lambda q: s.num_tokens(q))
 
     def note_fork(self, parent: Any, child: Any, tokens: Any) -> None:
         """The child begins with what its parent knows, and with all of its own tokens but the last as drafts."""
         s = self.state.snapshot()
-        known, kv = s.known_tokens(parent.z) + raw(tokens) - 1, s.token_kv
+        known, kv = s.own_tokens(parent.z) + raw(tokens) - 1, s.token_kv
         self.state.fields["token_kv"] = lambda q, i: z3.If(
             z3.And(q == child.z, within(0, i, known)), kv(parent.z, i), kv(q, i)
         )
@@ -132,7 +132,7 @@ class KvGhosts:
     def note_sample(self, sequence: Any, step: Any, accepted: Any, rejected: Any) -> None:
         """See `GhostLedger.note_sample`."""
         s, q = self.state.snapshot(), sequence.z
-        newest = s.known_tokens(q) + raw(accepted) - 1
+        newest = s.own_tokens(q) + raw(accepted) - 1
         computed = newest < s.row_last(s.forward_of(raw(step)), q)
         wrong = z3.Or(raw(rejected) >= 1, s.late_drafts(q) >= 1, computed)
         self._foresee(lambda x: z3.And(x == q, wrong), lambda _: newest)
@@ -159,7 +159,7 @@ class KvGhosts:
             return old.first_scheduled(q)
 
         def last(q: Any) -> Any:
-            return z3.If(old.steady(q), old.offset(q) + old.steps + 1, old.reach_tokens(q))
+            return z3.If(old.steady(q), old.offset(q) + old.steps + 1, old.own_dispatched(q))
 
         row("takes", lambda q: being_built(old, q))
         row("row_first", first)

@@ -24,7 +24,7 @@ __all__ = ["Forwards", "Operations", "Records", "SymbolicBatch", "SymbolicCalend
 
 #: Counters of a sequence that are 0 when it is made.
 ZERO = (
-    "known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens previous_tokens drafts "
+    "own_tokens own_dispatched own_slots own_samples last_step last_tokens previous_tokens drafts "
     "void last_samples previous_samples late_drafts sent_length queued_length"
 ).split()
 

@@ -55,7 +55,7 @@ USED_BY: dict[str, tuple[str, ...]] = {
     "forget_computed": ("finish", "recompute", "discard_swapped"),
 }
 COUNTERS = (
-    "known_tokens reach_tokens slot_tokens promised_samples last_tokens "
+    "own_tokens own_dispatched own_slots own_samples last_tokens "
     "previous_tokens last_step drafts void last_samples previous_samples late_drafts"
 ).split()
 #: States of each world that are looked through for a guard that is off by one.

@@ -1,7 +1,9 @@
 # pyright: basic
-"""The questions of the kernel, asked of a state: what `v.reach(q)` or `v.computed(q)` is in an invariant.
+"""The questions of the kernel, asked of a state: what `v.num_dispatched_tokens(q)` or `v.num_computed_tokens(q)` is
+in an invariant.
 
-Guarantees: `reach`, `computed`, `known` and the rest mean in an invariant and in a contract what they mean in a
+Guarantees: `num_dispatched_tokens`, `num_computed_tokens`, `num_tokens` and the rest mean in an invariant and in a
+contract what they mean in a
 guard: each is the function of `queries.py` itself, which is given the state in place of the ledger.
 """
 
@@ -48,14 +50,14 @@ class Derived:
     steps: Any
     committed: Any
 
-    reach = asked(queries.reach)
+    num_dispatched_tokens = asked(queries.num_dispatched_tokens)
     in_flight = asked(queries.in_flight)
-    computed = asked(queries.computed)
-    known = asked(queries.known)
-    promised = asked(queries.promised)
-    owed = asked(queries.owed)
+    num_computed_tokens = asked(queries.num_computed_tokens)
+    num_tokens = asked(queries.num_tokens)
+    scheduled_samples = asked(queries.scheduled_samples)
+    pending_samples = asked(queries.pending_samples)
     sampling_step = asked(queries.sampling_step)
-    slots = asked(queries.slots)
+    num_allocated_slots = asked(queries.num_allocated_slots)
     first_scheduled = asked(queries.first_scheduled)
     runs = asked(queries.runs)
     worst_case = asked(queries.worst_case)

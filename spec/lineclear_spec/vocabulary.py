@@ -42,7 +42,8 @@ TRUSTED = frozenset(
 )
 #: Methods of the ledger that an action may call: queries, primitives, block steps, some operators.
 OPERATIONS = frozenset(
-    "reach in_flight computed known promised owed sampling_step slots runs on_gpu writable divisible unscheduled "
+    "num_dispatched_tokens in_flight num_computed_tokens num_tokens scheduled_samples pending_samples "
+    "sampling_step num_allocated_slots runs on_gpu writable divisible unscheduled "
     "leader worst_case due ended ended_alone one_ends_alone wait_of is_copy forward_of all_complete complete_up_to "
     "move move_each add_member remove_member remove_members void_samples join leave advance decide order close "
     "forget_copy send_tables take_blocks give_each_one share_table share_cached seal_entry seal_entries "
@@ -73,7 +74,7 @@ READABLE = frozenset(
     "limits gpu cpu steps committed issued done dispatched barrier step_tokens step_sequences batch_size "
     "free total chunked cut_long max_steps_in_flight max_num_batched_tokens max_num_seqs max_model_len "
     "phase offset prompt limit parallel width blocks copy moved members held pools request alive steady table length "
-    "known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens previous_tokens drafts "
+    "own_tokens own_dispatched own_slots own_samples last_step last_tokens previous_tokens drafts "
     "void last_samples previous_samples late_drafts ref tier place name readers count".split()
 )
 #: What the kernel may read besides.
@@ -82,8 +83,8 @@ OWN_READABLE = frozenset(
 )
 #: Counters that are plain numbers on both ledgers. The others change through primitives alone.
 WRITABLE = frozenset(
-    "done dispatched barrier committed step_tokens step_sequences copy moved known_tokens reach_tokens "
-    "slot_tokens promised_samples last_step last_tokens previous_tokens drafts last_samples "
+    "done dispatched barrier committed step_tokens step_sequences copy moved own_tokens own_dispatched "
+    "own_slots own_samples last_step last_tokens previous_tokens drafts last_samples "
     "previous_samples late_drafts readers".split()
 )
 #: What the kernel may write besides.

@@ -33,7 +33,7 @@ def test_a_request_whose_row_always_raises_ends_alone(depth: int, pool: dict[str
     assert raised.count(1) >= 2
     assert llm.engine.scheduler.counters.restarted == 1  # no other request starts again
     assert llm.engine.scheduler.cache.available == llm.config.num_gpu_blocks
-    assert len(llm.engine.book.free) == len(llm.engine.book.known)
+    assert len(llm.engine.book.free) == len(llm.engine.book.num_tokens)
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after it is computed"])
@@ -85,7 +85,7 @@ def test_a_request_that_fails_once_keeps_every_token_and_hands_out_none_twice(
             assert given[number, completion.index] == completion.token_ids
     for completion, known in zip(outputs[2].outputs, before, strict=True):
         assert completion.token_ids[: len(known)] == known
-    assert len(llm.engine.book.free) == len(llm.engine.book.known)
+    assert len(llm.engine.book.free) == len(llm.engine.book.num_tokens)
 
 
 def test_branches_that_have_ended_end_again_where_they_did() -> None:

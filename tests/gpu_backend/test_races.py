@@ -331,7 +331,7 @@ class Guessed(TagRun):
 
         def guessed(name: Any, branch: int, given: tuple[int, ...]) -> tuple[int, ...]:
             lane = book.lane.get((name, branch), 0)
-            last = int(book.known[lane]) // book.block_size * book.block_size - 1
+            last = int(book.num_tokens[lane]) // book.block_size * book.block_size - 1
             token = book.tokens[lane, last]
             book.tokens[lane, last] = 1
             found = names.following(name, branch, given)
@@ -368,7 +368,8 @@ class Early(TagRun):
         for entry in self.scheduler.entries.values():
             for sequence in entry.record.members:
                 full = (
-                    min(ledger.reach(sequence), ledger.known(sequence)) // ledger.limits.block_size
+                    min(ledger.num_dispatched_tokens(sequence), ledger.num_tokens(sequence))
+                    // ledger.limits.block_size
                 )
                 for index in range(min(full, len(sequence.words), len(sequence.table))):
                     name, block = sequence.words[index], sequence.table[index]

@@ -93,13 +93,17 @@ def test_a_plan_says_where_each_of_its_rows_begins(depth: int) -> None:
         drive.add(number, 3 + number, 1 + 3 * (number % 4))
     checked, flights = 0, list[Plan]()
     while drive.scheduler.has_unfinished():
-        reach = {s: drive.ledger.reach(s) for e in drive.ledger.running for s in e.members}
+        reach = {
+            s: drive.ledger.num_dispatched_tokens(s)
+            for e in drive.ledger.running
+            for s in e.members
+        }
         plan = drive.schedule()
         drive.complete(plan)
         for row in plan.scheduled_seq_groups:
             entry = drive.scheduler.entries[row.request_id]
             (sequence,) = entry.record.members
-            assert drive.ledger.reach(sequence) == plan.start_of(row) + row.tokens
+            assert drive.ledger.num_dispatched_tokens(sequence) == plan.start_of(row) + row.tokens
             if sequence in reach and row.request_id not in dict(plan.preempted):
                 assert plan.start_of(row) == reach[sequence]
                 checked += row.start is None

@@ -66,7 +66,7 @@ class Driven:
         """Of all full blocks; outputs are zeros."""
         entry = self.scheduler.entries[name]
         (sequence,) = [each for each in entry.record.members if entry.branch(each) == branch]
-        tokens = [*self.tokens[name], *[0] * 20][: self.scheduler.ledger.known(sequence)]
+        tokens = [*self.tokens[name], *[0] * 20][: self.scheduler.ledger.num_tokens(sequence)]
         return self.names.of(tokens[len(names) * 2 :], names)
 
     def call(self, kind: str, *arguments: Any) -> None:
@@ -87,7 +87,7 @@ class Driven:
         elif kind == "step":
             step(scheduler)
             for entry in scheduler.entries.values():  # outputs are zeros
-                sequence, known = entry.first, scheduler.ledger.known(entry.first)
+                sequence, known = entry.first, scheduler.ledger.num_tokens(entry.first)
                 names, prompt = sequence.words, self.tokens[int(str(entry.name))]
                 tokens = [*prompt, *[0] * 20][:known]
                 more = self.names.of(tokens[len(names) * 2 :], names)

@@ -40,12 +40,12 @@ def append_slots_of_a_field(ledger: Any, sequence: Any, free_gpu: Any) -> None:
     ledger.require(not_(sequence.steady), "the sequence is not steady")
     ledger.require(free_gpu >= 1, "there is something to append")
     ledger.require(
-        sequence.slot_tokens + free_gpu < sequence.request.limit, "it stays below its limit"
+        sequence.own_slots + free_gpu < sequence.request.limit, "it stays below its limit"
     )
-    blocks = ledger.need(sequence.slot_tokens + free_gpu) - sequence.length
+    blocks = ledger.need(sequence.own_slots + free_gpu) - sequence.length
     ledger.require(blocks <= free_gpu, "the GPU has a free block for every block needed")
     ledger.take_blocks(sequence, blocks)
-    sequence.slot_tokens = sequence.slot_tokens + free_gpu
+    sequence.own_slots = sequence.own_slots + free_gpu
 
 
 @pytest.mark.parametrize(

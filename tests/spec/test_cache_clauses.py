@@ -63,11 +63,11 @@ def a_block_of_other_tokens(state: Shared) -> None:
 
 
 def a_block_that_is_not_computed(state: Shared) -> None:
-    state.second.members[0].reach_tokens = 3
+    state.second.members[0].own_dispatched = 3
 
 
 def a_block_whose_tokens_are_not_known(state: Shared) -> None:
-    state.second.members[0].known_tokens = 3
+    state.second.members[0].own_tokens = 3
 
 
 def a_name_at_two_depths(state: Shared) -> None:

@@ -85,10 +85,10 @@ CORRUPTIONS: dict[str, Callable[[Any], Any]] = {
     "references": lambda v: setattr(v.sequences[0].table[0], "ref", 1),
     "holdings": lambda v: v.requests[0].held.clear(),
     "residency": lambda v: setattr(v.sequences[0].table[0], "tier", 1),
-    "capacity": lambda v: setattr(v.sequences[0], "slot_tokens", 4),
-    "limit": lambda v: setattr(v.sequences[0], "known_tokens", 9),
-    "tokens_exist": lambda v: setattr(v.sequences[1], "known_tokens", 0),
-    "owed": lambda v: setattr(v.sequences[0], "late_drafts", -1),
+    "capacity": lambda v: setattr(v.sequences[0], "own_slots", 4),
+    "limit": lambda v: setattr(v.sequences[0], "own_tokens", 9),
+    "tokens_exist": lambda v: setattr(v.sequences[1], "own_tokens", 0),
+    "pending_samples": lambda v: setattr(v.sequences[0], "late_drafts", -1),
     "drafts": lambda v: setattr(v.sequences[0], "drafts", 1),
     "sent": lambda v: v.reader.clear(),
     "members": lambda v: v.requests[0].members.pop(),
@@ -114,14 +114,14 @@ def test_a_corrupted_ledger_breaks_the_invariant(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("clause", "field", "value"),
-    [("older", "promised_samples", 3), ("void", "void", 9), ("valid", "void", 1)],
+    [("older", "own_samples", 3), ("void", "void", 9), ("valid", "void", 1)],
 )
 def test_each_clause_of_owed_samples_is_false_of_a_broken_state(
     clause: str, field: str, value: int
 ) -> None:
     ledger = running()
     setattr(ledger.sequences[0], field, value)
-    assert f"owed.{clause}" in {breach.rule for breach in breaches(ledger)}
+    assert f"pending_samples.{clause}" in {breach.rule for breach in breaches(ledger)}
 
 
 @pytest.mark.parametrize("calendar", ["boundaries", "endings"])

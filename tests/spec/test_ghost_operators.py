@@ -36,7 +36,7 @@ def test_ghosts() -> None:
         for name in ("note_move", "note_step"):
             ledger = with_tables(state)
             first, second = ledger.sequences[:2]
-            first.reach_tokens, second.steady, second.offset = 1, True, 1
+            first.own_dispatched, second.steady, second.offset = 1, True, 1
             ledger.batch.add(second)
             ledger.decide(FORWARD, None)
             both = Both(ledger)
@@ -68,7 +68,7 @@ def test_ghosts_of_kv() -> None:
         for state in SMALL[:6]:
             ledger = with_tables(state)
             first, second = ledger.sequences[:2]
-            first.known_tokens, second.known_tokens = 2, 1
+            first.own_tokens, second.own_tokens = 2, 1
             kind = "copy_block" if name == "note_twin" else "swap_in"
             number = ledger.decide(kind, first.request)
             if name == "note_good":

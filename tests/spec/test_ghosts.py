@@ -165,9 +165,13 @@ def test_the_calendars_say_who_is_due_and_who_ends() -> None:
         for trace in nearest(bounds):
             ledger = replay(bounds, trace)
             steady = list(ledger.batch)
-            due = [s for s in steady if ledger.slots(s) == s.length * bounds.block_size]
+            due = [
+                s for s in steady if ledger.num_allocated_slots(s) == s.length * bounds.block_size
+            ]
             assert set(ledger.due().records) == set(due)
-            assert ledger.ended() == any(ledger.slots(s) == s.request.limit - 1 for s in steady)
+            assert ledger.ended() == any(
+                ledger.num_allocated_slots(s) == s.request.limit - 1 for s in steady
+            )
             seen += len(due)
     assert seen > 50
 
@@ -254,7 +258,7 @@ def test_the_scheduler_writes_the_ledger_through_actions_only() -> None:
 
 
 WRITES: dict[str, Callable[[GhostLedger], None]] = {
-    "a sequence": lambda v: setattr(v.sequences[0], "known_tokens", 3),
+    "a sequence": lambda v: setattr(v.sequences[0], "own_tokens", 3),
     "a request": lambda v: setattr(v.requests[0], "copy", 1),
     "a block": lambda v: setattr(v.sequences[0].table[0], "ref", 2),
     "a pool": lambda v: setattr(v.gpu, "free", 2),
@@ -298,9 +302,9 @@ def test_the_trap_is_gone_afterwards() -> None:
     ledger = replay(BRANCHES, PROMPT)
     with write_trap():
         pass
-    ledger.sequences[0].known_tokens = 4
+    ledger.sequences[0].own_tokens = 4
     assert state_key(ledger) != state_key(replay(BRANCHES, PROMPT))
-    assert ConcreteView(ledger).known(ledger.sequences[0]) == 4
+    assert ConcreteView(ledger).num_tokens(ledger.sequences[0]) == 4
 
 
 # ---- poisoned ghosts -------------------------------------------------------------------------------

@@ -93,7 +93,7 @@ def test_a_search_sees_what_is_no_move_and_a_token_of_no_forward(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(explore, "KV_EVERY", 1)
-    again = "    sequence.promised_samples = sequence.promised_samples - 1\n"
+    again = "    sequence.own_samples = sequence.own_samples - 1\n"
     row = ACTIONS["sample"]
     monkeypatch.setitem(ACTIONS, "sample", replace(row, body=broken("sample", again, "")))
     assert "refines" in rules_of(PREEMPTION)

@@ -52,14 +52,14 @@ STEPS: dict[str, tuple[str, str, str, str]] = {
 
 #: A question, what is replaced in it by what, and an action whose proof notices.
 QUESTIONS: dict[str, tuple[str, str, str]] = {
-    "reach": ("sequence.offset + ledger.steps", "sequence.offset + ledger.committed", "join_batch"),
+    "num_dispatched_tokens": ("sequence.offset + ledger.steps", "sequence.offset + ledger.committed", "join_batch"),
     "in_flight": ("last > committed + 1", "last > committed", "schedule_tokens"),
-    "computed": ("- ledger.in_flight(sequence)", "", "join_batch"),
-    "known": ("ledger.committed + 1", "ledger.committed", "join_batch"),
-    "promised": ("ledger.steps - ledger.committed", "ledger.steps", "join_batch"),
-    "owed": ("last > committed + 1", "last > committed", "schedule_tokens"),
+    "num_computed_tokens": ("- ledger.in_flight(sequence)", "", "join_batch"),
+    "num_tokens": ("ledger.committed + 1", "ledger.committed", "join_batch"),
+    "scheduled_samples": ("ledger.steps - ledger.committed", "ledger.steps", "join_batch"),
+    "pending_samples": ("last > committed + 1", "last > committed", "schedule_tokens"),
     "sampling_step": ("> sequence.last_samples", ">= sequence.last_samples", "sample"),
-    "slots": ("sequence.offset + ledger.steps", "sequence.offset + ledger.committed", "join_batch"),
+    "num_allocated_slots": ("sequence.offset + ledger.steps", "sequence.offset + ledger.committed", "join_batch"),
     "runs": ("if sequence.alive else False", "if sequence.alive else True", "append_slots"),
     "on_gpu": ("== RUNNING", "!= RUNNING", "clear_tables"),
     "writable": ("block_of(first)", "block_of(first + 1)", "schedule_tokens"),
@@ -102,7 +102,7 @@ PRIMITIVES: dict[str, tuple[str, str, str, str, str]] = {
     "samples are not void": (
         "forget_samples", "sequence.void = ledger.steps", "pass", "void_samples", "fail_copy"),
     "samples are still promised": (
-        "forget_samples", "sequence.promised_samples = 0", "pass", "void_samples", "fail_copy"),
+        "forget_samples", "sequence.own_samples = 0", "pass", "void_samples", "fail_copy"),
     "a table is not sent": (
         "send_tables", "lambda sequence: ledger.send_whole(sequence)", "lambda sequence: None", "send_tables",
         "admit"),
@@ -228,11 +228,11 @@ def test_every_question_has_one_text() -> None:
 
 
 def test_a_conditional_expression_chooses_on_formulas() -> None:
-    text = on_formulas(queries.known)
+    text = on_formulas(queries.num_tokens)
 
     class Asked:
         committed = 4
-        steady, offset, known_tokens = True, 3, 7
+        steady, offset, own_tokens = True, 3, 7
 
         @staticmethod
         def if_else(condition: Any, then: Any, otherwise: Any) -> Any:
@@ -240,13 +240,13 @@ def test_a_conditional_expression_chooses_on_formulas() -> None:
 
     assert text(Asked, Asked) == (True, 8, 7)
     asked: Any = Asked
-    assert queries.known(asked, asked) == 8
+    assert queries.num_tokens(asked, asked) == 8
 
 
 def test_a_function_whose_source_is_not_what_runs_is_not_compiled() -> None:
     def other(ledger: Any, sequence: Any) -> Any:
         return sequence.offset
 
-    fake = FunctionType(queries.known.__code__.replace(co_consts=(None, 2)), queries.__dict__)
+    fake = FunctionType(queries.num_tokens.__code__.replace(co_consts=(None, 2)), queries.__dict__)
     with pytest.raises(Forbidden):
         on_formulas(fake)

@@ -186,7 +186,7 @@ KEPT: list[tuple[Any, str, str, str]] = [
         (Records, "new_operation", field, "swap_in")
         for field in ("open", "is_forward", "request_of", "compute")
     ],
-    (Records, "new_sequence", "promised_samples", "fork"),
+    (Records, "new_sequence", "own_samples", "fork"),
     (Records, "new_sequence", "request", "fork"),
     (Records, "enqueue", "queue", "admit"),
     *[(Ghosts, "note_move", field, "admit") for field in ("born",)],

@@ -46,15 +46,15 @@ def losing_effect(name: str, write: Callable[..., None]) -> Unit:
 
 def resets(ledger: Any, record: Any, *_: Any) -> None:
     """What others have computed is lost, as if recompute were meant for all."""
-    ledger.state.fields["reach_tokens"] = lambda q: z3.IntVal(0)
+    ledger.state.fields["own_dispatched"] = lambda q: z3.IntVal(0)
 
 
 def forgets(ledger: Any, record: Any, *_: Any) -> None:
-    ledger.state.fields["known_tokens"] = lambda q: z3.IntVal(1)
+    ledger.state.fields["own_tokens"] = lambda q: z3.IntVal(1)
 
 
 def schedules_nothing(ledger: Any, sequence: Any, *_: Any) -> None:
-    sequence.promised_samples = 0
+    sequence.own_samples = 0
 
 
 def parks_all(ledger: Any, *_: Any) -> None:
@@ -62,7 +62,7 @@ def parks_all(ledger: Any, *_: Any) -> None:
 
 
 def computes_nothing(ledger: Any, sequence: Any, tokens: Any, drafts: Any) -> None:
-    sequence.reach_tokens = sequence.reach_tokens - tokens
+    sequence.own_dispatched = sequence.own_dispatched - tokens
 
 
 def counts_nothing(ledger: Any, *_: Any) -> None:
@@ -74,7 +74,7 @@ def stays(ledger: Any, *_: Any) -> None:
 
 
 def learns_nothing(ledger: Any, sequence: Any, step: Any, accepted: Any, rejected: Any) -> None:
-    sequence.known_tokens = sequence.known_tokens - accepted
+    sequence.own_tokens = sequence.own_tokens - accepted
 
 
 EFFECTS: list[tuple[str, Callable[..., None], str]] = [
@@ -107,7 +107,7 @@ def test_a_victim_that_keeps_its_places_is_refuted(name: str) -> None:
 def test_a_branch_born_with_more_left_than_its_parent_is_refuted() -> None:
     def broken(ledger: Any, parent: Any, tokens: Any) -> Any:
         child = ACTIONS["fork"].body(ledger, parent, tokens)
-        child.reach_tokens = parent.reach_tokens - 1
+        child.own_dispatched = parent.own_dispatched - 1
         return child
 
     assert "a branch has no more left than its parent" in failing(build("fork", broken))

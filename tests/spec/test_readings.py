@@ -149,7 +149,7 @@ def test_effects_without_loops_are_the_same_in_both_readings() -> None:
 
 def test_an_effect_that_differs_is_seen() -> None:
     before, step, after = next(edge for edge in edges(1) if edge[1][0] == "sample")
-    after.sequences[int(step[1][0][1:]) - 1].known_tokens += 1
+    after.sequences[int(step[1][0][1:]) - 1].own_tokens += 1
     assert disagree(before, step, after)
 
 

@@ -46,7 +46,7 @@ def test_a_known_token_that_changes_is_noticed(monkeypatch: pytest.MonkeyPatch) 
     def void_too_much(self: KvGhosts, request: Any) -> None:
         s: State = self.state.snapshot()
         r = request.z
-        self._foresee(lambda q: s.request(q) == r, lambda q: s.known(q) - 1)
+        self._foresee(lambda q: s.request(q) == r, lambda q: s.num_tokens(q) - 1)
 
     monkeypatch.setattr(KvGhosts, "note_voided", void_too_much)
     assert set(refines("kv_recompute")) != {"proved"}

@@ -105,7 +105,7 @@ EDITS: dict[str, tuple[Any, str, str, str]] = {
         PrefixCache, "computing", "other.words[index : index + 1] == word", "len(other.words) > index",
     ),
     "the last block of a prompt, which is computed again, is waited for": (
-        PrefixCache, "computing", "or end >= sequence.known_tokens", "",
+        PrefixCache, "computing", "or end >= sequence.own_tokens", "",
     ),
     "the first block of a prompt that is computed is not published": (
         PrefixCache, "enter", "self.watch(leader, hits)", "self.watch(leader, hits + 1)",
@@ -117,7 +117,8 @@ EDITS: dict[str, tuple[Any, str, str, str]] = {
         Transitions, "enter", "self.cache.watch(sequence, 0)", "pass",
     ),
     "the newest block is published one commit later": (
-        PrefixCache, "publish_of", "ledger.known(sequence)) // self.size", "ledger.known(sequence) - 1) // self.size",
+        PrefixCache, "publish_of", "ledger.num_tokens(sequence)) // self.size",
+        "ledger.num_tokens(sequence) - 1) // self.size",
     ),
     "one that ends publishes no output": (
         Transitions, "end", "self.cache.publish_output(entry, entry.record.members)", "pass",

@@ -54,13 +54,13 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "the swap threshold is not reached by as many": (
         "scheduling/victims.py",
-        "entry.tokens(ledger) >= config.swap_threshold",
-        "entry.tokens(ledger) > config.swap_threshold",
+        "entry.num_tokens(ledger) >= config.swap_threshold",
+        "entry.num_tokens(ledger) > config.swap_threshold",
     ),
     "the longest is the shortest": (
         "scheduling/victims.py",
-        '"longest": lambda entry, ledger: (entry.tokens(ledger), entry.rank)',
-        '"longest": lambda entry, ledger: (-entry.tokens(ledger), entry.rank)',
+        '"longest": lambda entry, ledger: (entry.num_tokens(ledger), entry.rank)',
+        '"longest": lambda entry, ledger: (-entry.num_tokens(ledger), entry.rank)',
     ),
     "the newest is the oldest": (
         "scheduling/victims.py",
@@ -107,8 +107,8 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "a table has a slot more": (
         "scheduling/sequence_demand.py",
-        "wanted_slots(sequence.slot_tokens, reach, tokens)",
-        "min(last, wanted_slots(sequence.slot_tokens, reach, tokens) + 1)",
+        "wanted_slots(sequence.own_slots, reach, tokens)",
+        "min(last, wanted_slots(sequence.own_slots, reach, tokens) + 1)",
     ),
     "reviews come a step late": (
         "scheduling/live_requests.py",
@@ -177,8 +177,8 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "the length of a group is that of its leader": (
         "scheduling/victims.py",
-        "return entry.tokens(ledger) >= config.swap_threshold",
-        "return ledger.known(entry.record.members[0]) >= config.swap_threshold",
+        "return entry.num_tokens(ledger) >= config.swap_threshold",
+        "return ledger.num_tokens(entry.record.members[0]) >= config.swap_threshold",
     ),
     "a request whose copy was discarded keeps its place": (
         "scheduling/transitions.py",

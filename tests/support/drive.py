@@ -155,7 +155,7 @@ class Drive:
 
     def known(self, name: Hashable) -> list[int]:
         """Tokens of each branch."""
-        return [self.ledger.known(s) for s in self.scheduler.entries[name].record.members]
+        return [self.ledger.num_tokens(s) for s in self.scheduler.entries[name].record.members]
 
     def tables(self, name: Hashable) -> list[list[int]]:
         """Block ids of each branch's table."""

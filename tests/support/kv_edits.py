@@ -103,7 +103,7 @@ EDITS = (
     Edit(
         'publish before computed',
         'publish',
-        'index < ledger.block_of(ledger.computed(sequence))',
+        'index < ledger.block_of(ledger.num_computed_tokens(sequence))',
         'index < sequence.length',
         ONE,
         'submit 2 5 1 1, admit r1, publish s1 0, submit 2 5 1 1, admit_cached r2 1, '
@@ -112,8 +112,8 @@ EDITS = (
     Edit(
         'one more found',
         'admit_cached',
-        'leader.reach_tokens = shared',
-        'leader.reach_tokens = shared + 1',
+        'leader.own_dispatched = shared',
+        'leader.own_dispatched = shared + 1',
         ONE,
         'submit 3 5 1 1, admit r1, schedule_tokens s1 3 0, issue_step, run 1, '
         'commit_step, publish s1 0, submit 3 5 1 1, admit_cached r2 1, '
@@ -135,7 +135,7 @@ EDITS = (
     Edit(
         'rejoin unsettled',
         'rejoin',
-        'shared <= ledger.computed(leader)',
+        'shared <= ledger.num_computed_tokens(leader)',
         'shared <= leader.request.prompt',
         ONE,
         'submit 2 5 2, admit r1, schedule_tokens s1 2 0, issue_step, run 1, '
@@ -148,7 +148,7 @@ EDITS = (
         'rejoin output',
         'rejoin',
         'shared <= sequence.request.prompt',
-        'shared <= leader.known_tokens',
+        'shared <= leader.own_tokens',
         LONG,
         'submit 2 6 2, admit r1, schedule_tokens s1 2 0, issue_step, run 1, '
         'commit_step, fork s1 1, sample s1 1 1 0, append_slots s1 1, append_slots s2 1, '
@@ -160,8 +160,8 @@ EDITS = (
     Edit(
         'rejected kept',
         'sample',
-        'sequence.reach_tokens - rejected',
-        'sequence.reach_tokens',
+        'sequence.own_dispatched - rejected',
+        'sequence.own_dispatched',
         LONG,
         'submit 1 6 1 1, admit r1, schedule_tokens s1 1 0, issue_step, run 1, '
         'commit_step, sample s1 1 1 0, append_slots s1 3, schedule_tokens s1 3 2, '
@@ -194,7 +194,7 @@ EDITS = (
         'samples of three steps owed',
         'schedule_tokens',
         'if_else(in_last_step, sequence.last_samples, 0)',
-        'sequence.known_tokens + 9',
+        'sequence.own_tokens + 9',
         ONE,
         'submit 1 6 1, admit r1, append_slots s1 2, schedule_tokens s1 1 0, issue_step, run 1, '
         'schedule_tokens s1 1 0, issue_step, run 2, commit_step, commit_step, '
@@ -203,7 +203,7 @@ EDITS = (
     Edit(
         'a branch of no sample',
         'fork',
-        'ledger.owed(parent) >= 1',
+        'ledger.pending_samples(parent) >= 1',
         'tokens >= 1',
         LONG,
         'submit 1 6 2, admit r1, schedule_tokens s1 1 0, issue_step, run 1, commit_step, '

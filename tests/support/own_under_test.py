@@ -106,7 +106,7 @@ class LineclearUnderTest:
         size = self.limits.block_size
         for name, entry in self.scheduler.entries.items():
             words = entry.first.words
-            full = self.scheduler.ledger.known(entry.first) // size
+            full = self.scheduler.ledger.num_tokens(entry.first) // size
             if len(words) < full:
                 tokens = self.tokens[str(name)][len(words) * size : full * size]
                 self.scheduler.name_blocks(name, len(words), self.names.of(tokens, words))

@@ -39,7 +39,7 @@ from lineclear_spec.worlds import BOUNDS, Bounds, Trace
 
 #: The fields that queries read.
 READ = (
-    "alive steady request offset known_tokens reach_tokens slot_tokens promised_samples last_step "
+    "alive steady request offset own_tokens own_dispatched own_slots own_samples last_step "
     "last_tokens previous_tokens last_samples previous_samples length table ref phase limit width "
     "member held blocks steps committed issued done batch_size open wait is_forward forward_of "
     "seat boundary ending drafts void late_drafts copy moved dispatched barrier step_tokens step_sequences request_of"
@@ -180,7 +180,8 @@ def questions(reading: Reading) -> list[tuple[str, Any, Any]]:
 
 #: Queries about one sequence.
 OF_A_SEQUENCE = (
-    "reach in_flight computed known promised owed sampling_step slots first_scheduled runs writable "
+    "num_dispatched_tokens in_flight num_computed_tokens num_tokens scheduled_samples pending_samples "
+    "sampling_step num_allocated_slots first_scheduled runs writable "
     "divisible"
 ).split()
 #: The worst case is a function that is left open on formulas: see `State.worst_case`.
@@ -191,7 +192,7 @@ ASKED = {"need", "block_of", "cap", "is_open", "first_open", "allowed"}
 
 def situation(v: GhostLedger) -> Any:
     """What is worth a state of its own."""
-    kinds = {(v.writable(q), v.runs(q), v.owed(q) > 0, q.steady) for q in v.sequences}
+    kinds = {(v.writable(q), v.runs(q), v.pending_samples(q) > 0, q.steady) for q in v.sequences}
     return v.due().count, v.ended(), len(v.operations), tuple(sorted(kinds))
 
 

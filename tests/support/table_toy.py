@@ -105,7 +105,7 @@ def row(request: Request | None) -> Row:
         return int(request.phase), 0, ()
     sequence = request.members[0]
     places = tuple(sorted([block.place for block in sequence.table]))
-    return int(request.phase), sequence.known_tokens, places
+    return int(request.phase), sequence.own_tokens, places
 
 
 def act(ledger: Ledger, name: str, *arguments: Any) -> None:
@@ -141,7 +141,7 @@ def decode(ledger: Ledger, request: Request) -> None:
     ledger.require(request.width >= 1, "the request has a sequence")
     sequence = request.members[0]
     act(ledger, "append_slots", sequence, 1)
-    act(ledger, "schedule_tokens", sequence, sequence.known_tokens - sequence.reach_tokens, 0)
+    act(ledger, "schedule_tokens", sequence, sequence.own_tokens - sequence.own_dispatched, 0)
     act(ledger, "issue_step")
     act(ledger, "commit_step")
     act(ledger, "sample", sequence, ledger.committed, 1, 0)
@@ -150,7 +150,7 @@ def decode(ledger: Ledger, request: Request) -> None:
 
 def finish(ledger: Ledger, request: Request) -> None:
     """The environment lets a running request end when it has all its tokens."""
-    whole = request.phase == Phase.RUNNING and request.members[0].known_tokens == MOST_TOKENS
+    whole = request.phase == Phase.RUNNING and request.members[0].own_tokens == MOST_TOKENS
     ledger.require(whole, "the request runs and has all its tokens")
     act(ledger, "finish", request)
 

@@ -197,7 +197,7 @@ def unlisted() -> str:
 
     def writes_more(ledger: Any, sequence: Any) -> None:
         blocks.clear_table(ledger, sequence)
-        sequence.known_tokens = 0
+        sequence.own_tokens = 0
 
     def nothing(_: object) -> None:
         """The source is not looked at: the write itself is to be refused."""

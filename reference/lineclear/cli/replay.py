@@ -263,8 +263,8 @@ def lines(content: dict[str, Any], state: dict[str, Any], stop: int | None) -> l
         for sequence in request["sequences"]:
             table = zip(sequence["table"], sequence["references"], strict=True)
             text.append(
-                f"  sequence {sequence['id']}: {sequence['known']} tokens known, "
-                f"{sequence['computed']} computed, room for {sequence['slots']}; blocks "
+                f"  sequence {sequence['id']}: {sequence['num_tokens']} tokens known, "
+                f"{sequence['num_computed_tokens']} computed, room for {sequence['num_allocated_slots']}; blocks "
                 f"{' '.join(f'{p}x{n}' if n > 1 else str(p) for p, n in table) or 'none'}"
             )
     return [*text, *kept(content["held"])]

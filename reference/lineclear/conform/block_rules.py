@@ -68,7 +68,7 @@ def sequence_of(check: RuleContext, event: dict[str, Any], verb: str) -> LoggedS
     if sequence is None:
         if "submit" in check.omitted and r not in state.live:
             sequence = state.submit({"r": r, "prompt": 1}).sequences[0]
-            sequence.known = 1 << 60
+            sequence.num_tokens = 1 << 60
             return state.sequence(r, s) or sequence
         live = state.live.get(r)
         why = state.history(r) if live is None else f"it has {live.n} sequences"

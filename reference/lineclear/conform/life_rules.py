@@ -96,7 +96,7 @@ def fork(check: RuleContext, event: dict[str, Any]) -> None:
     state = check.state
     parent.sync()
     child = state.begin(live, event["s"])
-    child.known = child.best = event.get("known", parent.known)
+    child.num_tokens = child.best = event.get("known", parent.num_tokens)
     child.frontier = child.synced = parent.frontier
     for (pool, group), table in parent.tables.items():
         mine = state.table(child, pool, group)
@@ -155,8 +155,8 @@ def preempt(check: RuleContext, event: dict[str, Any]) -> None:
     live.phase = SWAPPED if event["how"] == "swap" else PREEMPTED
     for sequence in live.sequences.values():
         sequence.safe_to = 0
-        if event["how"] == "restart" and sequence.known < 1 << 59:
-            sequence.known = live.prompt
+        if event["how"] == "restart" and sequence.num_tokens < 1 << 59:
+            sequence.num_tokens = live.prompt
     if live.phase == PREEMPTED:
         wait(check, live)
 

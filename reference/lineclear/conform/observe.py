@@ -128,12 +128,12 @@ class Observed:
             for table in q.holds()
             if table.pool.name != DEFAULT
         )
-        known = max(q.known for q in live.sequences.values())
+        known = max(q.num_tokens for q in live.sequences.values())
         return RequestState(
             request_id=live.r,
             phase=live.phase,
-            known=live.prompt if known >= ENDLESS else known,
-            computed=min(q.frontier for q in live.sequences.values()),
+            num_tokens=live.prompt if known >= ENDLESS else known,
+            num_computed_tokens=min(q.frontier for q in live.sequences.values()),
             blocks=len(mine),
             alone=len(alone),
             limit=None if live.limit >= ENDLESS else live.limit,

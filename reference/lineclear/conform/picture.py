@@ -126,7 +126,7 @@ def facts(state: LogState, letters: Letters) -> dict[str, str]:
     found: dict[str, str] = {}
     for live in state.live.values():
         for s, q in live.sequences.items():
-            known = "?" if q.known >= ENDLESS else str(q.known)
+            known = "?" if q.num_tokens >= ENDLESS else str(q.num_tokens)
             found[letters(live.r, s)] = f"{live.phase} {q.frontier}/{known}"
     if state.steps:
         found["settled"] = f"{state.settled}/{state.steps}"
@@ -225,7 +225,7 @@ def drawn(rows: list[Row], columns: Columns, second: str) -> list[str]:
     pools = (DEFAULT, second)
     ids = tuple(columns[name][0] if name else [] for name in pools)
     hidden = sum(columns[name][1] for name in pools if name)
-    lines = table(rows, (ids[0], ids[1]), pools, "computed/known")
+    lines = table(rows, (ids[0], ids[1]), pools, "computed/tokens")
     return [*lines, f"    {hidden} blocks are not shown"] if hidden else lines
 
 
@@ -266,7 +266,7 @@ def state_lines(state: LogState, involved: Iterable[RequestId] = (), most: int =
     every = [*state.live.values(), *state.leaving.values()]
     for live in sorted(every, key=lambda live: live.r not in first):
         for s, q in live.sequences.items():
-            known = "?" if q.known >= ENDLESS else q.known
+            known = "?" if q.num_tokens >= ENDLESS else q.num_tokens
             name = f"{live.r!r}" + (f" sequence {s}" if s else "")
             lines.append(
                 f"    {name} {live.phase}, {q.frontier} of {known} computed, holds {held(q)}"

@@ -67,7 +67,7 @@ def allowed(check: RuleContext) -> int:
     header = check.header
     chunk = header.chunk or header.max_tokens or 1
     known = [
-        min(q.known, 1 << 40)
+        min(q.num_tokens, 1 << 40)
         for live in check.state.live.values()
         for q in live.sequences.values()
     ]

@@ -45,9 +45,9 @@ def past_end(check: RuleContext, q: LoggedSequence) -> None:
     live = q.live
     check.broken(
         "length.max",
-        f"{live.r!r} gets token {q.known - live.prompt} of at most {live.limit - live.prompt}",
+        f"{live.r!r} gets token {q.num_tokens - live.prompt} of at most {live.limit - live.prompt}",
         (live.r,),
-        generated=q.known - live.prompt,
+        generated=q.num_tokens - live.prompt,
         max=live.limit - live.prompt,
     )
 
@@ -87,24 +87,24 @@ def look(
         elif live.phase in (WAITING, PREEMPTED):
             issue.admitted.append(live)
     end = start + tokens
-    if end > q.known + check.header.drafts:
+    if end > q.num_tokens + check.header.drafts:
         drafts = f" and {check.header.drafts} drafts" if check.header.drafts else ""
         check.broken(
             "length.known",
             f"{r!r} computes positions {start} to {end - 1} in step {issue.n}, but it has "
-            f"{q.known} tokens{drafts}",
+            f"{q.num_tokens} tokens{drafts}",
             (r,),
             end=end,
-            known=q.known,
+            known=q.num_tokens,
         )
-    if row[3] and end < q.known < ENDLESS:
+    if row[3] and end < q.num_tokens < ENDLESS:
         check.broken(
             "length.newest",
             f"{r!r} computes positions {start} to {end - 1} in step {issue.n} and samples, but it "
-            f"has {q.known} tokens: the newest is not computed",
+            f"has {q.num_tokens} tokens: the newest is not computed",
             (r,),
             end=end,
-            known=q.known,
+            known=q.num_tokens,
         )
     if q.fence > check.state.settled and issue.after_step < q.fence:
         check.broken(

@@ -117,9 +117,9 @@ class LoggedSequence:
         "best",
         "fence",
         "frontier",
-        "known",
         "limit",
         "live",
+        "num_tokens",
         "s",
         "safe_from",
         "safe_to",
@@ -132,7 +132,7 @@ class LoggedSequence:
         self.live = live
         self.limit = live.limit
         self.s = s
-        self.known = self.best = known
+        self.num_tokens = self.best = known
         self.frontier = self.synced = 0
         self.safe_from = self.safe_to = 0
         self.step = 0
@@ -264,7 +264,7 @@ class LogState:
         live = LoggedRequest(event, self.arrivals)
         if "lengths" in self.header.omits or "samples" in self.header.omits:
             for sequence in live.sequences.values():
-                sequence.known = ENDLESS
+                sequence.num_tokens = ENDLESS
         order = self.header.order
         if order == "priority_low_first":
             live.place = (live.priority, live.arrival)
@@ -287,7 +287,7 @@ class LogState:
     def begin(self, live: LoggedRequest, s: int) -> LoggedSequence:
         """Adds a sequence to a request."""
         first = next(iter(live.sequences.values()))
-        known = ENDLESS if first.known == ENDLESS else live.prompt
+        known = ENDLESS if first.num_tokens == ENDLESS else live.prompt
         sequence = live.sequences[s] = LoggedSequence(live, s, known)
         if s == 0:
             self.leaders[live.r] = sequence
@@ -360,9 +360,9 @@ class LogState:
         for at, (n, rows) in enumerate(self.flights):
             for row in rows:
                 q = live.sequences.get(row[4] if len(row) == 5 else 0)
-                if row[0] == live.r and q is not None and q.known < ENDLESS:
-                    q.known -= row[3]
-                    q.best = max(q.known, q.best - row[3])
+                if row[0] == live.r and q is not None and q.num_tokens < ENDLESS:
+                    q.num_tokens -= row[3]
+                    q.best = max(q.num_tokens, q.best - row[3])
             self.flights[at] = (n, [row for row in rows if row[0] != live.r])
 
     def leave(self, live: LoggedRequest, kind: str, number: int) -> None:

@@ -38,7 +38,7 @@ def step(check: RuleContext, event: dict[str, Any]) -> None:
             if (  # the common row: continues where the last one ended, and samples
                 q is not None
                 and start == q.frontier
-                and end == q.known
+                and end == q.num_tokens
                 and end <= q.safe_to
                 and start >= q.safe_from
                 and samples == 1
@@ -47,7 +47,7 @@ def step(check: RuleContext, event: dict[str, Any]) -> None:
             ):
                 q.step = n
                 q.frontier = end
-                q.known = end = end + 1
+                q.num_tokens = end = end + 1
                 tokens_in_step += tokens
                 if end > q.best:
                     q.best = end
@@ -63,8 +63,8 @@ def step(check: RuleContext, event: dict[str, Any]) -> None:
             or start < q.safe_from
             or start > q.frontier
             or tokens < 1
-            or end > q.known + drafts
-            or (samples and end < q.known)
+            or end > q.num_tokens + drafts
+            or (samples and end < q.num_tokens)
             or q.step == n
         ):
             q = look(check, issue, row, q)
@@ -74,8 +74,8 @@ def step(check: RuleContext, event: dict[str, Any]) -> None:
         if end > q.frontier:
             q.frontier = end
         tokens_in_step += tokens
-        if samples and q.known < ENDLESS:
-            q.known = known = q.known + samples
+        if samples and q.num_tokens < ENDLESS:
+            q.num_tokens = known = q.num_tokens + samples
             if known > q.limit:
                 past_end(check, q)
             if known > q.best:
@@ -169,15 +169,15 @@ def corrected(check: RuleContext, rows: list[list[Any]], kept: list[list[Any]]) 
         s = row[2] if len(row) == 3 else 0
         live = check.state.live.get(row[0])
         q = None if live is None else live.sequences.get(s)
-        if q is None or q.known >= ENDLESS:
+        if q is None or q.num_tokens >= ENDLESS:
             continue
         change = row[1] - samples.get((row[0], s), 0)
-        q.known += change
-        q.best = max(q.known, q.best + min(change, 0))
-        if q.known > q.limit:
+        q.num_tokens += change
+        q.best = max(q.num_tokens, q.best + min(change, 0))
+        if q.num_tokens > q.limit:
             past_end(check, q)
         if change < 0 or check.header.drafts:
-            q.lower(min(q.frontier, q.known - 1))
+            q.lower(min(q.frontier, q.num_tokens - 1))
 
 
 HANDLERS: dict[str, Callable[[Any, dict[str, Any]], None]] = {

@@ -144,8 +144,8 @@ class TableReplay:
 
     def _fork(self, event: Event) -> None:
         parent = self.sequences[event["r"], event["of"]]
-        known = event.get("known", parent.known_tokens + 1)
-        child = actions.fork(self.ledger, parent, known - parent.known_tokens)
+        known = event.get("known", parent.own_tokens + 1)
+        child = actions.fork(self.ledger, parent, known - parent.own_tokens)
         self.sequences[event["r"], event["s"]] = child
         self.same(event["r"], event["s"])
 
@@ -210,7 +210,7 @@ class TableReplay:
         request = sequence.request
         new = self.places(r, s)[sequence.length :]
         if request.phase == Phase.WAITING:
-            most = ledger.need(sequence.known_tokens)
+            most = ledger.need(sequence.own_tokens)
             if len(new) < most:
                 raise Differs(
                     f"{r!r} runs with {len(new)} blocks, but admit allocates {most}, for every token "
@@ -226,9 +226,9 @@ class TableReplay:
             new = new[most:]
         room = (sequence.length + len(new)) * ledger.limits.block_size
         target = max(needed, min(room, request.limit - 1)) if new else needed
-        if target > sequence.slot_tokens:
+        if target > sequence.own_slots:
             steer(ledger.gpu, new)
-            actions.append_slots(ledger, sequence, target - sequence.slot_tokens)
+            actions.append_slots(ledger, sequence, target - sequence.own_slots)
 
     def same(self, r: RequestId, s: int) -> None:
         """Reports ledger and log if they disagree about a table."""
@@ -341,11 +341,11 @@ class TableReplay:
             self.grow(r, s, start + tokens)
             sequence = self.sequences[r, s]
             self.same(r, s)
-            if start != sequence.reach_tokens:
+            if start != sequence.own_dispatched:
                 raise Differs(
-                    f"{r!r} starts at {start}, but in the table at {sequence.reach_tokens}"
+                    f"{r!r} starts at {start}, but in the table at {sequence.own_dispatched}"
                 )
-            exist = sequence.known_tokens + sequence.promised_samples
+            exist = sequence.own_tokens + sequence.own_samples
             drafts = max(0, start + tokens - exist)
             actions.schedule_tokens(ledger, sequence, tokens, drafts)
             self.drafts[ledger.steps + 1, sequence] = drafts

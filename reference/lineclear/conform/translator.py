@@ -204,7 +204,7 @@ class Translator:
             s=number,
             of=self._numbers[parent],
             entries=len(blocks),
-            known=child.known_tokens,
+            known=child.own_tokens,
         )
 
     def _rejoin(self, sequence: Sequence, _: int) -> None:
@@ -303,11 +303,11 @@ class Translator:
         for sequence in ledger.batch:
             self._grow(sequence)
         for sequence, drafts in self._rows:
-            end, tokens = sequence.reach_tokens, sequence.last_tokens
+            end, tokens = sequence.own_dispatched, sequence.last_tokens
             rows.append(self._row(sequence, end - tokens, tokens, sequence.last_samples))
             sampling.append((sequence, sequence.last_samples, drafts))
         for sequence in ledger.batch:
-            rows.append(self._row(sequence, ledger.reach(sequence) - 1, 1, 1))
+            rows.append(self._row(sequence, ledger.num_dispatched_tokens(sequence) - 1, 1, 1))
         number = ledger.forward_of(ledger.steps)
         waits = self._waits(number, ledger.wait_of(number))
         self._emit(e="step", n=ledger.steps, rows=rows, **waits)

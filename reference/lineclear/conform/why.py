@@ -45,8 +45,8 @@ class RequestState:
     Attributes:
         request_id: its id.
         phase: waiting, running, preempted or swapped.
-        known: number of tokens of its longest sequence, prompt included.
-        computed: how many of these have KV.
+        num_tokens: number of tokens of its longest sequence, prompt included.
+        num_computed_tokens: how many of these have KV.
         blocks: number of blocks of the default pool that its tables name.
         alone: how many of these no other request names.
         limit: maximum number of tokens of a sequence, prompt included; it may end earlier. None if
@@ -63,8 +63,8 @@ class RequestState:
 
     request_id: Hashable
     phase: str
-    known: int
-    computed: int = 0
+    num_tokens: int
+    num_computed_tokens: int = 0
     blocks: int = 0
     alone: int = 0
     limit: int | None = None
@@ -157,8 +157,8 @@ class Stuck:
             "request_id": str(self.request.request_id),
             "phase": self.request.phase,
             "holds": self.request.blocks,
-            "computed": self.request.computed,
-            "known": self.request.known,
+            "num_computed_tokens": self.request.num_computed_tokens,
+            "num_tokens": self.request.num_tokens,
             "still": self.request.still,
             "guard": self.guard,
             "because": GUARDS[self.guard],
@@ -230,7 +230,7 @@ def judge(snapshot: Snapshot, request: RequestState) -> Stuck:
     # It may end before its last token, so a pool that is too small for all of them is a reason only
     # where the engine does not serve it although it could.
     last = (
-        request.known if request.limit is None else request.limit - 1
+        request.num_tokens if request.limit is None else request.limit - 1
     )  # the last one needs no KV
     needs = snapshot.need(last)
     if needs > snapshot.blocks and request.phase != RUNNING:
@@ -261,7 +261,7 @@ def blocked_forever(snapshot: Snapshot, request: RequestState) -> Stuck | None:
 
     A live request needs KV of all its tokens before it samples the next one.
     """
-    needs = snapshot.need(request.known)
+    needs = snapshot.need(request.num_tokens)
     gone = lost(snapshot)
     figures: dict[str, int | str] = {"needs": needs, "total": snapshot.blocks}
     if needs > snapshot.blocks:
@@ -278,7 +278,7 @@ def blocked_forever(snapshot: Snapshot, request: RequestState) -> Stuck | None:
         figures = {"needs": rows, "max_seqs": most}
         return Stuck(request, "too_wide", figures, Relief("seats", rows - most), CANNOT_HELP)
     budget = snapshot.max_tokens
-    left = request.known - request.computed
+    left = request.num_tokens - request.num_computed_tokens
     if snapshot.whole_prompts and budget is not None and left > budget:
         figures = {"needs": left, "max_tokens": budget}
         return Stuck(request, "too_large", figures, Relief("tokens", left - budget), CANNOT_HELP)
@@ -314,9 +314,9 @@ def blocked_by_room(snapshot: Snapshot, request: RequestState) -> Stuck | None:
     """Blocks, rows and tokens, in this order."""
     others = [r for r in snapshot.requests if r is not request]
     running = request.phase == RUNNING
-    tokens = request.known
+    tokens = request.num_tokens
     if snapshot.chunk is not None:
-        tokens = min(tokens, request.computed + snapshot.chunk)
+        tokens = min(tokens, request.num_computed_tokens + snapshot.chunk)
     needs = max(snapshot.need(tokens), request.elsewhere) - request.blocks
     there = snapshot.free + snapshot.cached
     if needs > there:
@@ -341,7 +341,11 @@ def blocked_by_room(snapshot: Snapshot, request: RequestState) -> Stuck | None:
         )
         figures = {"needs": request.seats, "taken": taken, "max_seqs": snapshot.max_seqs}
         return Stuck(request, "seats", figures, change, HELPS)
-    wants = request.known - request.computed if snapshot.whole_prompts and not running else 1
+    wants = (
+        request.num_tokens - request.num_computed_tokens
+        if snapshot.whole_prompts and not running
+        else 1
+    )
     if snapshot.max_tokens is not None and not running and taken + wants > snapshot.max_tokens:
         change = relief(
             "tokens",
@@ -380,7 +384,7 @@ def lines(report: Why, most: int = 12) -> list[str]:
         figures = ", ".join(f"{name} {value}" for name, value in row.figures.items())
         text += [
             f"{request.request_id!r} {request.phase}, holds {request.blocks} blocks, "
-            f"{request.computed} of {request.known} tokens computed, kept none for {request.still} "
+            f"{request.num_computed_tokens} of {request.num_tokens} tokens computed, kept none for {request.still} "
             "calls",
             f"  {row.guard}: {GUARDS[row.guard]}" + (f" ({figures})" if figures else ""),
             f"  smallest change: {row.relief.sentence()}",

@@ -52,7 +52,7 @@ class V0Step(Step):
         while (entry := live.waiting.head()) is not None:
             if entry.record.phase == Phase.SWAPPED:
                 return
-            tokens = self._first_chunk(entry.record.members[0].known_tokens)
+            tokens = self._first_chunk(entry.record.members[0].own_tokens)
             need = self.room.want(entry).blocks
             kept = config.watermark_blocks if self.margin else 0
             if (
@@ -134,7 +134,7 @@ class V0Step(Step):
             if record.phase != Phase.SWAPPED or record.copy:
                 return
             jobs = self.room.jobs_of(entry)
-            full = sum([member.slot_tokens // size for member in record.members])
+            full = sum([member.own_slots // size for member in record.members])
             need = max(full + len(jobs), record.blocks + sum([job.blocks for job in jobs]))
             tokens = sum([job.tokens for job in jobs])
             if (

@@ -134,7 +134,7 @@ def misplaced(world: World, live: list[Any]) -> tuple[tuple[int, int, int], ...]
             if not table:
                 continue
             branch = bench.live[entry.name].branches[entry.branch(sequence)]
-            tokens = branch.history[: ledger.computed(sequence)]
+            tokens = branch.history[: ledger.num_computed_tokens(sequence)]
             tier = "cpu" if table[0].tier == CPU else "gpu"
             places = [block.place for block in table]
             found += [(k, j, position) for position in bench.device.wrong(tier, places, tokens)]

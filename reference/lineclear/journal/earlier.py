@@ -27,6 +27,9 @@ TODAY = {
 EARLIER = {
     "committed": "settled",
     "dispatched": "carried",
+    "num_tokens": "known",
+    "num_computed_tokens": "computed",
+    "num_allocated_slots": "slots",
 }
 
 

@@ -130,9 +130,9 @@ def state(ledger: Ledger) -> dict[str, Any]:
                 "sequences": [
                     {
                         "id": sequence.id,
-                        "known": ledger.known(sequence),
-                        "computed": ledger.computed(sequence),
-                        "slots": ledger.slots(sequence),
+                        "num_tokens": ledger.num_tokens(sequence),
+                        "num_computed_tokens": ledger.num_computed_tokens(sequence),
+                        "num_allocated_slots": ledger.num_allocated_slots(sequence),
                         "table": [block.place for block in sequence.table],
                         "references": [block.ref for block in sequence.table],
                     }

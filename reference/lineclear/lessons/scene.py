@@ -217,4 +217,4 @@ def outputs_of(plan: Plan) -> Outputs:
 
 def known(scheduler: Scheduler, record: Record) -> int:
     """Tokens known of the longest sequence of a request."""
-    return max(int(scheduler.ledger.known(sequence)) for sequence in record.members)
+    return max(int(scheduler.ledger.num_tokens(sequence)) for sequence in record.members)

@@ -183,7 +183,7 @@ def check_words(ledger: Ledger, sequence: Sequence, size: int) -> None:
     prompt = sequence.request.prompt // size
     if sequence.words[:prompt] != sequence.request.opening[:prompt]:
         raise InvariantViolation("words", f"{sequence} has other names than its request's prompt")
-    certain = min(ledger.computed(sequence), ledger.known(sequence)) // size
+    certain = min(ledger.num_computed_tokens(sequence), ledger.num_tokens(sequence)) // size
     for index, block in enumerate(sequence.table):
         if not block.name:
             continue
@@ -235,8 +235,8 @@ def check_pool(pool: Pool, held: list[int]) -> None:
 def check_counters(ledger: Ledger, sequence: Sequence, size: int) -> None:
     """Tables have the right size, and counters do not overtake each other."""
     request = sequence.request
-    reach, slots = ledger.reach(sequence), ledger.slots(sequence)
-    known, computed = ledger.known(sequence), ledger.computed(sequence)
+    reach, slots = ledger.num_dispatched_tokens(sequence), ledger.num_allocated_slots(sequence)
+    known, computed = ledger.num_tokens(sequence), ledger.num_computed_tokens(sequence)
     if len(sequence.table) != (slots + size - 1) // size:
         raise InvariantViolation(
             "capacity", f"{sequence} has {len(sequence.table)} blocks for {slots} slots"
@@ -250,9 +250,11 @@ def check_counters(ledger: Ledger, sequence: Sequence, size: int) -> None:
     if not request.prompt <= known <= request.limit:
         raise InvariantViolation("limit", f"{sequence} knows {known} tokens of {request.limit}")
     flags = (sequence.last_samples, sequence.previous_samples)
-    if ledger.owed(sequence) < 0 or not {*flags} <= {0, 1}:
-        raise InvariantViolation("owed", f"{sequence} is owed {ledger.owed(sequence)} samples")
-    if reach > known + ledger.promised(sequence) + sequence.drafts:
+    if ledger.pending_samples(sequence) < 0 or not {*flags} <= {0, 1}:
+        raise InvariantViolation(
+            "pending_samples", f"{sequence} is owed {ledger.pending_samples(sequence)} samples"
+        )
+    if reach > known + ledger.scheduled_samples(sequence) + sequence.drafts:
         raise InvariantViolation("tokens_exist", f"{sequence} computes tokens that do not exist")
     if request.phase == Phase.WAITING and (slots or sequence.steady):
         raise InvariantViolation("residency", f"{sequence} waits and has slots")

@@ -37,8 +37,8 @@ def row(ledger: Ledger, record: Request) -> dict[str, Any]:
         "phase": record.phase.name,
         "gpu_blocks": sum([block.tier == GPU for block in named]),
         "cpu_blocks": sum([block.tier == CPU for block in named]),
-        "known": sum(map(ledger.known, record.members)),
-        "computed": sum(map(ledger.computed, record.members)),
+        "num_tokens": sum(map(ledger.num_tokens, record.members)),
+        "num_computed_tokens": sum(map(ledger.num_computed_tokens, record.members)),
         "guard": guard,
         "figures": figures,
     }
@@ -52,7 +52,7 @@ def refused(ledger: Ledger, record: Request) -> tuple[str | None, dict[str, int]
         if record.copy:
             return refusal.guard, {"copy": record.copy}
         swapped = record.phase == Phase.SWAPPED
-        need = record.blocks if swapped else ledger.need(record.members[0].known_tokens)
+        need = record.blocks if swapped else ledger.need(record.members[0].own_tokens)
         free = ledger.gpu.free + len(ledger.resting)
         return refusal.guard, {"wants": need, "free": free}
     return None, {}

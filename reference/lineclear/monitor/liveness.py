@@ -191,7 +191,7 @@ class Watch:
             scheduler = self.scheduler
             budget = scheduler.config.max_num_batched_tokens
             entries = scheduler.entries.values()
-            known = sum(4 + entry.tokens(scheduler.ledger) // budget for entry in entries)
+            known = sum(4 + entry.num_tokens(scheduler.ledger) // budget for entry in entries)
             most = PATIENCE + known
         if self.dry > max(PATIENCE, most):
             self._alarm(
@@ -210,7 +210,7 @@ class Watch:
             self.first = None
             return
         first: Entry = order[0][2]
-        known = first.tokens(scheduler.ledger)
+        known = first.num_tokens(scheduler.ledger)
         self.since = self.since + 1 if first is self.first else 0
         self.slowest = max(self.slowest, self.since)
         if first is not self.first or known != self.known or first.record.copy:
@@ -232,10 +232,12 @@ class Watch:
             )
         scheduler = self.scheduler
         ledger, config = scheduler.ledger, scheduler.config
-        left = first.tokens(ledger) + 8
+        left = first.num_tokens(ledger) + 8
         before = [ledger.running, ledger.swapped] if config.swapped_first else [ledger.running]
         for record in (record for queue in before for record in queue):
-            left += sum(record.limit - ledger.computed(sequence) for sequence in record.members)
+            left += sum(
+                record.limit - ledger.num_computed_tokens(sequence) for sequence in record.members
+            )
         # With a bypass that many may enter before it, each of which may run to its end.
         passes = max(0, config.max_bypasses - first.bypassed)
         self.allowed = self.waited + left + passes * config.max_model_len + PATIENCE

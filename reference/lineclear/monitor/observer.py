@@ -120,7 +120,7 @@ class Observer:
         return kv + self.ledger.steps if sequence.steady else kv
 
     def _schedule(self, sequence: Sequence, tokens: int, drafts: int) -> None:
-        kv, reach = self.kv[sequence.request], sequence.reach_tokens
+        kv, reach = self.kv[sequence.request], sequence.own_dispatched
         if kv[sequence] >= reach - tokens:
             kv[sequence] = max(kv[sequence], reach)
         self.building[0] += tokens
@@ -261,16 +261,17 @@ class Observer:
         for those that a recompute dropped.
         """
         ledger = self.ledger
-        reach, kv = ledger.reach(sequence), self._positions(sequence)
+        reach, kv = ledger.num_dispatched_tokens(sequence), self._positions(sequence)
         if reach > kv:
             raise InvariantViolation("holds", f"{sequence} counts {reach} positions, {kv} have KV")
         if sequence.drafts and (
-            ledger.promised(sequence) != 1 or reach != ledger.known(sequence) + sequence.drafts
+            ledger.scheduled_samples(sequence) != 1
+            or reach != ledger.num_tokens(sequence) + sequence.drafts
         ):
             raise InvariantViolation(
                 "drafts", f"{sequence} builds on {sequence.drafts} unverified drafts"
             )
-        if sequence.late_drafts and not ledger.promised(sequence):
+        if sequence.late_drafts and not ledger.scheduled_samples(sequence):
             raise InvariantViolation(
                 "drafts", f"{sequence} waits for drafts of a sample that never comes"
             )

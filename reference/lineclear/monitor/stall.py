@@ -47,8 +47,8 @@ class Holder:
         gpu_blocks: blocks of the GPU pool.
         cpu_blocks: blocks of the CPU pool.
         seats: of those that may run at once; that it takes when it enters, if it does not run.
-        known: tokens that its sequences know.
-        computed: of these, the ones whose KV is valid.
+        num_tokens: tokens that its sequences know.
+        num_computed_tokens: of these, the ones whose KV is valid.
     """
 
     request_id: Hashable
@@ -56,8 +56,8 @@ class Holder:
     gpu_blocks: int
     cpu_blocks: int
     seats: int
-    known: int
-    computed: int
+    num_tokens: int
+    num_computed_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ class Stall:
             blocks = blocks or f"{holder.cpu_blocks} CPU blocks"
             lines.append(
                 f"{holder.request_id} ({holder.phase}) holds {blocks}; "
-                f"{holder.computed} of {holder.known} tokens are computed"
+                f"{holder.num_computed_tokens} of {holder.num_tokens} tokens are computed"
             )
         lines += more(len(self.holders) - most)
         for held in self.held[:most]:

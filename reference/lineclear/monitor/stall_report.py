@@ -71,8 +71,8 @@ def holder(scheduler: Readings, entry: Entry) -> Holder:
         blocks if record.phase == Phase.RUNNING else 0,
         blocks if record.phase == Phase.SWAPPED else 0,
         entry.seats,
-        entry.tokens(scheduler.ledger),
-        entry.computed(scheduler.ledger),
+        entry.num_tokens(scheduler.ledger),
+        entry.num_computed_tokens(scheduler.ledger),
     )
 
 
@@ -87,9 +87,9 @@ def running(scheduler: Readings) -> list[BlockedRequest]:
         guard, figures = "none", dict[str, Any]()
         if record.copy and record.copy <= ledger.dispatched:
             guard, figures = "open_copy", {"operation": record.copy}
-        elif any(ledger.promised(q) or ledger.in_flight(q) for q in members):
+        elif any(ledger.scheduled_samples(q) or ledger.in_flight(q) for q in members):
             guard, figures = "commit", {"steps": ledger.steps - ledger.committed}
-        elif all(q.slot_tokens == 0 for q in members[1:]) and len(members) > 1:
+        elif all(q.own_slots == 0 for q in members[1:]) and len(members) > 1:
             guard = "leader"
         found.append(with_change(scheduler, entry, guard, figures))
     return found
@@ -153,7 +153,7 @@ def beyond_the_watermark(scheduler: Readings, entry: Entry) -> int:
     if "the watermark is waived when nothing runs" not in config.lacking:
         return 0
     waits = record.phase == Phase.WAITING
-    wants = ledger.need(record.members[0].known_tokens) if waits else record.blocks
+    wants = ledger.need(record.members[0].own_tokens) if waits else record.blocks
     return wants + config.watermark_blocks - ledger.gpu.total
 
 

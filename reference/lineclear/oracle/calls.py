@@ -116,7 +116,9 @@ def committed(
     settle(state, plan)
     for each in state.lives:
         for branch in each.branches:
-            branch.computed = max(0, branch.reach - later.get((each.name, branch.number), 0))
+            branch.num_computed_tokens = max(
+                0, branch.num_dispatched_tokens - later.get((each.name, branch.number), 0)
+            )
     publish_computed(state)
     sizes = sizes_of(plan, sampled)
     stops = stops_of(stopped, sizes)
@@ -129,7 +131,10 @@ def committed(
         publish_output(state, live, [branch])
         state.let_go(live, branch)
         live.branches.remove(branch)
-        live.outputs = (*live.outputs, Output(branch.number, branch.known - live.prompt, reason))
+        live.outputs = (
+            *live.outputs,
+            Output(branch.number, branch.num_tokens - live.prompt, reason),
+        )
         reasons.setdefault(live.name, set()).add(reason)
         if not live.branches:
             ended[live.name] = (reasons[live.name], sorted(live.outputs), live.preemptions)
@@ -154,24 +159,26 @@ def committed(
         if others:
             publish_output(state, live, [branch])
         for size in others:
-            table = branch.table[: ceil_div(branch.reach, state.config.block_size)]
-            reach, known = branch.reach, branch.known + size
+            table = branch.table[: ceil_div(branch.num_dispatched_tokens, state.config.block_size)]
+            reach, known = branch.num_dispatched_tokens, branch.num_tokens + size
             child = OracleSequence(
                 branch.sequence, live.made, known, reach, reach, reach, 0, table, False
             )
-            child.words = branch.words[: branch.known // state.config.block_size]
+            child.words = branch.words[: branch.num_tokens // state.config.block_size]
             live.made += 1
             live.branches.append(child)
             mine.append(child)
-        branch.known += first
+        branch.num_tokens += first
         branch.pending -= 1
         if row.drafts:  # rejected ones are computed no more
-            branch.reach = min(branch.reach, branch.known - 1)
-            branch.computed = min(branch.computed, branch.reach)
+            branch.num_dispatched_tokens = min(branch.num_dispatched_tokens, branch.num_tokens - 1)
+            branch.num_computed_tokens = min(
+                branch.num_computed_tokens, branch.num_dispatched_tokens
+            )
         for k, one in enumerate(mine):
             if (position, k) in stops:
                 ends.append((live, one, "stop"))
-            elif one.known >= live.limit:
+            elif one.num_tokens >= live.limit:
                 ends.append((live, one, "length"))
     for live, branch, reason in ends:
         end(live, branch, reason)

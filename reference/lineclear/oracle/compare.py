@@ -89,9 +89,9 @@ def counts(branch: OracleSequence) -> tuple[int, ...]:
     """The fields of a sequence that are compared."""
     return (
         branch.number,
-        branch.known,
-        branch.reach,
-        branch.slots,
+        branch.num_tokens,
+        branch.num_dispatched_tokens,
+        branch.num_allocated_slots,
         len(branch.table),
         branch.pending,
     )

@@ -83,7 +83,7 @@ class Entering:
         """Blocks that admission leaves free while anything runs."""
         config = self.config
         remaining = sum(
-            min(live.limit - branch.known, 4096)
+            min(live.limit - branch.num_tokens, 4096)
             for live in self.state.running
             for branch in live.branches
         )
@@ -108,10 +108,10 @@ class Entering:
         if not config.wait_for_prefix or live.phase != Phase.WAITING:
             return False
         leader, size = live.branches[0], config.block_size
-        words, at = leader.words[: (leader.known - 1) // size], len(state.found(leader))
+        words, at = leader.words[: (leader.num_tokens - 1) // size], len(state.found(leader))
         return at < len(words) and any(
             branch.words[at : at + 1] == (words[at],)
-            and branch.computed < (at + 1) * size
+            and branch.num_computed_tokens < (at + 1) * size
             and (config.prefix_caching == "all" or other.prompt // size > at)
             for other in state.running
             if other.rank < live.rank
@@ -126,7 +126,7 @@ class Entering:
         if live.phase == Phase.SWAPPED:
             return not any(self.serving.long(work) for work in work_of(self.state, live))
         leader = live.branches[0]
-        known = leader.known
+        known = leader.num_tokens
         if len(live.branches) == 1:
             known = max(known, min(known + leader.pending, live.limit - 1))
         lacks = known - len(self.state.found(leader)) * self.config.block_size

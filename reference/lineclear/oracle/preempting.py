@@ -44,7 +44,7 @@ def swaps(config: Config, live: OracleRequest) -> bool:
             return live.n >= 2
         case "auto":
             moved = len(live.blocks) * config.block_size * config.swap_token_cost
-            return moved < live.computed * config.recompute_token_cost
+            return moved < live.num_computed_tokens * config.recompute_token_cost
         case _:
             return False
 
@@ -103,7 +103,7 @@ class Preempting:
         if swap:
             live.phase, live.copy = Phase.SWAPPED, NEW
         else:
-            self.lost += live.computed
+            self.lost += live.num_computed_tokens
             if live.copying:
                 self.void.append(live.name)
                 void(live)
@@ -126,7 +126,7 @@ class Preempting:
             if need <= state.cpu_free:
                 break
             self.discarded.append(other.name)
-            self.lost += other.computed
+            self.lost += other.num_computed_tokens
             forget(other)
         return True
 
@@ -141,4 +141,9 @@ def forget(live: OracleRequest) -> None:
     """The request waits without blocks; what its sequences know is kept."""
     live.phase, live.copy = Phase.WAITING, 0
     for branch in live.branches:
-        branch.table, branch.reach, branch.slots, branch.computed = [], 0, 0, 0
+        (
+            branch.table,
+            branch.num_dispatched_tokens,
+            branch.num_allocated_slots,
+            branch.num_computed_tokens,
+        ) = [], 0, 0, 0

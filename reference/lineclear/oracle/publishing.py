@@ -29,7 +29,7 @@ def watch(state: OracleState, branch: OracleSequence, first: int) -> None:
 
 def computed(state: OracleState, branch: OracleSequence) -> int:
     """Full blocks whose tokens are known and computed by committed steps."""
-    return min(branch.computed, branch.known) // state.config.block_size
+    return min(branch.num_computed_tokens, branch.num_tokens) // state.config.block_size
 
 
 def publish_computed(state: OracleState) -> None:

@@ -119,8 +119,8 @@ class Serving:
                 continue
             branch = work.branch
             drafts = max(0, tokens - (work.tokens - work.drafts))
-            samples = work.start + tokens - drafts == branch.known + branch.pending
-            branch.reach = work.start + tokens
+            samples = work.start + tokens - drafts == branch.num_tokens + branch.pending
+            branch.num_dispatched_tokens = work.start + tokens
             branch.pending += samples
             rows.append(
                 (

@@ -42,10 +42,10 @@ class OracleSequence:
     Attributes:
         sequence: the record that it was read from.
         number: of the branch, as plans name it.
-        known: prompt and generated tokens.
-        reach: positions that are computed, or that a step in flight computes.
-        computed: positions whose step is committed.
-        slots: positions that the table has room for.
+        num_tokens: prompt and generated tokens.
+        num_dispatched_tokens: positions that are computed, or that a step in flight computes.
+        num_computed_tokens: positions whose step is committed.
+        num_allocated_slots: positions that the table has room for.
         pending: samples that steps in flight will bring.
         table: names of its blocks, in order.
         in_batch: the scheduler keeps it among those that decode in every step.
@@ -54,10 +54,10 @@ class OracleSequence:
 
     sequence: Sequence
     number: int
-    known: int
-    reach: int
-    computed: int
-    slots: int
+    num_tokens: int
+    num_dispatched_tokens: int
+    num_computed_tokens: int
+    num_allocated_slots: int
     pending: int
     table: list[int]
     in_batch: bool
@@ -118,12 +118,12 @@ class OracleRequest:
     @property
     def tokens(self) -> int:
         """Known tokens of all its sequences."""
-        return sum(branch.known for branch in self.branches)
+        return sum(branch.num_tokens for branch in self.branches)
 
     @property
-    def computed(self) -> int:
+    def num_computed_tokens(self) -> int:
         """Positions of all its sequences whose KV is lost with its blocks."""
-        return sum(branch.computed for branch in self.branches)
+        return sum(branch.num_computed_tokens for branch in self.branches)
 
     @property
     def blocks(self) -> set[int]:
@@ -136,7 +136,7 @@ class OracleRequest:
 
     def view(self, steps: int) -> View:
         """The request as the policy's view, after this number of steps."""
-        generated = max(0, self.branches[0].known - self.prompt)
+        generated = max(0, self.branches[0].num_tokens - self.prompt)
         waiting = None if self.phase == Phase.RUNNING else steps - self.since
         return View(self.user, self.number, generated, self.preemptions, steps, waiting)
 
@@ -209,7 +209,7 @@ class OracleState:
 
     def found(self, branch: OracleSequence) -> list[int]:
         """The blocks that a sequence without blocks shares: the last token is always computed."""
-        return self.cache.found(branch.words[: (branch.known - 1) // self.config.block_size])
+        return self.cache.found(branch.words[: (branch.num_tokens - 1) // self.config.block_size])
 
     def saved(self, branch: OracleSequence) -> int:
         """Those of them that others name, or readers hold: they are not taken out of what there is."""
@@ -290,11 +290,11 @@ def live_of(
             OracleSequence(
                 sequence=sequence,
                 number=entry.branch(sequence),
-                known=ledger.known(sequence),
-                reach=ledger.reach(sequence),
-                computed=ledger.computed(sequence),
-                slots=ledger.slots(sequence),
-                pending=ledger.promised(sequence),
+                num_tokens=ledger.num_tokens(sequence),
+                num_dispatched_tokens=ledger.num_dispatched_tokens(sequence),
+                num_computed_tokens=ledger.num_computed_tokens(sequence),
+                num_allocated_slots=ledger.num_allocated_slots(sequence),
+                pending=ledger.scheduled_samples(sequence),
                 table=[names[block] for block in sequence.table],
                 in_batch=sequence.steady,
                 words=cached_names(scheduler, sequence),

@@ -182,13 +182,13 @@ class Expected:
             first: whether it enters for the first time, so that its tokens count for the hit rate.
         """
         state, size = self.state, self.config.block_size
-        shared, blocks = state.found(leader), -(-leader.known // size)
+        shared, blocks = state.found(leader), -(-leader.num_tokens // size)
         state.evict_for(blocks - len(shared), shared)
         state.cache.wake(shared)
         leader.table = shared + state.take(blocks - len(shared))
-        leader.reach = leader.computed = len(shared) * size
-        leader.slots = leader.known
+        leader.num_dispatched_tokens = leader.num_computed_tokens = len(shared) * size
+        leader.num_allocated_slots = leader.num_tokens
         watch(state, leader, len(shared))
         if first:
-            state.cache.queries += leader.known
+            state.cache.queries += leader.num_tokens
             state.cache.hits += len(shared) * size

@@ -141,7 +141,7 @@ def check_levels(scheduler: Scheduler) -> None:
         if live.n > 1:
             continue
         since = policy.promoted.get(live.number, -live.prompt)
-        served = live.branches[0].known - live.prompt - since
+        served = live.branches[0].num_tokens - live.prompt - since
         level, covered = 0, policy.quantum
         while level < policy.levels - 1 and served > covered:
             level, covered = level + 1, covered + policy.quantum * 2 ** (level + 1)

@@ -42,7 +42,7 @@ class Work:
     @property
     def end(self) -> int:
         """Positions that its table must have room for."""
-        return max(self.branch.slots, self.start + self.tokens)
+        return max(self.branch.num_allocated_slots, self.start + self.tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +69,18 @@ def one(
     lookahead = state.config.num_lookahead_slots if live.n == 1 else 0
     if branch.pending and (live.n > 1 or lookahead):
         return None  # a group, and a sequence with drafts, has one step in flight at a time
-    start = branch.reach
-    if branch is not leader and branch.slots == 0:
+    start = branch.num_dispatched_tokens
+    if branch is not leader and branch.num_allocated_slots == 0:
         start = live.prompt // size * size  # it shares the full blocks of the prompt
-        if leader.computed < start:
+        if leader.num_computed_tokens < start:
             return None
-    exist, last = branch.known + branch.pending, live.limit - 1
+    exist, last = branch.num_tokens + branch.pending, live.limit - 1
     if start >= min(exist, last):
         return None
     decodes = exist == start + 1 and start >= live.prompt
     drafts = min(lookahead, last - exist) if decodes and not enters else 0
     work = Work(live, branch, start, min(exist, last) - start + drafts, drafts, 0, False, decodes)
-    joins = start > branch.reach
+    joins = start > branch.num_dispatched_tokens
     index = start // size
     work.copies = not joins and index < len(branch.table) and live.holders(branch.table[index]) > 1
     has = start // size if joins else len(branch.table)
@@ -121,18 +121,18 @@ def grow(state: OracleState, work: Work) -> None:
     """The sequence takes its blocks."""
     size, branch = state.config.block_size, work.branch
     end = work.end
-    joins = work.start > branch.reach
+    joins = work.start > branch.num_dispatched_tokens
     if branch.in_batch:  # it takes its block when the step is issued
         state.cache.due += ceil_div(end, size) - len(branch.table)
     else:
         state.evict_for(work.blocks)
     if joins:
         branch.table = work.live.branches[0].table[: work.start // size]
-        branch.reach = work.start
+        branch.num_dispatched_tokens = work.start
     if work.copies:
         (branch.table[work.start // size],) = state.take(1)
     branch.table += state.take(ceil_div(end, size) - len(branch.table))
-    branch.slots = end
+    branch.num_allocated_slots = end
 
 
 def most_blocks(size: int, prompt: int, limit: int, n: int) -> int:
@@ -150,7 +150,7 @@ def most_blocks(size: int, prompt: int, limit: int, n: int) -> int:
 
 def divides(config: Config, branch: OracleSequence) -> bool:
     """Whether a sequence may be computed in several steps."""
-    long = branch.known > config.max_num_batched_tokens
+    long = branch.num_tokens > config.max_num_batched_tokens
     return config.enable_chunked_prefill or (config.enable_chunked_recompute and long)
 
 
@@ -173,11 +173,11 @@ def demand(state: OracleState, live: OracleRequest, swapped: bool) -> Demand:
         )
         return Demand(blocks, live.seats, min(max(tokens, 1), config.max_num_batched_tokens))
     leader, *others = live.branches
-    tokens = leader.known
+    tokens = leader.num_tokens
     if not others:  # a step in flight may bring it another token, which is computed with the rest
         tokens = max(tokens, min(tokens + leader.pending, live.limit - 1))
     blocks = ceil_div(tokens, size) - state.saved(leader)
     for branch in others:  # which share the full blocks of the prompt
-        blocks += ceil_div(branch.known, size) - live.prompt // size
+        blocks += ceil_div(branch.num_tokens, size) - live.prompt // size
     least = 1 if divides(config, leader) else tokens
     return Demand(blocks, live.seats, min(least, config.max_num_batched_tokens))

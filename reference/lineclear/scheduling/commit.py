@@ -130,7 +130,7 @@ class Commit:
             if (which is None or 0 in which) and flight.counts(sequence):
                 self.ends[sequence] = "stop"
         for sequence in self.touched:
-            if sequence.alive and sequence.known_tokens >= sequence.request.limit:
+            if sequence.alive and sequence.own_tokens >= sequence.request.limit:
                 self.ends.setdefault(sequence, "length")
         if ledger.endings:
             for sequence in ledger.endings.get(ledger.committed, ()):

@@ -61,10 +61,10 @@ class DecodeBatch:
         """The sequence becomes steady, if it may."""
         ledger = self.ledger
         if (
-            sequence.slot_tokens != sequence.reach_tokens
-            or sequence.known_tokens != ledger.computed(sequence) + 1
-            or sequence.promised_samples != ledger.steps - ledger.committed
-            or sequence.reach_tokens >= sequence.request.limit - 1
+            sequence.own_slots != sequence.own_dispatched
+            or sequence.own_tokens != ledger.num_computed_tokens(sequence) + 1
+            or sequence.own_samples != ledger.steps - ledger.committed
+            or sequence.own_dispatched >= sequence.request.limit - 1
         ):
             return
         try:

@@ -151,7 +151,7 @@ class Entry:
 
     def view(self, ledger: Ledger) -> View:
         """The request as the policy's view, now."""
-        known = ledger.known(self.record.members[0]) if self.record.members else 0
+        known = ledger.num_tokens(self.record.members[0]) if self.record.members else 0
         generated = max(0, known - self.prompt)
         steps = ledger.steps
         waiting = None if self.record.phase == Phase.RUNNING else steps - self.since
@@ -171,7 +171,7 @@ class Entry:
 
     def add_output(self, sequence: Sequence, reason: str) -> list[Output]:
         """A branch has ended, or is about to; what every branch that ended has brought."""
-        output = Output(self.branch(sequence), sequence.known_tokens - self.prompt, reason)
+        output = Output(self.branch(sequence), sequence.own_tokens - self.prompt, reason)
         if self.outputs is None:
             self.outputs = []
         self.outputs.append(output)
@@ -182,13 +182,13 @@ class Entry:
         if self.others is not None:
             self.others.pop(sequence, None)
 
-    def tokens(self, ledger: Ledger) -> int:
+    def num_tokens(self, ledger: Ledger) -> int:
         """Known tokens of all its sequences."""
-        return sum(map(ledger.known, self.record.members))
+        return sum(map(ledger.num_tokens, self.record.members))
 
-    def computed(self, ledger: Ledger) -> int:
+    def num_computed_tokens(self, ledger: Ledger) -> int:
         """Tokens whose KV is lost if the request gives up its blocks."""
-        return sum(map(ledger.computed, self.record.members))
+        return sum(map(ledger.num_computed_tokens, self.record.members))
 
 
 #: What stands for a request in a heap: its place in the order, and the request.

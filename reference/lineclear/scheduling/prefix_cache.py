@@ -93,7 +93,7 @@ class PrefixCache:
 
         The last known token is always computed, so that the request samples.
         """
-        words = sequence.words[: (sequence.known_tokens - 1) // self.size]
+        words = sequence.words[: (sequence.own_tokens - 1) // self.size]
         found = takewhile(self.ledger.cached.__contains__, words)
         if self.forgotten:
             found = takewhile(lambda word: word not in self.forgotten, found)
@@ -113,14 +113,14 @@ class PrefixCache:
         size, index = self.size, self.hits(sequence)
         word = sequence.words[index : index + 1]
         end = (index + 1) * size
-        if not word or end >= sequence.known_tokens:
+        if not word or end >= sequence.own_tokens:
             return
         for other in self.pending:
             request = other.request
             if (
                 other.words[index : index + 1] == word
                 and request.phase == Phase.RUNNING
-                and self.ledger.computed(other) < end
+                and self.ledger.num_computed_tokens(other) < end
                 and (self.outputs or end <= request.prompt)
             ):
                 yield other
@@ -133,7 +133,7 @@ class PrefixCache:
             count: whether its tokens count for the hit rate: those of a first admission do.
         """
         ledger, leader = self.ledger, record.members[0]
-        blocks = ledger.need(leader.known_tokens)
+        blocks = ledger.need(leader.own_tokens)
         hits = self.hits(leader)
         if hits:
             keep = {ledger.cached[word] for word in leader.words[:hits]}
@@ -145,7 +145,7 @@ class PrefixCache:
             self.free_up(blocks)
             actions.admit(ledger, record)
         if count:
-            self.counters.prefix_queries += leader.known_tokens
+            self.counters.prefix_queries += leader.own_tokens
             self.counters.prefix_hits += hits * self.size
         self.watch(leader, hits)
         for branch in record.members[1:]:
@@ -268,7 +268,7 @@ class PrefixCache:
         """The sequence has got names for entries from this one on."""
         if sequence.request.phase == Phase.RUNNING:
             first = self.pending.setdefault(sequence, known)
-            if self.ledger.computed(sequence) >= (first + 1) * self.size:
+            if self.ledger.num_computed_tokens(sequence) >= (first + 1) * self.size:
                 self.late[sequence] = None
 
     def publish_late(self) -> None:
@@ -294,7 +294,9 @@ class PrefixCache:
             return
         if request.copy:
             return
-        certain = min(ledger.computed(sequence), ledger.known(sequence)) // self.size
+        certain = (
+            min(ledger.num_computed_tokens(sequence), ledger.num_tokens(sequence)) // self.size
+        )
         words = sequence.words
         if not self.outputs:
             words = words[: request.prompt // self.size]
@@ -328,7 +330,9 @@ class PrefixCache:
             return
         for sequence in members:
             words = sequence.words
-            certain = min(ledger.computed(sequence), ledger.known(sequence)) // size
+            certain = (
+                min(ledger.num_computed_tokens(sequence), ledger.num_tokens(sequence)) // size
+            )
             if ask is not None and certain > len(words):
                 names = ask(entry.name, entry.branch(sequence), words)
                 if names:

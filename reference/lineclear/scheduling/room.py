@@ -105,12 +105,12 @@ class Room:
         leader, *others = record.members
         # A step that is in flight may still sample a token for a request that was preempted
         # meanwhile: it is computed with the others.
-        tokens = leader.known_tokens
+        tokens = leader.own_tokens
         if not others:
-            tokens = known_on_admission(tokens, leader.promised_samples, record.limit)
+            tokens = known_on_admission(tokens, leader.own_samples, record.limit)
         full = ledger.block_of(record.prompt)
         blocks = ledger.need(tokens) - self.saved(leader)
-        blocks += sum([beside(ledger.need(branch.known_tokens), full) for branch in others])
+        blocks += sum([beside(ledger.need(branch.own_tokens), full) for branch in others])
         tokens = least_tokens(tokens, False, ledger.divisible(leader))
         tokens = asked_tokens(tokens, self.config.max_num_batched_tokens)
         return Need(blocks, entry.seats, tokens)
@@ -148,9 +148,9 @@ class Room:
         if record.phase == Phase.SWAPPED:
             return any(lacks(self.share(job), job.tokens) for job in self.jobs_of(entry))
         leader = record.members[0]
-        tokens = leader.known_tokens
+        tokens = leader.own_tokens
         if record.width == 1:
-            tokens = known_on_admission(tokens, leader.promised_samples, record.limit)
+            tokens = known_on_admission(tokens, leader.own_samples, record.limit)
         found = self.cache.hits(leader) * self.config.block_size if self.cache.enabled else 0
         long: bool = lacks(self.most, tokens - found)
         return long

@@ -68,18 +68,18 @@ def demand_of(
     record, size = entry.record, config.block_size
     alone = entry.n == 1
     lookahead = config.num_lookahead_slots if alone else 0
-    promised = sequence.promised_samples
+    promised = sequence.own_samples
     if promised and (lookahead or not alone):
         return None  # where it goes on, or as how many, is not known before the commit
     lookahead = lookahead if drafts else 0
-    reach = sequence.reach_tokens
-    exist = sequence.known_tokens + promised
+    reach = sequence.own_dispatched
+    exist = sequence.own_tokens + promised
     last = record.limit - 1  # the newest token of a complete sequence needs no position
     shared = 0
     leader = record.members[0]
-    if sequence.slot_tokens == 0 and sequence is not leader:
+    if sequence.own_slots == 0 and sequence is not leader:
         shared = record.prompt // size * size
-        if ledger.computed(leader) < shared:
+        if ledger.num_computed_tokens(leader) < shared:
             return None  # its leader computes the prompt first
         reach = shared
     if reach >= exist or reach >= last:
@@ -118,14 +118,14 @@ def sized(
     decode = decodes(exist, reach, entry.record.prompt)
     drafts = drafts_of(lookahead, exist, last, decode)
     tokens = wanted_tokens(exist, last, reach, drafts)
-    slots = wanted_slots(sequence.slot_tokens, reach, tokens)
+    slots = wanted_slots(sequence.own_slots, reach, tokens)
     blocks = wanted_blocks(ledger.need(slots), sequence.length, shared // size) + copy
     return SequenceDemand(sequence, entry, tokens, drafts, slots, blocks, copy, shared, decode)
 
 
 def remaining_tokens(ledger: Ledger, record: Request) -> int:
     """Tokens that the request's sequences may still generate, as far as they count."""
-    return sum([min(record.limit - ledger.known(s), MOST_REMAINING) for s in record.members])
+    return sum([min(record.limit - ledger.num_tokens(s), MOST_REMAINING) for s in record.members])
 
 
 def spare_last_holders(ledger: Ledger, jobs: list[SequenceDemand]) -> None:
@@ -133,7 +133,7 @@ def spare_last_holders(ledger: Ledger, jobs: list[SequenceDemand]) -> None:
     writers: dict[Block, list[SequenceDemand]] = {}
     for job in jobs:
         if job.copy:
-            block = job.sequence.table[ledger.block_of(job.sequence.reach_tokens)]
+            block = job.sequence.table[ledger.block_of(job.sequence.own_dispatched)]
             writers.setdefault(block, []).append(job)
     for block, found in writers.items():
         if len(found) == block.ref:

@@ -254,7 +254,7 @@ class Step:
         """Schedules the next positions of the job's sequence."""
         ledger, sequence = self.ledger, job.sequence
         drafts = max(0, tokens - (job.tokens - job.drafts))
-        promised = sequence.promised_samples
+        promised = sequence.own_samples
         actions.schedule_tokens(ledger, sequence, tokens, drafts)
         row = Scheduled(
             job.entry.name,
@@ -262,7 +262,7 @@ class Step:
             tokens,
             drafts,
             ledger.first_scheduled(sequence),
-            sequence.promised_samples > promised,
+            sequence.own_samples > promised,
             not job.decode,
         )
         (self.decodes if job.decode else self.prefills).append((row, sequence))

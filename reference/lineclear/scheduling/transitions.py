@@ -87,8 +87,8 @@ class Transitions:
             actions.rejoin(ledger, sequence, job.shared)
         if job.copy:
             actions.copy_on_write(ledger, sequence)
-        if job.slots > sequence.slot_tokens:
-            actions.append_slots(ledger, sequence, job.slots - sequence.slot_tokens)
+        if job.slots > sequence.own_slots:
+            actions.append_slots(ledger, sequence, job.slots - sequence.own_slots)
 
     def _stop(self, entry: Entry, members: Iterable[Sequence]) -> None:
         """The request runs no longer."""
@@ -143,7 +143,7 @@ class Transitions:
         """Takes a running request's blocks: by swap if that is allowed, the mode says so and there is room."""
         ledger, record = self.ledger, entry.record
         self.batch.leave_all(entry)
-        computed = entry.computed(ledger)
+        computed = entry.num_computed_tokens(ledger)
         swap = swap and record.copy == 0 and swaps(self.config, entry, computed, ledger)
         swap = swap and not self.cache.shares(record)  # its sealed blocks would stay on the GPU
         if swap and record.blocks > ledger.cpu.free:
@@ -182,7 +182,7 @@ class Transitions:
 
     def _discard(self, entry: Entry) -> None:
         """Gives up the CPU copy of a swapped request, which waits at its place."""
-        self.counters.recomputed_tokens += entry.computed(self.ledger)
+        self.counters.recomputed_tokens += entry.num_computed_tokens(self.ledger)
         actions.discard_swapped(self.ledger, entry.record)
         self.counters.discarded += 1
         self.live.waiting.push(entry)
@@ -203,9 +203,9 @@ class Transitions:
         """
         ledger, old, first = self.ledger, entry.record, entry.first
         self.batch.leave_all(entry)
-        known = ledger.known(first) if entry.n == 1 else old.prompt
+        known = ledger.num_tokens(first) if entry.n == 1 else old.prompt
         running, members = old.phase == Phase.RUNNING, tuple(old.members)
-        self.counters.recomputed_tokens += entry.computed(ledger)
+        self.counters.recomputed_tokens += entry.num_computed_tokens(ledger)
         self.counters.restarted += 1
         actions.abort(ledger, old)
         if running:
@@ -228,7 +228,7 @@ class Transitions:
         self.batch.leave_all(entry)
         if entry.record.phase == Phase.RUNNING:
             self._stop(entry, entry.record.members)
-        self.counters.recomputed_tokens += entry.computed(self.ledger)
+        self.counters.recomputed_tokens += entry.num_computed_tokens(self.ledger)
         self.counters.failed_copies += 1
         actions.fail_copy(self.ledger, entry.record)
         self.live.wait(entry)

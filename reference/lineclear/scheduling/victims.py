@@ -22,7 +22,7 @@ __all__ = ["RULES", "Victims", "choose", "swaps", "worst"]
 RULES: dict[str, Callable[[Entry, Ledger], tuple[Any, ...]]] = {
     "last": lambda entry, _: entry.rank,
     "lowest_priority": lambda entry, _: (-entry.priority, entry.rank),
-    "longest": lambda entry, ledger: (entry.tokens(ledger), entry.rank),
+    "longest": lambda entry, ledger: (entry.num_tokens(ledger), entry.rank),
     "newest": lambda entry, _: (entry.number,),
 }
 
@@ -125,7 +125,7 @@ def swaps(config: Config, entry: Entry, computed: int, ledger: Ledger) -> bool:
     """
     mode = config.preemption_mode
     if mode == "by_length":
-        return entry.tokens(ledger) >= config.swap_threshold
+        return entry.num_tokens(ledger) >= config.swap_threshold
     if mode == "auto":
         moved = entry.record.blocks * config.block_size
         return moved * config.swap_token_cost < computed * config.recompute_token_cost

@@ -294,6 +294,6 @@ class Bench(Expectations):
             copy = live.copy[0] if live.copy is not None and self._open(live.copy[0]) else 0
             if record.copy != copy and self._resident(name):
                 raise Disagreement(f"request {name!r} waits for copy {record.copy}, not {copy}")
-            known = sorted(ledger.known(sequence) for sequence in record.members)
+            known = sorted(ledger.num_tokens(sequence) for sequence in record.members)
             if known != sorted(len(branch.tokens) for branch in live.branches.values()):
                 raise Disagreement(f"request {name!r} is counted with {known} tokens")

@@ -34,8 +34,8 @@ def snapshot_of(seen: Observation, limits: Limits, checker: Checker) -> Snapshot
             RequestState(
                 request_id=name,
                 phase="waiting" if name in waiting or not table else "running",
-                known=sequence.known,
-                computed=sequence.frontier,
+                num_tokens=sequence.num_tokens,
+                num_computed_tokens=sequence.frontier,
                 blocks=len(here),
                 alone=sum(named[block] == 1 for block in here),
                 limit=live.limit,

@@ -42,7 +42,7 @@ def submit(ledger: Ledger, request: Request) -> Sequence:
     # EFFECT
     ledger.move(request, "submit")
     sequence = ledger.add_member(request)
-    sequence.known_tokens = request.prompt
+    sequence.own_tokens = request.prompt
     return sequence
 
 

@@ -27,7 +27,9 @@ def fork(ledger: Ledger, parent: Sequence, tokens: Number) -> Sequence:
     ledger.require(parent.alive, "the parent is alive")
     ledger.require(ledger.in_flight(parent) == 0, "no step in flight computes for the parent")
     # A steady sequence owes nothing, so it is refused here, and the fields below are its own counters.
-    ledger.require(ledger.owed(parent) >= 1, "a committed step owes the parent a sample")
+    ledger.require(
+        ledger.pending_samples(parent) >= 1, "a committed step owes the parent a sample"
+    )
     ledger.require(request.width < request.parallel, "the request may have another sequence")
     ledger.require(tokens >= 1, "the child has a token of its own")
     ledger.require(
@@ -35,20 +37,18 @@ def fork(ledger: Ledger, parent: Sequence, tokens: Number) -> Sequence:
         "at most one token is new besides drafts that a recompute dropped",
     )
     ledger.require(
-        parent.reach_tokens <= parent.known_tokens,
+        parent.own_dispatched <= parent.own_tokens,
         "every position that the parent computed is known",
     )
-    ledger.require(
-        parent.known_tokens + tokens <= request.limit, "the child stays within its limit"
-    )
+    ledger.require(parent.own_tokens + tokens <= request.limit, "the child stays within its limit")
     # EFFECT
     child = ledger.add_member(request)
-    ledger.inherit(parent, child, ledger.block_of(parent.known_tokens))
+    ledger.inherit(parent, child, ledger.block_of(parent.own_tokens))
     ledger.note_fork(parent, child, tokens)
-    ledger.share_table(parent, child, ledger.need(parent.reach_tokens))
-    child.reach_tokens = parent.reach_tokens
-    child.slot_tokens = parent.reach_tokens
-    child.known_tokens = parent.known_tokens + tokens
+    ledger.share_table(parent, child, ledger.need(parent.own_dispatched))
+    child.own_dispatched = parent.own_dispatched
+    child.own_slots = parent.own_dispatched
+    child.own_tokens = parent.own_tokens + tokens
     ledger.send_whole(child)
     return child
 
@@ -61,16 +61,18 @@ def rejoin(ledger: Ledger, sequence: Sequence, shared: Number) -> None:
     # GUARD
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
     ledger.require(not_(sequence.steady), "the sequence is not steady")
-    ledger.require(sequence.slot_tokens == 0, "the sequence holds nothing")
+    ledger.require(sequence.own_slots == 0, "the sequence holds nothing")
     leader = ledger.leader(sequence.request)
     ledger.require(shared >= 1, "there is something to share")
     ledger.require(shared <= sequence.request.prompt, "only the prompt is shared")
-    ledger.require(shared <= ledger.computed(leader), "the leader has computed what is shared")
+    ledger.require(
+        shared <= ledger.num_computed_tokens(leader), "the leader has computed what is shared"
+    )
     ledger.require(ledger.need(shared) == ledger.block_of(shared), "only full blocks are shared")
     # EFFECT
     ledger.share_table(leader, sequence, ledger.need(shared))
-    sequence.reach_tokens = shared
-    sequence.slot_tokens = shared
+    sequence.own_dispatched = shared
+    sequence.own_slots = shared
 
 
 @action()

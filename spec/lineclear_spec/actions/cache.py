@@ -37,11 +37,11 @@ def publish(ledger: Ledger, sequence: Sequence, index: Number) -> None:
     ledger.require(request.copy == 0, "no copy of it is open")
     ledger.require(index >= 0, "the table has the entry")
     ledger.require(
-        index < ledger.block_of(ledger.computed(sequence)),
+        index < ledger.block_of(ledger.num_computed_tokens(sequence)),
         "committed steps have computed every position of the block",
     )
     ledger.require(
-        index < ledger.block_of(ledger.known(sequence)), "every token of the block is known"
+        index < ledger.block_of(ledger.num_tokens(sequence)), "every token of the block is known"
     )
     name = ledger.name_of(sequence, index)
     ledger.require(name >= 1, "the block's tokens have a name")
@@ -72,11 +72,11 @@ def publish_run(ledger: Ledger, sequence: Sequence, first: Number, end: Number) 
     ledger.require(first >= 0, "the table has the first entry")
     ledger.require(first <= end, "it does not end before it begins")
     ledger.require(
-        end <= ledger.block_of(ledger.computed(sequence)),
+        end <= ledger.block_of(ledger.num_computed_tokens(sequence)),
         "committed steps have computed every position of the blocks",
     )
     ledger.require(
-        end <= ledger.block_of(ledger.known(sequence)), "every token of the blocks is known"
+        end <= ledger.block_of(ledger.num_tokens(sequence)), "every token of the blocks is known"
     )
     # EFFECT
     # As in `publish`, no copy is open.
@@ -91,22 +91,22 @@ def admit_cached(ledger: Ledger, request: Request, shared: Number) -> None:
     # GUARD
     ledger.require(ledger.allowed("admit", request), "the request waits")
     leader = ledger.leader(request)
-    ledger.require(leader.known_tokens < request.limit, "its leader may learn another token")
+    ledger.require(leader.own_tokens < request.limit, "its leader may learn another token")
     ledger.require(shared >= 1, "there is something to share")
-    ledger.require(shared < leader.known_tokens, "a token is left to compute")
+    ledger.require(shared < leader.own_tokens, "a token is left to compute")
     ledger.require(ledger.need(shared) == ledger.block_of(shared), "only full blocks are shared")
     ledger.require(
         ledger.all_listed(leader, ledger.need(shared)), "every block to share can be found"
     )
-    blocks = ledger.need(leader.known_tokens) - ledger.need(shared)
+    blocks = ledger.need(leader.own_tokens) - ledger.need(shared)
     ledger.require(blocks <= ledger.gpu.free, "the GPU has a free block for every block needed")
     # EFFECT
     ledger.move(request, "admit")
     ledger.send_tables(request)
     ledger.share_cached(leader, shared)
     ledger.take_blocks(leader, blocks)
-    leader.reach_tokens = shared
-    leader.slot_tokens = leader.known_tokens
+    leader.own_dispatched = shared
+    leader.own_slots = leader.own_tokens
 
 
 @action()

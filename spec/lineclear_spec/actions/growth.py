@@ -24,17 +24,17 @@ def admit(ledger: Ledger, request: Request) -> None:
     # GUARD
     ledger.require(ledger.allowed("admit", request), "the request waits")
     leader = ledger.leader(request)
-    ledger.require(leader.known_tokens < request.limit, "its leader may learn another token")
+    ledger.require(leader.own_tokens < request.limit, "its leader may learn another token")
     ledger.require(
-        ledger.need(leader.known_tokens) <= ledger.gpu.free,
+        ledger.need(leader.own_tokens) <= ledger.gpu.free,
         "the GPU has a free block for every block needed",
     )
     # EFFECT
     # Other branches get blocks by `rejoin` and `append_slots`.
     ledger.move(request, "admit")
     ledger.send_tables(request)
-    ledger.take_blocks(leader, ledger.need(leader.known_tokens))
-    leader.slot_tokens = leader.known_tokens
+    ledger.take_blocks(leader, ledger.need(leader.own_tokens))
+    leader.own_slots = leader.own_tokens
 
 
 @action()
@@ -45,13 +45,13 @@ def append_slots(ledger: Ledger, sequence: Sequence, count: Number) -> None:
     ledger.require(not_(sequence.steady), "the sequence is not steady")
     ledger.require(count >= 1, "there is something to append")
     ledger.require(
-        sequence.slot_tokens + count < sequence.request.limit, "the sequence stays below its limit"
+        sequence.own_slots + count < sequence.request.limit, "the sequence stays below its limit"
     )
-    blocks = ledger.need(sequence.slot_tokens + count) - sequence.length
+    blocks = ledger.need(sequence.own_slots + count) - sequence.length
     ledger.require(blocks <= ledger.gpu.free, "the GPU has a free block for every block needed")
     # EFFECT
     ledger.take_blocks(sequence, blocks)
-    sequence.slot_tokens = sequence.slot_tokens + count
+    sequence.own_slots = sequence.own_slots + count
 
 
 @action()
@@ -60,7 +60,7 @@ def copy_on_write(ledger: Ledger, sequence: Sequence) -> None:
     # GUARD
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
     ledger.require(not_(sequence.steady), "the sequence is not steady")
-    index = ledger.block_of(sequence.reach_tokens)
+    index = ledger.block_of(sequence.own_dispatched)
     ledger.require(index < sequence.length, "the next position falls into a block of the table")
     ledger.require(sequence.table[index].ref >= 2, "another table entry refers to that block too")
     ledger.require(ledger.gpu.free >= 1, "the GPU has a free block")

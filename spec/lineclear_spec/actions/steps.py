@@ -43,30 +43,30 @@ def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: 
     # Steps run in the order of their numbers, so what the last one issued samples is there when this one runs.
     in_last_step = sequence.last_step == ledger.steps
     ledger.require(
-        sequence.promised_samples <= if_else(in_last_step, sequence.last_samples, 0),
+        sequence.own_samples <= if_else(in_last_step, sequence.last_samples, 0),
         "no step but the last one issued still owes it a sample",
     )
     ledger.require(drafts >= 0, "the number of drafts is not negative")
     ledger.require(tokens > drafts, "at least one token is no draft")
     ledger.require(
-        or_(drafts == 0, sequence.promised_samples == 0), "drafts follow a token that is known"
+        or_(drafts == 0, sequence.own_samples == 0), "drafts follow a token that is known"
     )
     ledger.require(
-        sequence.reach_tokens + tokens <= sequence.slot_tokens, "the table has room for the tokens"
+        sequence.own_dispatched + tokens <= sequence.own_slots, "the table has room for the tokens"
     )
-    end_without_drafts = sequence.reach_tokens + tokens - drafts
-    known_or_promised = sequence.known_tokens + sequence.promised_samples
+    end_without_drafts = sequence.own_dispatched + tokens - drafts
+    known_or_promised = sequence.own_tokens + sequence.own_samples
     ledger.require(end_without_drafts <= known_or_promised, "the tokens exist when the step runs")
     ledger.require(
         or_(drafts == 0, end_without_drafts == known_or_promised),
         "drafts come after the newest token",
     )
     ledger.require(
-        or_(sequence.late_drafts == 0, end_without_drafts <= sequence.known_tokens),
+        or_(sequence.late_drafts == 0, end_without_drafts <= sequence.own_tokens),
         "nothing builds on a sample whose length is not known",
     )
     ledger.require(
-        or_(ledger.divisible(sequence), end_without_drafts >= sequence.known_tokens),
+        or_(ledger.divisible(sequence), end_without_drafts >= sequence.own_tokens),
         "without chunking every known token is computed at once",
     )
     ledger.require(
@@ -86,9 +86,9 @@ def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: 
     sequence.last_step = ledger.steps + 1
     sequence.last_tokens = tokens
     sequence.last_samples = if_else(end_without_drafts == known_or_promised, 1, 0)
-    sequence.reach_tokens = sequence.reach_tokens + tokens
+    sequence.own_dispatched = sequence.own_dispatched + tokens
     sequence.drafts = drafts
-    sequence.promised_samples = sequence.promised_samples + if_else(
+    sequence.own_samples = sequence.own_samples + if_else(
         end_without_drafts == known_or_promised, 1, 0
     )
     ledger.step_tokens = ledger.step_tokens + tokens
@@ -167,12 +167,12 @@ def sample(
     # GUARD
     ledger.require(sequence.alive, "the sequence is alive")
     # A steady sequence owes nothing, so it is refused here, and the fields below are its own counters.
-    ledger.require(ledger.owed(sequence) >= 1, "a committed step owes a sample")
+    ledger.require(ledger.pending_samples(sequence) >= 1, "a committed step owes a sample")
     ledger.require(
         step == ledger.sampling_step(sequence), "the step is the oldest that owes it a sample"
     )
     ledger.require(
-        sequence.known_tokens + accepted <= sequence.request.limit,
+        sequence.own_tokens + accepted <= sequence.request.limit,
         "the sequence stays within its limit",
     )
     ledger.require(
@@ -191,9 +191,9 @@ def sample(
     )
     # EFFECT
     ledger.note_sample(sequence, step, accepted, rejected)
-    sequence.known_tokens = sequence.known_tokens + accepted
-    sequence.promised_samples = sequence.promised_samples - 1
-    sequence.reach_tokens = sequence.reach_tokens - rejected
+    sequence.own_tokens = sequence.own_tokens + accepted
+    sequence.own_samples = sequence.own_samples - 1
+    sequence.own_dispatched = sequence.own_dispatched - rejected
     sequence.drafts = 0
     sequence.late_drafts = 0
 
@@ -207,7 +207,7 @@ def join_batch(ledger: Ledger, sequence: Sequence) -> None:
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
     ledger.require(not_(sequence.steady), "the sequence is not steady")
     in_flight = ledger.steps - ledger.committed
-    ledger.require(sequence.promised_samples == in_flight, "every step in flight samples for it")
+    ledger.require(sequence.own_samples == in_flight, "every step in flight samples for it")
     ledger.require(
         ledger.in_flight(sequence) == in_flight, "every step in flight computes one position of it"
     )
@@ -219,19 +219,19 @@ def join_batch(ledger: Ledger, sequence: Sequence) -> None:
         "the sequence is in the last step issued",
     )
     ledger.require(
-        sequence.known_tokens == ledger.computed(sequence) + 1,
+        sequence.own_tokens == ledger.num_computed_tokens(sequence) + 1,
         "only its newest token is not computed",
     )
     ledger.require(
-        sequence.slot_tokens == sequence.reach_tokens, "it has exactly the room that it uses"
+        sequence.own_slots == sequence.own_dispatched, "it has exactly the room that it uses"
     )
     ledger.require(
         ledger.writable(sequence), "no other table entry refers to a block that it writes"
     )
-    ledger.require(ledger.owed(sequence) == 0, "no committed step owes it a sample")
+    ledger.require(ledger.pending_samples(sequence) == 0, "no committed step owes it a sample")
     ledger.require(sequence.late_drafts == 0, "no drafts are outstanding")
     # EFFECT
-    ledger.join(sequence, sequence.reach_tokens - ledger.steps)
+    ledger.join(sequence, sequence.own_dispatched - ledger.steps)
 
 
 @action()
@@ -240,12 +240,12 @@ def leave_batch(ledger: Ledger, sequence: Sequence) -> None:
     # GUARD
     ledger.require(sequence.steady, "the sequence is steady")
     # EFFECT
-    sequence.known_tokens = ledger.known(sequence)
-    sequence.reach_tokens = ledger.reach(sequence)
-    sequence.slot_tokens = ledger.slots(sequence)
-    sequence.promised_samples = ledger.promised(sequence)
+    sequence.own_tokens = ledger.num_tokens(sequence)
+    sequence.own_dispatched = ledger.num_dispatched_tokens(sequence)
+    sequence.own_slots = ledger.num_allocated_slots(sequence)
+    sequence.own_samples = ledger.scheduled_samples(sequence)
     # Every step in flight computes and samples one position of it, so it is written down as if it had been in the last
-    # two steps: of steps that are committed, `in_flight` and `owed` ignore what is written here.
+    # two steps: of steps that are committed, `in_flight` and `pending_samples` ignore what is written here.
     sequence.last_step = ledger.steps
     sequence.last_tokens = 1
     sequence.previous_tokens = 1

@@ -101,7 +101,7 @@ contract(
     ],
 )
 
-RESET = ("reach_tokens", "slot_tokens", "last_tokens", "previous_tokens", "drafts")
+RESET = ("own_dispatched", "own_slots", "last_tokens", "previous_tokens", "drafts")
 WRITTEN = (*RESET, "late_drafts")
 
 

@@ -41,13 +41,13 @@ def submit(old: Any, new: Any, r: Any, q: Any) -> list[Part]:
             lambda: new.request(q) == r,
         ),
         now(
-            "knows", lambda: new.known_tokens(q) == old.prompt(r), lambda: new.reach_tokens(q) == 0
+            "knows", lambda: new.own_tokens(q) == old.prompt(r), lambda: new.own_dispatched(q) == 0
         ),
         now(
             "holds",
             lambda: new.length(q) == 0,
-            lambda: new.slot_tokens(q) == 0,
-            lambda: new.promised_samples(q) == 0,
+            lambda: new.own_slots(q) == 0,
+            lambda: new.own_samples(q) == 0,
         ),
         request_same(old, new, r, "phase", "queue", "width"),
         *others(old, new, r, lambda x: x == q),
@@ -134,7 +134,7 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
         return and_(
             last(q),
             old.copy(r) == 0,
-            within(old.length(q) - old.blocks(r), i, old.block_of(old.computed(q))),
+            within(old.length(q) - old.blocks(r), i, old.block_of(old.num_computed_tokens(q))),
             may_be_published(old, q, i),
         )
 
@@ -165,8 +165,8 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
             lambda q: implies(
                 last(q),
                 and_(
-                    old.known(q) == old.limit(old.request(q)),
-                    new.known(q) == old.known(q),
+                    old.num_tokens(q) == old.limit(old.request(q)),
+                    new.num_tokens(q) == old.num_tokens(q),
                     new.last_step(q) == old.steps,
                 ),
             ),

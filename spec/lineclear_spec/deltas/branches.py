@@ -35,8 +35,8 @@ def shares(old: Any, new: Any, parent: Any, child: Any, tokens: Any) -> list[Par
         now(
             "room",
             lambda: new.length(child) == old.need(tokens),
-            lambda: new.reach_tokens(child) == tokens,
-            lambda: new.slot_tokens(child) == tokens,
+            lambda: new.own_dispatched(child) == tokens,
+            lambda: new.own_slots(child) == tokens,
         ),
         Part(
             "shared",
@@ -63,23 +63,23 @@ def fork(old: Any, new: Any, parent: Any, tokens: Any, child: Any) -> list[Part]
             lambda: not_(old.alive(child)),
             lambda: new.alive(child),
             lambda: new.request(child) == r,
-            lambda: new.known_tokens(child) == old.known_tokens(parent) + tokens,
-            lambda: new.promised_samples(child) == 0,
+            lambda: new.own_tokens(child) == old.own_tokens(parent) + tokens,
+            lambda: new.own_samples(child) == 0,
             lambda: new.member(r, old.width(r)) == child,
             lambda: new.width(r) == old.width(r) + 1,
         ),
         now(
             "sampled",
-            lambda: old.owed(parent) >= 1,
+            lambda: old.pending_samples(parent) >= 1,
             lambda: tokens <= 1 + old.late_drafts(parent),
         ),
         now(
             "own",
-            lambda: new.known_tokens(child) > old.known_tokens(parent),
-            lambda: new.reach_tokens(child) < new.known_tokens(child),
+            lambda: new.own_tokens(child) > old.own_tokens(parent),
+            lambda: new.own_dispatched(child) < new.own_tokens(child),
         ),
         request_same(old, new, r, "width"),
-        *shares(old, new, parent, child, old.reach_tokens(parent)),
+        *shares(old, new, parent, child, old.own_dispatched(parent)),
     ]
 
 
@@ -90,7 +90,7 @@ def rejoin(old: Any, new: Any, q: Any, shared: Any, _: Any) -> list[Part]:
     return [
         now("some", lambda: new.length(q) > old.length(q)),
         request_same(old, new, r),
-        sequence_same(old, new, q, "reach_tokens", "slot_tokens", "length"),
+        sequence_same(old, new, q, "own_dispatched", "own_slots", "length"),
         *shares(old, new, old.member(r, 0), q, shared),
     ]
 

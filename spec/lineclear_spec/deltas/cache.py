@@ -47,8 +47,8 @@ def publish(old: Any, new: Any, q: Any, index: Any, _: Any) -> list[Part]:
         now(
             "certain",
             lambda: old.name(block) == 0,
-            lambda: index < old.block_of(old.computed(q)),
-            lambda: index < old.block_of(old.known(q)),
+            lambda: index < old.block_of(old.num_computed_tokens(q)),
+            lambda: index < old.block_of(old.num_tokens(q)),
             lambda: old.copy(r) == 0,
         ),
         blocks_same(old, new, but=block),
@@ -112,8 +112,8 @@ def publish_run(old: Any, new: Any, q: Any, first: Any, end: Any, _: Any) -> lis
             lambda x, i: implies(
                 taken(x, i),
                 and_(
-                    i < old.block_of(old.known(x)),
-                    i < old.block_of(old.computed(x)),
+                    i < old.block_of(old.num_tokens(x)),
+                    i < old.block_of(old.num_computed_tokens(x)),
                     old.phase(old.request(x)) == RUNNING,
                     old.copy(old.request(x)) == 0,
                 ),
@@ -154,19 +154,19 @@ def admit_cached(old: Any, new: Any, r: Any, shared: Any, _: Any) -> list[Part]:
     knows. It shares a token at least, and one at least is left to compute.
     """
     q = old.member(r, 0)
-    blocks, found = old.need(old.known_tokens(q)), old.need(shared)
+    blocks, found = old.need(old.own_tokens(q)), old.need(shared)
     return [
         now("runs", lambda: new.phase(r) == RUNNING),
         now(
             "room",
-            lambda: new.slot_tokens(q) == old.known_tokens(q),
-            lambda: new.reach_tokens(q) == shared,
+            lambda: new.own_slots(q) == old.own_tokens(q),
+            lambda: new.own_dispatched(q) == shared,
             lambda: new.length(q) == blocks,
         ),
         now(
             "part",
-            lambda: new.reach_tokens(q) >= 1,
-            lambda: new.reach_tokens(q) < new.known_tokens(q),
+            lambda: new.own_dispatched(q) >= 1,
+            lambda: new.own_dispatched(q) < new.own_tokens(q),
         ),
         Part(
             "found",
@@ -186,7 +186,7 @@ def admit_cached(old: Any, new: Any, r: Any, shared: Any, _: Any) -> list[Part]:
             lambda: new.blocks(r) == old.blocks(r) + (blocks - found),
         ),
         request_same(old, new, r, "phase", "queue", "blocks", "born"),
-        sequence_same(old, new, q, "length", "slot_tokens", "reach_tokens"),
+        sequence_same(old, new, q, "length", "own_slots", "own_dispatched"),
         *others(old, new, r, lambda x: x == q, shares=True),
         *waits(old, new, lambda: new.barrier, old.barrier),
         clocks(old, new, "barrier"),

@@ -21,7 +21,7 @@ REQUEST = (
 )  # fmt: skip
 #: Counters that mean nothing while a sequence is steady, and the offset, which means something only then.
 OWN_COUNTERS = (
-    "offset", "known_tokens", "reach_tokens", "slot_tokens", "promised_samples", "last_step", "last_tokens",
+    "offset", "own_tokens", "own_dispatched", "own_slots", "own_samples", "last_step", "last_tokens",
     "previous_tokens", "last_samples", "previous_samples",
 )  # fmt: skip
 CALENDARS = ("boundary", "ending")
@@ -31,7 +31,8 @@ SEQUENCE = (
 BLOCK = ("tier", "place", "group", "name", "listed", "readers")
 #: What counters mean, however they are kept: questions of `queries.py`, and fields.
 OBSERVED = (
-    "known", "reach", "computed", "slots", "promised", "in_flight", "length", "drafts", "owed",
+    "num_tokens", "num_dispatched_tokens", "num_computed_tokens", "num_allocated_slots", "scheduled_samples",
+    "in_flight", "length", "drafts", "pending_samples",
 )  # fmt: skip
 CLOCKS = (
     "batch_size", "issued", "done", "dispatched", "barrier", "steps", "committed", "step_tokens", "step_sequences",

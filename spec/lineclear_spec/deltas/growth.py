@@ -24,12 +24,12 @@ from lineclear_spec.logic import and_, implies, not_
 def admit(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     """The leader has exactly the blocks for what it knows."""
     q = old.member(r, 0)
-    blocks = old.need(old.known_tokens(q))
+    blocks = old.need(old.own_tokens(q))
     return [
         now("runs", lambda: new.phase(r) == RUNNING),
         now(
             "room",
-            lambda: new.slot_tokens(q) == old.known_tokens(q),
+            lambda: new.own_slots(q) == old.own_tokens(q),
             lambda: new.length(q) == blocks,
         ),
         now(
@@ -38,7 +38,7 @@ def admit(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
             lambda: new.blocks(r) == old.blocks(r) + blocks,
         ),
         request_same(old, new, r, "phase", "queue", "blocks", "born"),
-        sequence_same(old, new, q, "length", "slot_tokens"),
+        sequence_same(old, new, q, "length", "own_slots"),
         *others(old, new, r, lambda x: x == q),
         *waits(old, new, lambda: new.barrier, old.barrier),
         clocks(old, new, "barrier"),
@@ -53,10 +53,10 @@ def append_slots(old: Any, new: Any, q: Any, count: Any, _: Any) -> list[Part]:
     return [
         now(
             "room",
-            lambda: new.slot_tokens(q) == old.slot_tokens(q) + count,
-            lambda: new.length(q) == old.need(old.slot_tokens(q) + count),
+            lambda: new.own_slots(q) == old.own_slots(q) + count,
+            lambda: new.length(q) == old.need(old.own_slots(q) + count),
         ),
-        now("grows", lambda: new.slot_tokens(q) > old.slot_tokens(q)),
+        now("grows", lambda: new.own_slots(q) > old.own_slots(q)),
         now(
             "taken",
             lambda: new.free(GPU) == old.free(GPU) - (new.length(q) - old.length(q)),
@@ -68,7 +68,7 @@ def append_slots(old: Any, new: Any, q: Any, count: Any, _: Any) -> list[Part]:
             lambda i: implies(within(0, i, old.length(q)), new.table(q, i) == old.table(q, i)),
         ),
         request_same(old, new, r, "blocks"),
-        sequence_same(old, new, q, "length", "slot_tokens"),
+        sequence_same(old, new, q, "length", "own_slots"),
         *others(old, new, r, lambda x: x == q),
         *waits(old, new, lambda: new.barrier, old.barrier),
         clocks(old, new, "barrier"),
@@ -80,7 +80,7 @@ def append_slots(old: Any, new: Any, q: Any, count: Any, _: Any) -> list[Part]:
 def copy_on_write(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
     """One entry names a block of its own, and the copy waits for the operations up to the barrier."""
     r = old.request(q)
-    i = old.block_of(old.reach_tokens(q))
+    i = old.block_of(old.own_dispatched(q))
     number = old.issued + 1
     return [
         now(

@@ -110,7 +110,7 @@ def voided(old: Any, new: Any, r: Any, condition: Any) -> Part:
         lambda q: implies(
             and_(old.alive(q), old.request(q) == r),
             and_(
-                new.promised(q) == old.if_else(condition, 0, old.promised(q)),
+                new.scheduled_samples(q) == old.if_else(condition, 0, old.scheduled_samples(q)),
                 new.void(q) == old.if_else(condition, old.steps, old.void(q)),
                 new.last_samples(q) == old.if_else(condition, 0, old.last_samples(q)),
                 new.late_drafts(q)
@@ -146,8 +146,8 @@ def given_back(old: Any, new: Any, r: Any, *kept: str) -> list[Part]:
                 mine(q),
                 and_(
                     new.length(q) == 0,
-                    new.reach(q) == 0,
-                    new.slots(q) == 0,
+                    new.num_dispatched_tokens(q) == 0,
+                    new.num_allocated_slots(q) == 0,
                     new.in_flight(q) == 0,
                 ),
             ),
@@ -157,7 +157,7 @@ def given_back(old: Any, new: Any, r: Any, *kept: str) -> list[Part]:
             "sequence",
             old,
             new,
-            ("alive", "known_tokens", "last_step", "steady", *kept),
+            ("alive", "own_tokens", "last_step", "steady", *kept),
             mine,
         ),
         Part(

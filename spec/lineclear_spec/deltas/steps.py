@@ -31,30 +31,33 @@ from lineclear_spec.logic import and_, implies, not_, or_
 def schedule_tokens(old: Any, new: Any, q: Any, tokens: Any, drafts: Any, _: Any) -> list[Part]:
     """`tokens` more positions are in flight; what is computed and known stays."""
     r = old.request(q)
-    sure = old.reach_tokens(q) + tokens - drafts
-    exist = old.known_tokens(q) + old.promised_samples(q)
+    sure = old.own_dispatched(q) + tokens - drafts
+    exist = old.own_tokens(q) + old.own_samples(q)
     return [
         now(
             "in_flight",
-            lambda: new.reach(q) == old.reach(q) + tokens,
+            lambda: new.num_dispatched_tokens(q) == old.num_dispatched_tokens(q) + tokens,
             lambda: new.in_flight(q) == old.in_flight(q) + tokens,
             lambda: new.last_step(q) == old.steps + 1,
             lambda: new.last_tokens(q) == tokens,
             lambda: new.drafts(q) == drafts,
         ),
-        now("owed", lambda: new.owed(q) == old.owed(q)),
+        now("pending_samples", lambda: new.pending_samples(q) == old.pending_samples(q)),
         now(
             "whole",
             lambda: or_(
                 old.chunked,
-                and_(old.cut_long, old.known_tokens(q) > old.max_num_batched_tokens),
-                sure >= old.known_tokens(q),
+                and_(old.cut_long, old.own_tokens(q) > old.max_num_batched_tokens),
+                sure >= old.own_tokens(q),
             ),
-            lambda: or_(old.late_drafts(q) == 0, sure <= old.known_tokens(q)),
+            lambda: or_(old.late_drafts(q) == 0, sure <= old.own_tokens(q)),
         ),
         now(
             "samples",
-            lambda: new.promised(q) == old.promised(q) + old.if_else(sure == exist, 1, 0),
+            lambda: (
+                new.scheduled_samples(q)
+                == old.scheduled_samples(q) + old.if_else(sure == exist, 1, 0)
+            ),
         ),
         now(
             "counted",
@@ -65,8 +68,8 @@ def schedule_tokens(old: Any, new: Any, q: Any, tokens: Any, drafts: Any, _: Any
             old,
             new,
             q,
-            "reach_tokens",
-            "promised_samples",
+            "own_dispatched",
+            "own_samples",
             "last_step",
             "last_tokens",
             "previous_tokens",
@@ -112,10 +115,10 @@ def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
                 old.steady(q),
                 and_(
                     new.steady(q),
-                    new.reach(q) == old.reach(q) + 1,
-                    new.length(q) == old.need(old.reach(q) + 1),
-                    new.known(q) == old.known(q),
-                    new.computed(q) == old.computed(q),
+                    new.num_dispatched_tokens(q) == old.num_dispatched_tokens(q) + 1,
+                    new.length(q) == old.need(old.num_dispatched_tokens(q) + 1),
+                    new.num_tokens(q) == old.num_tokens(q),
+                    new.num_computed_tokens(q) == old.num_computed_tokens(q),
                 ),
             ),
         ),
@@ -177,9 +180,9 @@ def commit_step(old: Any, new: Any, _: Any) -> list[Part]:
             lambda q: implies(
                 old.steady(q),
                 and_(
-                    new.known(q) == old.known(q) + 1,
-                    new.computed(q) == old.computed(q) + 1,
-                    new.reach(q) == old.reach(q),
+                    new.num_tokens(q) == old.num_tokens(q) + 1,
+                    new.num_computed_tokens(q) == old.num_computed_tokens(q) + 1,
+                    new.num_dispatched_tokens(q) == old.num_dispatched_tokens(q),
                 ),
             ),
         ),
@@ -189,10 +192,10 @@ def commit_step(old: Any, new: Any, _: Any) -> list[Part]:
             lambda q: implies(
                 and_(old.alive(q), not_(old.steady(q))),
                 and_(
-                    new.known(q) == old.known(q),
-                    new.reach(q) == old.reach(q),
-                    new.computed(q)
-                    == old.computed(q)
+                    new.num_tokens(q) == old.num_tokens(q),
+                    new.num_dispatched_tokens(q) == old.num_dispatched_tokens(q),
+                    new.num_computed_tokens(q)
+                    == old.num_computed_tokens(q)
                     + old.if_else(old.last_step(q) == new.committed, old.last_tokens(q), 0)
                     + old.if_else(
                         old.last_step(q) == new.committed + 1, old.previous_tokens(q), 0
@@ -216,36 +219,43 @@ def sample(
     return [
         now(
             "known",
-            lambda: new.known(q) == old.known(q) + accepted,
-            lambda: new.promised(q) == old.promised(q) - 1,
-            lambda: new.reach(q) == old.reach(q) - rejected,
+            lambda: new.num_tokens(q) == old.num_tokens(q) + accepted,
+            lambda: new.scheduled_samples(q) == old.scheduled_samples(q) - 1,
+            lambda: new.num_dispatched_tokens(q) == old.num_dispatched_tokens(q) - rejected,
             lambda: new.drafts(q) == 0,
             lambda: new.late_drafts(q) == 0,
         ),
         now(
             "gains",
-            lambda: new.known(q) > old.known(q),
-            lambda: new.reach(q) >= old.reach(q) - old.drafts(q),
+            lambda: new.num_tokens(q) > old.num_tokens(q),
+            lambda: new.num_dispatched_tokens(q) >= old.num_dispatched_tokens(q) - old.drafts(q),
         ),
         now(
             "bounded",
-            lambda: new.owed(q) >= 0,
+            lambda: new.pending_samples(q) >= 0,
             lambda: or_(
                 accepted <= old.drafts(q) + 1,
                 accepted <= old.late_drafts(q) + 1,
             ),
         ),
         now(
-            "owed", lambda: old.alive(q), lambda: step <= old.committed, lambda: step > old.void(q)
+            "pending_samples",
+            lambda: old.alive(q),
+            lambda: step <= old.committed,
+            lambda: step > old.void(q),
         ),
         now(
             "oldest",
             lambda: or_(
-                and_(step == old.last_step(q), old.last_samples(q) == 1, old.promised(q) == 1),
+                and_(
+                    step == old.last_step(q),
+                    old.last_samples(q) == 1,
+                    old.scheduled_samples(q) == 1,
+                ),
                 and_(
                     step == old.last_step(q) - 1,
                     old.previous_samples(q) == 1,
-                    old.promised(q) == 1 + old.last_samples(q),
+                    old.scheduled_samples(q) == 1 + old.last_samples(q),
                 ),
             ),
         ),
@@ -253,9 +263,9 @@ def sample(
             old,
             new,
             q,
-            "known_tokens",
-            "promised_samples",
-            "reach_tokens",
+            "own_tokens",
+            "own_samples",
+            "own_dispatched",
             "drafts",
             "late_drafts",
         ),
@@ -295,14 +305,16 @@ def unobserved(old: Any, new: Any, q: Any, size: int) -> list[Part]:
 @ensures
 def join_batch(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
     """Steady, with the same counters, also once the oldest step in flight is committed."""
-    later = old.reach(q) - old.if_else(old.last_step(q) > old.committed + 1, old.last_tokens(q), 0)
+    later = old.num_dispatched_tokens(q) - old.if_else(
+        old.last_step(q) > old.committed + 1, old.last_tokens(q), 0
+    )
     return [
         now("steady", lambda: new.steady(q)),
         now(
             "later",
             lambda: implies(
                 old.steps > old.committed,
-                later == new.reach(q) - (new.steps - (new.committed + 1)),
+                later == new.num_dispatched_tokens(q) - (new.steps - (new.committed + 1)),
             ),
         ),
         *unobserved(old, new, q, 1),

@@ -19,9 +19,11 @@ from lineclear_spec.logic import and_, implies, not_, or_
 
 
 def issued_reach(v: Any, q: Any) -> Any:
-    """Positions computed or being computed by a step that was issued: `reach` without the step being built."""
+    """Positions computed or being computed by a step that was issued: `num_dispatched_tokens` without the step
+    being built.
+    """
     building = v.if_else(v.steady(q), False, v.last_step(q) == v.steps + 1)
-    return v.reach(q) - v.if_else(building, v.last_tokens(q), 0)
+    return v.num_dispatched_tokens(q) - v.if_else(building, v.last_tokens(q), 0)
 
 
 def named(v: Any, tier: int, q: Any, i: Any) -> Any:
@@ -143,7 +145,7 @@ declare_kv(
             and_(
                 v.alive(q),
                 i >= 0,
-                v.block_of(i) < v.block_of(v.known(q)),
+                v.block_of(i) < v.block_of(v.num_tokens(q)),
                 v.word(q, v.block_of(i)) >= 1,
             ),
             v.token_kv(q, i) == v.name_kv(v.word(q, v.block_of(i)), i),
@@ -161,7 +163,11 @@ declare_kv(
         ("sequence",),
         lambda v, q: implies(
             and_(v.alive(q), v.late_drafts(q) >= 1),
-            and_(v.drafts(q) == 0, v.promised(q) == 1, v.reach(q) <= v.known(q)),
+            and_(
+                v.drafts(q) == 0,
+                v.scheduled_samples(q) == 1,
+                v.num_dispatched_tokens(q) <= v.num_tokens(q),
+            ),
         ),
         lambda v, q: [(v.late_drafts(q),)],
     ),

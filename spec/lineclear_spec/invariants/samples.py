@@ -13,8 +13,8 @@ __all__ = ["owes", "sampled_position"]
 
 def owes(v: Any, q: Any, s: Any) -> Any:
     """Whether the step, which was issued, still owes the sequence a sample."""
-    last = and_(s == v.last_step(q), v.last_samples(q) == 1, v.promised_samples(q) >= 1)
-    previous = and_(s == v.last_step(q) - 1, v.promised_samples(q) > v.last_samples(q))
+    last = and_(s == v.last_step(q), v.last_samples(q) == 1, v.own_samples(q) >= 1)
+    previous = and_(s == v.last_step(q) - 1, v.own_samples(q) > v.last_samples(q))
     return and_(
         v.alive(q),
         within(1, s, v.steps + 1),
@@ -24,11 +24,11 @@ def owes(v: Any, q: Any, s: Any) -> Any:
 
 def sampled_position(v: Any, q: Any, s: Any) -> Any:
     """The position of the first token that the step samples for the sequence; asked only where `owes(v, q, s)`."""
-    newest = v.known_tokens(q) + v.promised_samples(q) - 1
+    newest = v.own_tokens(q) + v.own_samples(q) - 1
     return v.if_else(
         v.steady(q),
         v.offset(q) + s,
-        v.if_else(s == v.last_step(q), newest, v.known_tokens(q)),
+        v.if_else(s == v.last_step(q), newest, v.own_tokens(q)),
     )
 
 
@@ -89,8 +89,8 @@ declare_kv(
             ),
             and_(
                 v.late_drafts(q) == 0,
-                v.promised_samples(q) >= 1,
-                v.reach_tokens(q) == v.known_tokens(q) + v.promised_samples(q) - 1 + v.drafts(q),
+                v.own_samples(q) >= 1,
+                v.own_dispatched(q) == v.own_tokens(q) + v.own_samples(q) - 1 + v.drafts(q),
                 v.last_tokens(q) > v.drafts(q),
             ),
         ),

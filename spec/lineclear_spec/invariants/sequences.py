@@ -41,8 +41,16 @@ declare(
     "capacity",
     "boundary",
     "a table has exactly ceil(slots / block_size) blocks, and room for all that steps compute",
-    ("exact", ("sequence",), lambda v, q: implies(v.alive(q), v.length(q) == v.need(v.slots(q)))),
-    ("room", ("sequence",), lambda v, q: implies(v.alive(q), v.reach(q) <= v.slots(q))),
+    (
+        "exact",
+        ("sequence",),
+        lambda v, q: implies(v.alive(q), v.length(q) == v.need(v.num_allocated_slots(q))),
+    ),
+    (
+        "room",
+        ("sequence",),
+        lambda v, q: implies(v.alive(q), v.num_dispatched_tokens(q) <= v.num_allocated_slots(q)),
+    ),
     (
         "flight",
         ("sequence",),
@@ -51,7 +59,7 @@ declare(
             and_(
                 v.last_tokens(q) >= 0,
                 v.previous_tokens(q) >= 0,
-                v.in_flight(q) <= v.reach_tokens(q),
+                v.in_flight(q) <= v.own_dispatched(q),
             ),
         ),
     ),
@@ -60,7 +68,7 @@ declare(
         ("sequence",),
         lambda v, q: implies(
             and_(v.alive(q), v.phase(v.request(q)) == WAITING),
-            and_(v.slot_tokens(q) == 0, v.last_tokens(q) == 0, v.previous_tokens(q) == 0),
+            and_(v.own_slots(q) == 0, v.last_tokens(q) == 0, v.previous_tokens(q) == 0),
         ),
     ),
 )
@@ -78,12 +86,16 @@ declare(
             v.alive(q),
             and_(
                 v.prompt(v.request(q)) >= 1,
-                v.known(q) >= v.prompt(v.request(q)),
-                v.known(q) <= v.limit(v.request(q)),
+                v.num_tokens(q) >= v.prompt(v.request(q)),
+                v.num_tokens(q) <= v.limit(v.request(q)),
             ),
         ),
     ),
-    ("slots", ("sequence",), lambda v, q: implies(v.alive(q), v.slots(q) < v.limit(v.request(q)))),
+    (
+        "slots",
+        ("sequence",),
+        lambda v, q: implies(v.alive(q), v.num_allocated_slots(q) < v.limit(v.request(q))),
+    ),
     (
         "output",
         ("sequence",),
@@ -102,9 +114,10 @@ declare(
         lambda v, q: implies(
             v.alive(q),
             and_(
-                v.promised(q) >= 0,
+                v.scheduled_samples(q) >= 0,
                 v.drafts(q) >= 0,
-                v.reach(q) <= v.known(q) + v.promised(q) + v.drafts(q),
+                v.num_dispatched_tokens(q)
+                <= v.num_tokens(q) + v.scheduled_samples(q) + v.drafts(q),
             ),
         ),
     ),
@@ -112,7 +125,7 @@ declare(
 
 
 declare(
-    "owed",
+    "pending_samples",
     "boundary",
     "no more samples come than steps have promised, and each step in flight brings at most one; only the last "
     "two steps of a sequence may owe it one, and those computed on valid KV",
@@ -122,7 +135,7 @@ declare(
         lambda v, q: implies(
             and_(v.alive(q), not_(v.steady(q))),
             and_(
-                v.owed(q) >= 0,
+                v.pending_samples(q) >= 0,
                 v.late_drafts(q) >= 0,
                 v.last_samples(q) >= 0,
                 v.last_samples(q) <= 1,
@@ -136,7 +149,7 @@ declare(
         ("sequence",),
         lambda v, q: implies(
             and_(v.alive(q), not_(v.steady(q))),
-            v.promised_samples(q) <= v.last_samples(q) + v.previous_samples(q),
+            v.own_samples(q) <= v.last_samples(q) + v.previous_samples(q),
         ),
     ),
     (
@@ -151,7 +164,7 @@ declare(
         "valid",
         ("sequence",),
         lambda v, q: implies(
-            and_(v.alive(q), not_(v.steady(q)), v.promised_samples(q) >= 1),
+            and_(v.alive(q), not_(v.steady(q)), v.own_samples(q) >= 1),
             v.void(q) < v.sampling_step(q),
         ),
     ),
@@ -166,7 +179,10 @@ declare(
         ("sequence",),
         lambda v, q: implies(
             and_(v.alive(q), v.drafts(q) >= 1),
-            and_(v.promised(q) == 1, v.reach(q) == v.known(q) + v.drafts(q)),
+            and_(
+                v.scheduled_samples(q) == 1,
+                v.num_dispatched_tokens(q) == v.num_tokens(q) + v.drafts(q),
+            ),
         ),
     ),
 )
@@ -183,7 +199,7 @@ declare(
             and_(
                 v.alive(q),
                 or_(v.steady(q), v.in_flight(q) >= 1),
-                v.block_of(v.computed(q)) <= i,
+                v.block_of(v.num_computed_tokens(q)) <= i,
                 i < v.length(q),
             ),
             v.ref(v.table(q, i)) == 1,
@@ -290,7 +306,7 @@ declare(
         ("sequence", "index"),
         lambda v, q, i: implies(
             and_(within(0, i, v.length(q)), v.name(v.table(q, i)) != 0),
-            i < v.block_of(v.computed(q)),
+            i < v.block_of(v.num_computed_tokens(q)),
         ),
     ),
     (
@@ -298,7 +314,7 @@ declare(
         ("sequence", "index"),
         lambda v, q, i: implies(
             and_(within(0, i, v.length(q)), v.name(v.table(q, i)) != 0),
-            i < v.block_of(v.known(q)),
+            i < v.block_of(v.num_tokens(q)),
         ),
     ),
 )

@@ -59,16 +59,16 @@ def broken(invariant: str, what: Callable[[], object]) -> None:
 
 def test_positions_without_kv_are_noticed() -> None:
     world = World()
-    world.leader.reach_tokens += 1
+    world.leader.own_dispatched += 1
     broken("holds", world.observer.check)
 
 
 def test_kv_that_a_recompute_gave_up_is_gone() -> None:
     world = World()
-    computed = world.leader.reach_tokens
+    computed = world.leader.own_dispatched
     world.do("recompute", world.request)
     world.observer.check()
-    world.leader.reach_tokens = computed
+    world.leader.own_dispatched = computed
     broken("holds", world.observer.check)
 
 

@@ -21,9 +21,9 @@ from lineclear_spec.records import Pool
 FIELDS = {
     "Block": ("ref", "tier", "place", "request"),
     "Sequence": (
-        "drafts", "known_tokens", "last_samples", "last_step", "last_tokens", "offset",
-        "previous_samples", "previous_tokens", "promised_samples", "reach_tokens", "request",
-        "slot_tokens", "steady", "table",
+        "drafts", "own_tokens", "last_samples", "last_step", "last_tokens", "offset",
+        "previous_samples", "previous_tokens", "own_samples", "own_dispatched", "request",
+        "own_slots", "steady", "table",
     ),
     "Request": ("phase", "parallel", "prompt", "limit", "held_set", "places", "members"),
     "Pool": ("free", "order", "total"),

@@ -123,7 +123,7 @@ def test_holders_tell_where_blocks_are() -> None:
     assert (second.request_id, second.phase, second.gpu_blocks) == ("b", "swapped", 0)
     assert first.gpu_blocks + report.gpu_free == report.gpu_total
     assert second.cpu_blocks + report.cpu_free == report.cpu_total
-    assert second.known == second.computed + 1
+    assert second.num_tokens == second.num_computed_tokens + 1
     assert f"holds {second.cpu_blocks} CPU blocks" in report.text()
 
 

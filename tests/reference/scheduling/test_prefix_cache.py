@@ -141,7 +141,7 @@ def test_a_preempted_request_finds_its_own_blocks() -> None:
         step(scheduler)
     victim = scheduler.entries["second"]
     assert victim.record in scheduler.ledger.waiting
-    known = victim.first.known_tokens
+    known = victim.first.own_tokens
     while "first" in scheduler.entries:
         step(scheduler)
     hits = scheduler.counters.prefix_hits
@@ -229,7 +229,7 @@ def test_a_restart_keeps_names(n: int) -> None:
     assert scheduler.restart("one")
     again = scheduler.entries["one"].first
     assert again.words == ((1, 2, 3) if n == 1 else (1, 2))  # of a group those of its prompt
-    known = again.known_tokens
+    known = again.own_tokens
     assert computed(step(scheduler), "one") == known - (6 if n == 1 else 4)
     scheduler.name_blocks("one", len(again.words), [4] if n == 1 else [3])
     while scheduler.entries:

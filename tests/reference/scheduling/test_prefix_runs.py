@@ -110,7 +110,7 @@ def drive(seed: int, steps: int = 150) -> Scheduler:
         """Names that no other request has, for all full blocks."""
         entry = scheduler.entries[name]
         (sequence,) = [each for each in entry.record.members if entry.branch(each) == branch]
-        lacking = scheduler.ledger.known(sequence) // settings.block_size - len(names)
+        lacking = scheduler.ledger.num_tokens(sequence) // settings.block_size - len(names)
         return [next(asked) for _ in range(lacking)] if names else []
 
     if seed % 2:
@@ -157,7 +157,7 @@ def drive(seed: int, steps: int = 150) -> Scheduler:
             scheduler.commit(plan, sampled)
             for entry in scheduler.entries.values():
                 for sequence in entry.record.members:
-                    full = scheduler.ledger.known(sequence) // settings.block_size
+                    full = scheduler.ledger.num_tokens(sequence) // settings.block_size
                     lacking = full - len(sequence.words)
                     if sequence.words and lacking > 0 and not seed % 2:
                         given = range(own, own + lacking)

@@ -338,6 +338,6 @@ def test_a_quiet_step_goes_through_no_list_of_running_requests() -> None:
         plan = scheduler.schedule()
         assert len(plan.sampling) == 30
         assert scheduler.commit(plan, [0] * 30) == []
-    assert [ledger.known(sequence) for sequence in before] == [2 + 5] * 30
+    assert [ledger.num_tokens(sequence) for sequence in before] == [2 + 5] * 30
     with pytest.raises(AssertionError, match="goes through everything"):
         list(ledger.batch)
