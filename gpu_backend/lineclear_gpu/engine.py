@@ -324,8 +324,8 @@ class Engine:
         self._restart(flight, failed)
         plan = flight.plan
         dropped = set(self.scheduler.dropped(plan))
-        if flight.steady is not None and not dropped:
-            given, ended = self.results.store_steady(flight.steady, tokens)
+        if flight.decode_batch is not None and not dropped:
+            given, ended = self.results.store_steady(flight.decode_batch, tokens)
             self.results.over(self.scheduler.commit(plan, given))
         else:
             given, stopped, ended = self.results.store(flight, tokens, dropped, self.ends)

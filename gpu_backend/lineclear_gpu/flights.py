@@ -123,4 +123,4 @@ class Flight:
     number: int  # of the plan among those launched, from 1
     who: list[tuple[EngineRequest, int]]  # of each sample, by plan.sampling: request and branch
     widths: list[int]  # samples of each: n where a request forks
-    steady: Steady | None = None  # for a step that is the decode batch alone
+    decode_batch: Steady | None = None  # for a step that is the decode batch alone

@@ -101,7 +101,7 @@ class Joined(Sequence[Scheduled]):
 
 
 class NewBlocks(Sequence[Names]):
-    """Blocks of sequences that are steady, named by their rows on request."""
+    """Blocks of sequences that are in the decode batch, named by their rows on request."""
 
     __slots__ = ("places", "rows")
 

@@ -46,7 +46,10 @@ def admission() -> tuple[list[Any], list[tuple[str, Any]]]:
         s.parallel(r) == 1, s.worst_case(r) == text, s.blocks(r) == s.length(leader), made >= 1
     )
     empty = z3.And(
-        s.free(GPU) + resting == s.total(GPU), saved >= 0, s.batch_size == 0, s.step_tokens == 0
+        s.free(GPU) + resting == s.total(GPU),
+        saved >= 0,
+        s.decode_batch_size == 0,
+        s.step_tokens == 0,
     )
     knows = z3.And(
         1 <= raw(only.own_tokens),
@@ -82,17 +85,17 @@ def admission() -> tuple[list[Any], list[tuple[str, Any]]]:
         (
             "a request of one sequence that runs alone can grow",
             z3.Implies(
-                z3.And(one, s.phase(r) == RUNNING, asks, z3.Not(s.steady(leader))),
+                z3.And(one, s.phase(r) == RUNNING, asks, z3.Not(s.in_decode_batch(leader))),
                 raw(progress.grows(0, job.blocks, free)),
             ),
         ),
         (
-            "a steady request that runs alone can take the block that it is due",
+            "a request in the decode batch that runs alone can take the block that it is due",
             z3.Implies(
                 z3.And(
                     one,
                     s.phase(r) == RUNNING,
-                    s.steady(leader),
+                    s.in_decode_batch(leader),
                     s.num_dispatched_tokens(leader) < last,
                     NEED(s.num_dispatched_tokens(leader) + 1) == s.length(leader) + 1,
                 ),
@@ -134,7 +137,7 @@ def exact_room() -> tuple[list[Any], list[tuple[str, Any]]]:
             z3.Implies(
                 z3.And(
                     s.free(GPU) + z3.Int("resting") == s.total(GPU),
-                    s.batch_size == 0,
+                    s.decode_batch_size == 0,
                     s.step_tokens == 0,
                 ),
                 z3.And(

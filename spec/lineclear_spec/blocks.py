@@ -30,7 +30,7 @@ __all__ = [
     "clear_each",
     "clear_table",
     "clear_tables",
-    "end_steady",
+    "end_in_batch",
     "forget_computed",
     "free_resting",
     "give_each",
@@ -182,18 +182,18 @@ def clear_each(ledger: Ledger, sequences: Records) -> None:
 
     Args:
         ledger: plain or symbolic.
-        sequences: steady ones, which the batch and the calendars do not list any more.
+        sequences: of the decode batch, which it and the calendars do not list any more.
     """
     ledger.give_up_tables(sequences)  # fenced with `issued`: see *Fences* above
-    ledger.each(sequences, lambda sequence: end_steady(ledger, sequence))
+    ledger.each(sequences, lambda sequence: end_in_batch(ledger, sequence))
 
 
-def end_steady(ledger: Ledger, sequence: Sequence) -> None:
-    """The steady sequence, which has all its tokens, is over."""
+def end_in_batch(ledger: Ledger, sequence: Sequence) -> None:
+    """The sequence in the decode batch, which has all its tokens, is over."""
     sequence.table.clear()
     sequence.own_tokens = sequence.request.limit
     sequence.last_step = ledger.steps
-    sequence.steady = False
+    sequence.in_decode_batch = False
     sequence.alive = False
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from lineclear_spec.records import Block, Sequence
 
-__all__ = ["Calendar", "Numbered", "Resting", "SteadyBatch"]
+__all__ = ["Calendar", "DecodeMembers", "Numbered", "Resting"]
 
 T = TypeVar("T")
 #: What is listed under most steps; it cannot be changed.
@@ -26,8 +26,8 @@ EMPTY: Several[Sequence] = Several(())
 SPARE = 1024
 
 
-class SteadyBatch(dict["Sequence", None]):
-    """The steady sequences, in the order in which they joined.
+class DecodeMembers(dict["Sequence", None]):
+    """The sequences in the decode batch, in the order in which they joined.
 
     Attributes:
         changes: grows whenever a sequence joins or leaves.
@@ -54,7 +54,7 @@ class SteadyBatch(dict["Sequence", None]):
 
 
 class Calendar(dict[int, dict["Sequence", None]]):
-    """Steady sequences by the one step under which they are listed."""
+    """Sequences in the decode batch by the one step under which they are listed."""
 
     __slots__ = ()
 

@@ -46,8 +46,8 @@ def empty_pool() -> tuple[list[Any], list[tuple[str, Any]]]:
             ),
         ),
         (
-            "nothing is steady when no request runs",
-            z3.Implies(s.phase(s.request(s.batch(0))) != RUNNING, s.batch_size == 0),
+            "nothing is in the decode batch when no request runs",
+            z3.Implies(s.phase(s.request(s.decode_batch(0))) != RUNNING, s.decode_batch_size == 0),
         ),
         (
             "what a living sequence has left is never negative",

@@ -40,7 +40,7 @@ def who_enters(whole: Callable[[str], Any], truth: Callable[[str], Any]) -> list
     """Decisions about requests that enter, and about room."""
     by, most, running, kept = map(whole, ("bypassed", "most", "running", "watermark"))
     free, due, seats, taken = map(whole, ("free", "due", "seats", "taken"))
-    tokens, budget, steady, promised = map(whole, ("tokens", "budget", "steady", "promised"))
+    tokens, budget, batched, promised = map(whole, ("tokens", "budget", "batched", "promised"))
     known, limit, scheduled = map(whole, ("known", "limit", "scheduled"))
     parallel, width, made, more = map(whole, ("parallel", "width", "made", "more"))
     later = truth("may_fork_later")
@@ -53,7 +53,7 @@ def who_enters(whole: Callable[[str], Any], truth: Callable[[str], Any]) -> list
     computed = progress.known_on_admission(known, promised, limit)
     least = progress.least_tokens(tokens, decode, chunked)
     asked = progress.asked_tokens(tokens, budget)
-    left = progress.tokens_left(budget, scheduled, steady, promised)
+    left = progress.tokens_left(budget, scheduled, batched, promised)
     held = progress.seats_of(parallel, width, made, later)
     return [
         (
@@ -127,7 +127,7 @@ def who_enters(whole: Callable[[str], Any], truth: Callable[[str], Any]) -> list
         ),
         (
             "the tokens that are left are those that no sequence computes",
-            left + scheduled + steady + promised == budget,
+            left + scheduled + batched + promised == budget,
         ),
     ]
 

@@ -39,7 +39,7 @@ __all__ = ["Expressions"]
 
 #: Fields of the ledger and of its records that are no numbers.
 COMPOUND = frozenset(
-    "table members held pools gpu cpu limits batch boundaries endings operations step_operations".split()
+    "table members held pools gpu cpu limits decode_batch boundaries endings operations step_operations".split()
 )
 #: What a request may lack: on formulas it is no number, but two of them.
 OPTIONAL = frozenset({"deadline", "predicted_tokens"})

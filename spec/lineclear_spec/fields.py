@@ -59,12 +59,18 @@ BLOCK_GHOSTS: Fields = {
 SEQUENCE: Fields = {
     "request": ((Sequence,), Request),  # the request that it is a branch of
     "alive": ((Sequence,), Bool),  # whether its request lists it among its members
-    "steady": ((Sequence,), Bool),  # whether it decodes one token in each step, by `offset`
+    "in_decode_batch": (
+        (Sequence,),
+        Bool,
+    ),  # whether it decodes one token in each step, by `offset`
     "table": ((Sequence, Int), Block),  # the block table, by index below `length`
     "length": ((Sequence,), Int),  # entries of the table: `len(Sequence.table)`
     "word": ((Sequence, Int), Int),  # the name that the k-th block of its tokens is ever given
-    "offset": ((Sequence,), Int),  # while steady: `num_tokens` is offset + committed + 1
-    # Counters that mean something while it is not steady; tokens, or positions.
+    "offset": (
+        (Sequence,),
+        Int,
+    ),  # while in the decode batch: `num_tokens` is offset + committed + 1
+    # Counters that mean something while it is not in the decode batch; tokens, or positions.
     "own_tokens": ((Sequence,), Int),  # prompt and generated tokens
     "own_dispatched": ((Sequence,), Int),  # positions computed, or being computed by a step
     "own_slots": ((Sequence,), Int),  # positions for which blocks were allocated
@@ -83,7 +89,7 @@ SEQUENCE: Fields = {
 }
 SEQUENCE_GHOSTS: Fields = {
     "seat": ((Sequence,), Int),  # its index among the members of its request
-    "batch_seat": ((Sequence,), Int),  # its index in the batch, while steady
+    "decode_batch_index": ((Sequence,), Int),  # its index in the batch, while in the decode batch
 }
 
 #: What plans have sent of tables, and what the plan of the next step sends. Plain data has what waits in
@@ -119,16 +125,19 @@ REQUEST_GHOSTS: Fields = {
 
 #: Of the ledger: no argument, or an index.
 LEDGER: Fields = {
-    "batch_size": ((), Int),  # number of steady sequences
-    "batch": ((Int,), Sequence),  # the steady sequences, by index below `batch_size`
+    "decode_batch_size": ((), Int),  # number of sequences in the decode batch
+    "decode_batch": (
+        (Int,),
+        Sequence,
+    ),  # the sequences in the decode batch, by index below `decode_batch_size`
     "issued": ((), Int),  # number of the last operation decided; numbers begin with 1
     "done": ((), Int),  # every operation up to this number is complete
     "dispatched": ((), Int),  # every operation up to this number is in a plan
     "barrier": ((), Int),  # the next forward waits for every operation up to this number
     "steps": ((), Int),  # steps issued; the step being built has the next number
     "committed": ((), Int),  # steps committed, first in, first out
-    "step_tokens": ((), Int),  # tokens in the step being built, steady sequences aside
-    "step_sequences": ((), Int),  # sequences in it, steady sequences aside
+    "step_tokens": ((), Int),  # tokens in the step being built, the decode batch aside
+    "step_sequences": ((), Int),  # sequences in it, the decode batch aside
 }
 
 #: Of an operation, by its number. Plain data forgets an operation that is complete; here it keeps its values.

@@ -132,8 +132,8 @@ class GhostLedger(Ledger):
         for queue, into in zip(self.queues, new.queues, strict=True):
             if queue and into is not None:
                 into.update({requests[r]: None for r in queue})
-        new.batch.update({sequences[s]: None for s in self.batch})
-        new.batch.changes = self.batch.changes
+        new.decode_batch.update({sequences[s]: None for s in self.decode_batch})
+        new.decode_batch.changes = self.decode_batch.changes
         for days, copied_days in (
             (self.boundaries, new.boundaries),
             (self.endings, new.endings),
@@ -262,7 +262,7 @@ class GhostLedger(Ledger):
         """The forward touches every GPU place that an entry names."""
         idle = {*self.gpu.order[: self.gpu.free], *(block.place for block in self.resting)}
         self.touched[number] = frozenset((GPU, p) for p in range(self.gpu.total) if p not in idle)
-        size = len(self.batch)
+        size = len(self.decode_batch)
         self.totals[self.steps + 1] = (self.step_tokens + size, self.step_sequences + size, number)
         self.device.forward(number)
 
@@ -326,7 +326,7 @@ class GhostLedger(Ledger):
             self.device.fails.add(number)
         self.completing = 0
         self.device_runs(number)
-        for sequence in () if copy else self.batch:
+        for sequence in () if copy else self.decode_batch:
             self.device.know(sequence, self.num_tokens(sequence) + 1)
         super().close(number)
 

@@ -83,7 +83,7 @@ def state_key(ledger: GhostLedger) -> Key:
         steps - committed, ledger.step_tokens, ledger.step_sequences,
         ledger.complete_up_to() > ledger.done, bisect_right(numbers, ledger.barrier),
         tuple(rows), tuple(blocks), operations, fences(ledger, numbers, touching),
-        tuple(map(seat, ledger.batch)), calendar, resting(ledger, numbers, touching),
+        tuple(map(seat, ledger.decode_batch)), calendar, resting(ledger, numbers, touching),
     )  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def resting(ledger: GhostLedger, numbers: list[int], touching: Touching) -> Key:
 
 def counters(ledger: GhostLedger, s: Sequence) -> Key:
     """A sequence's counters; those of committed steps are read only while one of them owes a sample."""
-    committed, steady = ledger.committed, s.steady
+    committed, steady = ledger.committed, s.in_decode_batch
     recent = not steady and s.last_step > committed
     both = not steady and s.last_step > committed + 1
     owing = s.own_samples >= 1 and not steady

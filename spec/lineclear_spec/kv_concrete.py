@@ -85,7 +85,7 @@ def wrong_tokens(done: Executed) -> list[str]:
     if action not in LEARNING:
         return []
     one = learned(action, before, own, made)
-    steady = [q for q in before.sequences if q.alive and before.steady(q)]
+    steady = [q for q in before.sequences if q.alive and before.in_decode_batch(q)]
     found: list[str] = []
     for x in [one] if one else [clock_learns(before, q) for q in steady]:
         n = after.forward_of(x.step)  # premise `reported`

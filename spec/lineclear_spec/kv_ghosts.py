@@ -168,11 +168,11 @@ class KvDevice:
         slots: dict[tuple[int, int], tuple[Kv, int]] = {}
         places: set[int] = set()
         for q in ledger.sequences:
-            if not q.alive or not (q.steady or q.last_step == ledger.steps + 1):
+            if not q.alive or not (q.in_decode_batch or q.last_step == ledger.steps + 1):
                 continue
             first, last = (
                 ledger.first_scheduled(q),
-                ledger.num_dispatched_tokens(q) + (1 if q.steady else 0),
+                ledger.num_dispatched_tokens(q) + (1 if q.in_decode_batch else 0),
             )
             kv = tuple([self.token(q, i) for i in range(last)])
             row = KvRow(first, last, ledger.reader.get(q.id, ()), kv, q.request.copy)

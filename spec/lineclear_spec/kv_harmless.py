@@ -24,7 +24,7 @@ __all__ = ["BEGINNINGS", "PROVED", "harmless", "read", "said", "written"]
 OFFERED: dict[Tried, tuple[str, ...]] = {
     Tried.NOTHING: (
         "admit_cached.guard.2", "admit_cached.guard.3", "admit_cached.guard.4", "admit_cached.guard.7",
-        "copy_on_write.guard.3", "end_steady.effect.2", "evict.effect.1", "evict.guard.1", "evict.guard.3",
+        "copy_on_write.guard.3", "end_in_batch.effect.2", "evict.effect.1", "evict.guard.1", "evict.guard.3",
         "fail_copy.effect.3", "fail_copy.guard.3", "finish_each.guard.1", "finish_each.guard.2", "fork.guard.4",
         "publish.effect.1", "publish.guard.6", "publish.guard.7", "publish.guard.8", "publish.guard.9",
         "publish_run.effect.1", "complete_copy.effect.2", "swap_in.effect.5", "unlist.effect.1", "unlist.guard.1",
@@ -80,10 +80,10 @@ BEGINNINGS: dict[str, tuple[str, str]] = {
     "finish_each.effect.1": ("one", ENDED),
     "finish_each.effect.3": ("one", ENDED),
     "clear_each.effect.1": ("wide", f"{PAIR}, publish_run s1 0 2, {STEADY}"),
-    "end_steady.effect.1": ("one", ENDED),
-    "end_steady.effect.3": ("one", ENDED),
-    "end_steady.effect.4": ("one", ENDED),
-    "end_steady.effect.5": ("one", ENDED),
+    "end_in_batch.effect.1": ("one", ENDED),
+    "end_in_batch.effect.3": ("one", ENDED),
+    "end_in_batch.effect.4": ("one", ENDED),
+    "end_in_batch.effect.5": ("one", ENDED),
     "finish.effect.1": ("one", f"{PLAIN}, finish r1"),
     "abort.effect.1": ("one", f"{PLAIN}, abort r1"),
     "commit_step.effect.1": ("one", PLAIN),

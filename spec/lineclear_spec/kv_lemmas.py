@@ -154,7 +154,7 @@ def lemmas() -> Unit:
     s = State.arbitrary()
     known = [stated(c, s) for c in INVARIANTS["references"].clauses]
     used = [*INVARIANTS["capacity"].clauses, *INVARIANTS["clocks"].clauses]
-    used += [*INVARIANTS["steady"].clauses, *KV["holds"].clauses]
+    used += [*INVARIANTS["decode_batch"].clauses, *KV["holds"].clauses]
     # what is shown of numbers at depth 0 is known to what comes after it
     later = [*[stated(c, s) for c in used], *numbers(), *slots()]
     numbered = [(z3.Int(n), z3.Int(f"goal.{n}")) for n in ("a", "b")]

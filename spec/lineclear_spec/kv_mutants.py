@@ -83,7 +83,7 @@ WHOLE = {
     "evict": "rests", "unlist": "rests", "free_resting": "rests", "let_go": "rests",
     "rejoin": "branches", "fork": "branches", "replace_entry": "branches", "share_table": "branches",
     "copy_on_write": "branches",
-    "finish_each": "ends", "clear_each": "ends", "end_steady": "ends",
+    "finish_each": "ends", "clear_each": "ends", "end_in_batch": "ends",
 }  # fmt: skip
 
 

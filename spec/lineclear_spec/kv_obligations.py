@@ -75,7 +75,7 @@ USED: dict[str, tuple[str, ...]] = {
     HISTORY: ("references", "conservation"),
     KV: (
         "pending", "capacity", "group_local", "residency", "members", "catalogue", "own_words", "exclusive_write",
-        "free_list", "steady", "words", "tokens_exist", "drafts", "pending_samples", "limit",
+        "free_list", "decode_batch", "words", "tokens_exist", "drafts", "pending_samples", "limit",
     ),
 }  # fmt: skip
 
@@ -279,8 +279,8 @@ def theorems(
         ]
     if part != KV:
         return []
-    if unit == PREFIX + "commit_step":  # each steady sequence learns one token
-        return learns(ledger, ("sequence",), lambda q: clock_learns(v, q), v.steady)
+    if unit == PREFIX + "commit_step":  # each sequence in the decode batch learns one token
+        return learns(ledger, ("sequence",), lambda q: clock_learns(v, q), v.in_decode_batch)
     x = learned(unit.removeprefix(PREFIX), v, values, result)
     return learns(ledger, (), lambda: x, lambda: z3.BoolVal(True)) if x else []
 

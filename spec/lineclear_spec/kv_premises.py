@@ -90,7 +90,7 @@ def reported(action: str, v: State, values: list[Any], result: Any) -> list[KvPr
         return z3.Implies(z3.And(given, learns_position(x, i)), sampled)
 
     if action == "commit_step":
-        formula = of(clock_learns(v, q), z3.And(v.alive(q), v.steady(q)))
+        formula = of(clock_learns(v, q), z3.And(v.alive(q), v.in_decode_batch(q)))
         return [KvPremise("reported", z3.ForAll([q, i], formula, patterns=[SAMPLED_BY(q, i)]))]
     x = learned(action, v, values, result)
     if x is None:

@@ -33,7 +33,7 @@ def ahead(v: Any, q: Any, i: Any) -> Any:
 
 def writes(v: Any, q: Any, i: Any) -> Any:
     """Whether steps in flight may write into the block of the entry."""
-    return and_(ahead(v, q, i), or_(v.steady(q), v.in_flight(q) >= 1))
+    return and_(ahead(v, q, i), or_(v.in_decode_batch(q), v.in_flight(q) >= 1))
 
 
 WEAKER: dict[str, Predicate] = {

@@ -119,7 +119,7 @@ def learned(action: str, v: Any, values: Sequence[Any], result: Any) -> Learned 
 
 
 def clock_learns(v: Any, q: Any) -> Learned:
-    """What a steady sequence learns when the oldest step in flight is committed.
+    """What a sequence in the decode batch learns when the oldest step in flight is committed.
 
     Args:
         v: the state before.

@@ -235,7 +235,7 @@ OF_TABLE = (
         "limit",
         ("sequence",),
         lambda v, q: implies(
-            and_(v.alive(q), not_(v.steady(q)), v.own_samples(q) >= 1),
+            and_(v.alive(q), not_(v.in_decode_batch(q)), v.own_samples(q) >= 1),
             v.own_tokens(q) + v.own_samples(q) + most_drafts(v, q) <= v.limit(v.request(q)),
         ),
     ),

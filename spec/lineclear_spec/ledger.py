@@ -16,7 +16,7 @@ from __future__ import annotations
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lineclear_spec.containers import Calendar, Numbered, Resting, SteadyBatch
+from lineclear_spec.containers import Calendar, DecodeMembers, Numbered, Resting
 from lineclear_spec.ledger_ends import EndedRequests
 from lineclear_spec.lifecycle import EVENTS, Phase
 from lineclear_spec.records import (
@@ -67,9 +67,13 @@ class Ledger(EndedRequests):
         self.swapped: dict[Request, None] = {}
         in_queue: tuple[dict[Request, None], ...] = (self.waiting, self.running, self.swapped)
         self.queues: tuple[dict[Request, None] | None, ...] = (None, *in_queue, None)  # by phase
-        self.batch = SteadyBatch()  # the steady sequences
-        self.boundaries = Calendar()  # step -> steady sequences whose table is full then
-        self.endings = Calendar()  # step -> steady sequences that reach their limit then
+        self.decode_batch = DecodeMembers()  # the sequences in the decode batch
+        self.boundaries = (
+            Calendar()
+        )  # step -> sequences in the decode batch whose table is full then
+        self.endings = (
+            Calendar()
+        )  # step -> sequences in the decode batch that reach their limit then
         self.operations: Numbered[Operation] = Numbered("operation {} is not open")
         self.issued = 0  # number of the last operation decided
         # Of operations 1 to `issued` those up to `done` are complete, as of the last `lift_fences`, whose guard
@@ -79,8 +83,8 @@ class Ledger(EndedRequests):
         self.barrier = 0
         self.steps = 0  # steps issued
         self.committed = 0  # steps committed, first in, first out
-        self.step_tokens = 0  # tokens in the step that is being built, steady sequences aside
-        self.step_sequences = 0  # sequences in it, steady sequences aside
+        self.step_tokens = 0  # tokens in the step that is being built, the decode batch aside
+        self.step_sequences = 0  # sequences in it, the decode batch aside
         # step -> its forward
         self.step_operations: Numbered[int] = Numbered("step {} is not in flight")
         self.cached: dict[int, Block] = {}  # name -> the block that can be found under it
@@ -96,14 +100,14 @@ class Ledger(EndedRequests):
         self.journal: Callable[[str, tuple[object, ...]], None] | None = None
 
     @property
-    def batch_size(self) -> int:
-        """Number of steady sequences."""
-        return len(self.batch)
+    def decode_batch_size(self) -> int:
+        """Number of sequences in the decode batch."""
+        return len(self.decode_batch)
 
     @property
     def batch_changes(self) -> int:
-        """Grows whenever a sequence becomes steady or is steady no more."""
-        return self.batch.changes
+        """Grows whenever a sequence joins the decode batch or has left the decode batch."""
+        return self.decode_batch.changes
 
     def new_request(
         self, prompt: int, limit: int, parallel: int, opening: tuple[int, ...] = ()
@@ -321,7 +325,7 @@ class Ledger(EndedRequests):
                 self.appended = []
             return
         self.appended, self.grown = grown, []
-        # Those that are due are steady, so they run, and none of them is sent whole (invariant `sent`).
+        # Those that are due are in the decode batch, so they run, and none of them is sent whole (invariant `sent`).
         if whole or len(grown) > 1 or not isinstance(grown[0][0], Several):
             self.appended = self._in_parts(grown)
             self.named = [

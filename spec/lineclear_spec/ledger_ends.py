@@ -14,7 +14,7 @@ from lineclear_spec.records import Broken
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lineclear_spec.containers import Calendar, SteadyBatch
+    from lineclear_spec.containers import Calendar, DecodeMembers
     from lineclear_spec.lifecycle import Phase
     from lineclear_spec.records import Block, Pool, Request, Sequence
 
@@ -28,16 +28,16 @@ class EndedRequests(CachedBlocks):
         gpu: its pool.
         issued: number of the last operation decided.
         committed: steps committed.
-        batch: the steady sequences.
-        boundaries: steady sequences by the step that begins their next block.
-        endings: steady sequences by the step in which they reach their limit.
+        decode_batch: the sequences in the decode batch.
+        boundaries: sequences in the decode batch by the step that begins their next block.
+        endings: sequences in the decode batch by the step in which they reach their limit.
         queues: requests by phase.
     """
 
     gpu: Pool
     issued: int
     committed: int
-    batch: SteadyBatch
+    decode_batch: DecodeMembers
     endings: Calendar
     boundaries: Calendar
     queues: tuple[dict[Request, None] | None, ...]
@@ -56,10 +56,10 @@ class EndedRequests(CachedBlocks):
         return requests
 
     def give_up_tables(self, sequences: Iterable[Sequence]) -> None:
-        """Each of the sequences, which is steady and the only one of its request, gives up the blocks of its table,
-        which the caller clears. Of its last entries, as many as its request holds blocks, those blocks get their names
-        that `publish` would seal. Then private ones are put back, and sealed ones that no entry refers to
-        any more rest or are put back, as by `let_go`, those at the end of the table first.
+        """Each of the sequences, which is in the decode batch and the only one of its request, gives up the blocks
+        of its table, which the caller clears. Of its last entries, as many as its request holds blocks, those blocks
+        get their names that `publish` would seal. Then private ones are put back, and sealed ones that no entry
+        refers to any more rest or are put back, as by `let_go`, those at the end of the table first.
         """
         put, until, fences, cached = self.gpu.put, self.issued, self.gpu.until, self.cached
         size, give, before = self.limits.block_size, cached.setdefault, len(cached)
@@ -111,7 +111,7 @@ class EndedRequests(CachedBlocks):
         Raises:
             KeyError: one is not in the batch, or not listed under the steps of its block and of its end.
         """
-        batch, size = self.batch, self.limits.block_size
+        batch, size = self.decode_batch, self.limits.block_size
         unmark_boundary, unmark_ending = self.boundaries.unmark, self.endings.unmark
         for sequence in sequences:
             offset = sequence.offset

@@ -63,7 +63,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "clear_tables": ("clear_tables",),
     "forget_computed": ("clear_tables",),
     "clear_each": ("finish_each",),
-    "end_steady": ("finish_each",),
+    "end_in_batch": ("finish_each",),
     "move_blocks": ("move_blocks_in", "move_blocks_out"),
     "replace_entry": ("replace_entry",),
 }

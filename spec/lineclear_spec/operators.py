@@ -108,7 +108,7 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     Operator(
         "ordered set",
-        ("ledger.hold", "ledger.empty", "batch.add", "batch.remove"),
+        ("ledger.hold", "ledger.empty", "decode_batch.add", "decode_batch.remove"),
         "the keys of a dict; a request that may have one sequence only has no set of blocks: its table says the same",
         "size and entries; a block that `empty` takes out has ref 0 (on plain data nothing leads to it any more, and "
         "its record may stand for a new block)",

@@ -72,7 +72,7 @@ def facts(ledger: Ledger) -> dict[str, str]:
             for s in request.members:
                 found[letter(s.id)] = (
                     f"{ledger.num_computed_tokens(s)}/{ledger.num_dispatched_tokens(s)}/{ledger.num_tokens(s)}"
-                    + (" steady" if s.steady else "")
+                    + (" decode batch" if s.in_decode_batch else "")
                 )
     found["steps"] = f"{ledger.committed}/{ledger.steps}"
     return found

@@ -115,35 +115,35 @@ def send_tables(ledger: Ledger, request: Request) -> None:
     ledger.each(request.members, lambda sequence: ledger.send_whole(sequence))
 
 
-# ---- steady sequences --------------------------------------------------------------------------------
+# ---- sequences in the decode batch --------------------------------------------------------------------------------
 
 
 def join(ledger: Ledger, sequence: Sequence, offset: Number) -> None:
-    """The sequence becomes steady; its counters become offset plus clock.
+    """The sequence joins the decode batch; its counters become offset plus clock.
 
     Calendars list it under the step in which its table is full, and the one in which it has every
     position that it may ever need.
     """
-    ledger.demand(not_(sequence.steady), "the sequence is not steady")
+    ledger.demand(not_(sequence.in_decode_batch), "the sequence is not in the decode batch")
     sequence.offset = offset
-    sequence.steady = True
-    ledger.batch.add(sequence)
+    sequence.in_decode_batch = True
+    ledger.decode_batch.add(sequence)
     ledger.boundaries.mark(ledger.cap(sequence.length) - offset, sequence)
     ledger.endings.mark(sequence.request.limit - 1 - offset, sequence)
 
 
 def leave(ledger: Ledger, sequence: Sequence) -> None:
-    """The sequence is no longer steady; the caller has written its counters down."""
-    ledger.demand(sequence.steady, "the sequence is steady")
+    """The sequence has left the decode batch; the caller has written its counters down."""
+    ledger.demand(sequence.in_decode_batch, "the sequence is in the decode batch")
     offset = sequence.offset
     ledger.boundaries.unmark(ledger.cap(sequence.length) - offset, sequence)
     ledger.endings.unmark(sequence.request.limit - 1 - offset, sequence)
-    sequence.steady = False
-    ledger.batch.remove(sequence)
+    sequence.in_decode_batch = False
+    ledger.decode_batch.remove(sequence)
 
 
 def advance(ledger: Ledger, number: Number) -> None:
-    """The clock of issued steps moves, and with it every steady sequence by one token.
+    """The clock of issued steps moves, and with it every sequence in the decode batch by one token.
 
     A sequence that was due has been given its block, so its table is full again a block size of
     steps later.

@@ -176,16 +176,16 @@ def least_tokens(tokens: Any, decode: Any, chunked: Any) -> Any:
     return if_else(and_(chunked, not_(decode)), 1, tokens)
 
 
-def tokens_left(budget: Any, scheduled: Any, steady: Any, promised: Any) -> Any:
-    """Tokens that a step may still compute: a steady sequence computes one.
+def tokens_left(budget: Any, scheduled: Any, batched: Any, promised: Any) -> Any:
+    """Tokens that a step may still compute: a sequence in the decode batch computes one.
 
     Args:
         budget: tokens of a step.
         scheduled: tokens that it computes already.
-        steady: steady sequences.
+        batched: sequences in the decode batch.
         promised: tokens that it keeps for others.
     """
-    return budget - (scheduled + steady + promised)
+    return budget - (scheduled + batched + promised)
 
 
 def room(free: Any, due: Any, kept: Any, seats: Any, taken: Any, tokens: Any) -> Need:

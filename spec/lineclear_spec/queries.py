@@ -49,7 +49,7 @@ __all__ = [
 
 def num_dispatched_tokens(ledger: Ledger, sequence: Sequence) -> Number:
     """Number of positions computed, or being computed by a step in flight or the one being built."""
-    return sequence.offset + ledger.steps if sequence.steady else sequence.own_dispatched
+    return sequence.offset + ledger.steps if sequence.in_decode_batch else sequence.own_dispatched
 
 
 def in_flight(ledger: Ledger, sequence: Sequence) -> Number:
@@ -60,7 +60,7 @@ def in_flight(ledger: Ledger, sequence: Sequence) -> Number:
     last = sequence.last_step
     return (
         ledger.steps - committed
-        if sequence.steady
+        if sequence.in_decode_batch
         else (sequence.last_tokens if last > committed else 0)
         + (sequence.previous_tokens if last > committed + 1 else 0)
     )
@@ -73,12 +73,14 @@ def num_computed_tokens(ledger: Ledger, sequence: Sequence) -> Number:
 
 def num_tokens(ledger: Ledger, sequence: Sequence) -> Number:
     """Number of prompt and generated tokens."""
-    return sequence.offset + ledger.committed + 1 if sequence.steady else sequence.own_tokens
+    return (
+        sequence.offset + ledger.committed + 1 if sequence.in_decode_batch else sequence.own_tokens
+    )
 
 
 def scheduled_samples(ledger: Ledger, sequence: Sequence) -> Number:
     """Number of samples that are outstanding: of steps in flight, and of committed ones (`pending_samples`)."""
-    return ledger.steps - ledger.committed if sequence.steady else sequence.own_samples
+    return ledger.steps - ledger.committed if sequence.in_decode_batch else sequence.own_samples
 
 
 def pending_samples(ledger: Ledger, sequence: Sequence) -> Number:
@@ -87,7 +89,7 @@ def pending_samples(ledger: Ledger, sequence: Sequence) -> Number:
     last = sequence.last_step
     return (
         0
-        if sequence.steady
+        if sequence.in_decode_batch
         else sequence.own_samples
         - (
             (sequence.last_samples if last > committed else 0)
@@ -105,14 +107,14 @@ def sampling_step(_ledger: Ledger, sequence: Sequence) -> Number:
 
 def num_allocated_slots(ledger: Ledger, sequence: Sequence) -> Number:
     """Number of positions that were given room; the table has `need(slots)` blocks."""
-    return sequence.offset + ledger.steps if sequence.steady else sequence.own_slots
+    return sequence.offset + ledger.steps if sequence.in_decode_batch else sequence.own_slots
 
 
 def first_scheduled(ledger: Ledger, sequence: Sequence) -> Number:
     """The first position of the sequence that the step being built computes, if the sequence is in it."""
     return (
         sequence.offset + ledger.steps
-        if sequence.steady
+        if sequence.in_decode_batch
         else sequence.own_dispatched - sequence.last_tokens
     )
 
@@ -128,8 +130,8 @@ def on_gpu(_ledger: Ledger, request: Request) -> Truth:
 
 
 def divisible(ledger: Ledger, sequence: Sequence) -> Truth:
-    """Whether the sequence, which is not steady, may be computed in several steps: any with chunking, else one that
-    is longer than a step if `cut_long` allows it.
+    """Whether the sequence, which is not in the decode batch, may be computed in several steps: any with chunking,
+    else one that is longer than a step if `cut_long` allows it.
     """
     limits = ledger.limits
     longer = sequence.own_tokens > limits.max_num_batched_tokens
@@ -147,10 +149,12 @@ def writable(ledger: Ledger, sequence: Sequence) -> Truth:
 
 
 def unscheduled(ledger: Ledger, request: Request) -> Truth:
-    """Whether no sequence of the request is steady or in the step being built; steps in flight may have it."""
+    """Whether no sequence of the request is in the decode batch or in the step being built; steps in flight may
+    have it.
+    """
     steps = ledger.steps
     return ledger.all_of(
-        lambda sequence: False if sequence.steady else sequence.last_step <= steps,
+        lambda sequence: False if sequence.in_decode_batch else sequence.last_step <= steps,
         request.members,
     )
 
@@ -173,12 +177,12 @@ def worst_case(ledger: Ledger, request: Request) -> Number:
 
 
 def due(ledger: Ledger) -> Any:
-    """The steady sequences whose table is full, so that the next step needs one block for each."""
+    """The sequences in the decode batch whose table is full, so that the next step needs one block for each."""
     return ledger.boundaries.bucket(ledger.steps)
 
 
 def ended(ledger: Ledger) -> Truth:
-    """Whether some steady sequence has every position it may ever need, so that a step would overrun
+    """Whether some sequence in the decode batch has every position it may ever need, so that a step would overrun
     it.
     """
     return ledger.endings.bucket(ledger.steps).count >= 1
@@ -191,7 +195,9 @@ def one_ends_alone(ledger: Ledger) -> Truth:
 
 
 def ended_alone(ledger: Ledger) -> Records:
-    """The steady sequences that have every position they may ever need and are the only one of their request."""
+    """The sequences in the decode batch that have every position they may ever need and are the only one of their
+    request.
+    """
     ended = ledger.endings.bucket(ledger.steps)
     return ledger.select(lambda sequence: sequence.request.width == 1, ended)
 

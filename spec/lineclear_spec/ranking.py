@@ -195,10 +195,10 @@ def gains(
     if name == "issue_step":
         return [
             (
-                "it lowers what is left to every steady sequence",
+                "it lowers what is left to every sequence in the decode batch",
                 ("sequence",),
                 lambda q: z3.Implies(
-                    z3.And(before.alive(q), before.steady(q)),
+                    z3.And(before.alive(q), before.in_decode_batch(q)),
                     sure(after, q) == sure(before, q) + 1,
                 ),
             )

@@ -137,7 +137,7 @@ class Sequence(Protocol):
     """One branch of a request, its table and its counters: `records.Sequence`."""
 
     alive: Truth
-    steady: Truth
+    in_decode_batch: Truth
     offset: Number
     own_tokens: Number
     own_dispatched: Number
@@ -187,7 +187,7 @@ class Forwards(Protocol):
 
 
 class Batch(Protocol):
-    """The steady sequences."""
+    """The sequences in the decode batch."""
 
     def add(self, sequence: Any, /) -> None: ...
     def remove(self, sequence: Any, /) -> None: ...
@@ -201,7 +201,7 @@ class Bucket(Protocol):
 
 
 class Calendar(Protocol):
-    """Steady sequences, each by the one step under which it is listed."""
+    """Sequences in the decode batch, each by the one step under which it is listed."""
 
     def mark(self, step: Any, sequence: Any, /) -> None: ...
     def unmark(self, step: Any, sequence: Any, /) -> None: ...

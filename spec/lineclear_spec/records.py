@@ -296,30 +296,14 @@ class Sequence:
     promised + drafts. While a sequence decodes, known is computed + 1, as the KV of its newest token is not computed
     yet.
 
-    A *steady* sequence decodes one token in every step: its counters are `offset` plus the ledger's clocks, so a step
-    costs nothing for it. Any other sequence carries its counters itself.
+    A sequence *in the decode batch* decodes one token in every step: its counters are `offset` plus the ledger's
+    clocks, so a step costs nothing for it. Any other sequence carries its counters itself.
     """
 
     __slots__ = (
-        "alive",
-        "drafts",
-        "id",
-        "last_samples",
-        "last_step",
-        "last_tokens",
-        "late_drafts",
-        "offset",
-        "own_dispatched",
-        "own_samples",
-        "own_slots",
-        "own_tokens",
-        "previous_samples",
-        "previous_tokens",
-        "request",
-        "steady",
-        "table",
-        "void",
-        "words",
+        "alive", "drafts", "id", "in_decode_batch", "last_samples", "last_step", "last_tokens", "late_drafts",
+        "offset", "own_dispatched", "own_samples", "own_slots", "own_tokens", "previous_samples",
+        "previous_tokens", "request", "table", "void", "words",
     )  # fmt: skip
 
     def __init__(self, sequence_id: int, request: Request) -> None:
@@ -327,7 +311,7 @@ class Sequence:
         self.request = request
         self.alive = False
         self.table: list[Block] = []
-        self.steady = False
+        self.in_decode_batch = False
         self.offset = 0
         self.own_tokens = 0  # prompt and generated tokens
         self.own_dispatched = 0  # positions computed, in flight or being built

@@ -100,8 +100,8 @@ def move_of(action: str, v: Any, values: Sequence[Any], result: Any) -> Move:
         )
     if action == "commit_step":
         return Move(
-            gain=lambda x: v.if_else(v.steady(x), 1, 0),
-            steps=lambda x, s: and_(v.steady(x), s == v.committed + 1),
+            gain=lambda x: v.if_else(v.in_decode_batch(x), 1, 0),
+            steps=lambda x, s: and_(v.in_decode_batch(x), s == v.committed + 1),
         )
     if action == "fork":
         p, tokens = values
@@ -114,7 +114,7 @@ def move_of(action: str, v: Any, values: Sequence[Any], result: Any) -> Move:
 
 
 def complete(v: Any, r: Any) -> Any:
-    """Whether the request's only sequence is steady and at its limit."""
+    """Whether the request's only sequence is in the decode batch and at its limit."""
     return and_(v.width(r) == 1, v.ending(v.member(r, 0)) == v.steps)
 
 

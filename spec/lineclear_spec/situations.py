@@ -55,8 +55,8 @@ IN_STATES: dict[str, Callable[[GhostLedger], bool]] = {
     "a step waits for a fence or a copy": lambda v: any(
         o.kind == "forward" and is_open(v, o.wait) for o in v.operations.values()
     ),
-    "a sequence is steady": lambda v: len(v.batch) >= 1,
-    "two sequences are steady": lambda v: len(v.batch) >= 2,
+    "a sequence is in the decode batch": lambda v: len(v.decode_batch) >= 1,
+    "two sequences are in the decode batch": lambda v: len(v.decode_batch) >= 2,
     "a preempted request is owed a sample": lambda v: any(
         s.own_samples and r.phase != Phase.RUNNING for r in live(v) for s in r.members
     ),
@@ -100,7 +100,7 @@ IN_TRANSITIONS: dict[str, tuple[str, Transition]] = {
         "append_slots",
         lambda old, _, new: fenced(old, new),
     ),
-    "a fenced place is granted to a steady sequence, and this step waits": (
+    "a fenced place is granted to a sequence in the decode batch, and this step waits": (
         "issue_step",
         lambda old, _, new: fenced(old, new),
     ),

@@ -56,7 +56,7 @@ class ConcreteView(DeviceView, BlockView, Derived):
         self._tables = {s: list(s.table) for s in self.sequences}
         self._held = {r: list(r.held) for r in self.requests}
         self._members = {r: list(r.members) for r in self.requests}
-        self._batch = list(ledger.batch)
+        self._decode_batch = list(ledger.decode_batch)
         self._queues = [set(queue) if queue is not None else set() for queue in ledger.queues]
         self._cached = dict(ledger.cached)
         self._words = {s: s.words for s in self.sequences}
@@ -109,7 +109,7 @@ class ConcreteView(DeviceView, BlockView, Derived):
             for name, calendar in (("boundary", "boundaries"), ("ending", "endings"))
         }
         self.scalars = {name: getattr(ledger, name) for name in SCALARS}
-        self.batch_size = len(self._batch)
+        self.decode_batch_size = len(self._decode_batch)
         for name in (
             "block_size",
             "max_num_batched_tokens",
@@ -142,7 +142,7 @@ class ConcreteView(DeviceView, BlockView, Derived):
         totals = [self.total(GPU), self.total(CPU)]
         refs = [self.ref(b) for b in self.blocks_seen]
         names = [len(words) for words in self._words.values()]
-        counts = [*(len(row) for row in rows), *refs, *names, len(self._batch), *totals]
+        counts = [*(len(row) for row in rows), *refs, *names, len(self._decode_batch), *totals]
         return {
             "request": self.requests,
             "sequence": self.sequences,
@@ -192,9 +192,9 @@ class ConcreteView(DeviceView, BlockView, Derived):
         """Whether it is alive."""
         return self._sequence.get(s, NO_SEQUENCE).alive
 
-    def steady(self, s: Sequence) -> bool:
-        """Whether it is steady."""
-        return self._sequence.get(s, NO_SEQUENCE).steady
+    def in_decode_batch(self, s: Sequence) -> bool:
+        """Whether it is in the decode batch."""
+        return self._sequence.get(s, NO_SEQUENCE).in_decode_batch
 
     def request(self, s: Sequence) -> Request:
         """Its request."""
@@ -257,13 +257,13 @@ class ConcreteView(DeviceView, BlockView, Derived):
         """The step under which the calendar of ends lists it."""
         return self._days["ending"].get(s, NEVER)
 
-    def batch(self, k: int) -> Sequence:
-        """The k-th steady sequence."""
-        return self._batch[k] if 0 <= k < len(self._batch) else NO_SEQUENCE
+    def decode_batch(self, k: int) -> Sequence:
+        """The k-th sequence in the decode batch."""
+        return self._decode_batch[k] if 0 <= k < len(self._decode_batch) else NO_SEQUENCE
 
-    def batch_seat(self, s: Sequence) -> int:
-        """Its index among the steady ones."""
-        return self._batch.index(s) if s in self._batch else -1
+    def decode_batch_index(self, s: Sequence) -> int:
+        """Its index among those in the decode batch."""
+        return self._decode_batch.index(s) if s in self._decode_batch else -1
 
     # ---- requests ----------------------------------------------------------------------------------------------
 

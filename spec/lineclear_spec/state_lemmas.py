@@ -78,7 +78,7 @@ def any_free_place() -> Obligations:
 
 
 def calendars() -> Obligations:
-    """What a calendar lists under the next step is what the definition says: the steady sequences
+    """What a calendar lists under the next step is what the definition says: the sequences in the decode batch
     whose table is full, and those at their limit; and nothing is listed under a step that is past.
     """
     v = State.arbitrary()
@@ -86,14 +86,18 @@ def calendars() -> Obligations:
     for clause in clauses():
         hypotheses.append(quantify(clause.domains, lambda *x, c=clause: c.predicate(v, *x)))
     q = z3.Const("some.sequence", DOMAINS["sequence"])
-    full = z3.And(v.steady(q), v.need(v.num_dispatched_tokens(q) + 1) > v.length(q))
-    at_limit = z3.And(v.steady(q), v.num_dispatched_tokens(q) >= v.limit(v.request(q)) - 1)
+    full = z3.And(v.in_decode_batch(q), v.need(v.num_dispatched_tokens(q) + 1) > v.length(q))
+    at_limit = z3.And(
+        v.in_decode_batch(q), v.num_dispatched_tokens(q) >= v.limit(v.request(q)) - 1
+    )
     return hypotheses, [
         ("calendar", "due is what the calendar lists", full == (v.boundary(q) == v.steps)),
         ("calendar", "ended is what the calendar lists", at_limit == (v.ending(q) == v.steps)),
         (
             "calendar",
             "nothing is listed under a step that is past",
-            z3.Implies(v.steady(q), z3.And(v.boundary(q) >= v.steps, v.ending(q) >= v.steps)),
+            z3.Implies(
+                v.in_decode_batch(q), z3.And(v.boundary(q) >= v.steps, v.ending(q) >= v.steps)
+            ),
         ),
     ]

@@ -71,7 +71,7 @@ class SymbolicLedger(
     committed: Any
     step_tokens: Any
     step_sequences: Any
-    batch_size: Term
+    decode_batch_size: Term
     batch: SymbolicBatch
 
     symbolic = True
@@ -95,7 +95,7 @@ class SymbolicLedger(
         self.boundaries = SymbolicCalendar(self, "boundary")
         self.endings = SymbolicCalendar(self, "ending")
         # A field of states has that name too.
-        object.__setattr__(self, "batch", SymbolicBatch(self))
+        object.__setattr__(self, "decode_batch", SymbolicBatch(self))
         self.wrote = False
         self.condition: Any = None
         # "clause/field" -> the field of which it was assumed.

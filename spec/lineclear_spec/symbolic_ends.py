@@ -165,7 +165,11 @@ class Ends:
         s = self.state
         old = s.snapshot()
         before = Vector(
-            self, Sequence, old.batch_size, lambda k: old.batch(k), lambda q: old.batch_seat(q)
+            self,
+            Sequence,
+            old.decode_batch_size,
+            lambda k: old.decode_batch(k),
+            lambda q: old.decode_batch_index(q),
         )
         sequences.demand_distinct()
         self.demand(Term(sequences.every(before.has)), "the batch has each of the sequences")
@@ -180,15 +184,17 @@ class Ends:
         self.demand_of_lemma(
             z3.And(before.size >= 0, sequences.size >= 0), "no set has a negative size"
         )
-        name = unique("steady")
+        name = unique("decode_batch")
         at = z3.Function(name, Int, Sequence)
         seat = z3.Function(f"{name}_seat", Sequence, Int)
         after = Vector(self, Sequence, before.size - sequences.size, at, seat)
         for fact in facts_of_remove_all(before, sequences, after):
             self.assume(fact)
-        s.fields["batch"] = lambda k: at(k)
-        s.fields["batch_seat"] = lambda q: z3.If(before.has(q), seat(q), old.batch_seat(q))
-        s.put("batch_size", (), after.size)
+        s.fields["decode_batch"] = lambda k: at(k)
+        s.fields["decode_batch_index"] = lambda q: z3.If(
+            before.has(q), seat(q), old.decode_batch_index(q)
+        )
+        s.put("decode_batch_size", (), after.size)
         for calendar in ("boundary", "ending"):
             day = getattr(old, calendar)
             s.fields[calendar] = lambda q, day=day: z3.If(sequences.has(q), NEVER, day(q))

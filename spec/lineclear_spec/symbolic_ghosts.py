@@ -53,7 +53,7 @@ class Ghosts:
                 old.ref(old.owner(GPU, p)) >= 1,
             ),
         )
-        s.put("tokens_of", (step,), old.step_tokens + old.batch_size)
-        s.put("sequences_of", (step,), old.step_sequences + old.batch_size)
+        s.put("tokens_of", (step,), old.step_tokens + old.decode_batch_size)
+        s.put("sequences_of", (step,), old.step_sequences + old.decode_batch_size)
         s.put("step_of", (o,), step)
         self._write_rows(number, old)

@@ -33,7 +33,7 @@ def trusted(s: Any, number: Any) -> Any:
 
 def being_built(s: Any, q: Any) -> Any:
     """Whether the sequence takes part in the step being built."""
-    return z3.And(s.alive(q), z3.Or(s.steady(q), s.last_step(q) == s.steps + 1))
+    return z3.And(s.alive(q), z3.Or(s.in_decode_batch(q), s.last_step(q) == s.steps + 1))
 
 
 class KvGhosts:
@@ -159,7 +159,9 @@ class KvGhosts:
             return old.first_scheduled(q)
 
         def last(q: Any) -> Any:
-            return z3.If(old.steady(q), old.offset(q) + old.steps + 1, old.own_dispatched(q))
+            return z3.If(
+                old.in_decode_batch(q), old.offset(q) + old.steps + 1, old.own_dispatched(q)
+            )
 
         row("takes", lambda q: being_built(old, q))
         row("row_first", first)

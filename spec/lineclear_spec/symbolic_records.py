@@ -109,7 +109,7 @@ class Forwards(NoValue):
 
 
 class SymbolicBatch(NoValue):
-    """The steady sequences, each once: what the keys of a dict are on plain data."""
+    """The sequences in the decode batch, each once: what the keys of a dict are on plain data."""
 
     __slots__ = ("ledger",)
 
@@ -118,26 +118,26 @@ class SymbolicBatch(NoValue):
 
     def _has(self, q: Any) -> Any:
         s = self.ledger.state
-        at = s.batch_seat(q)
-        return z3.And(0 <= at, at < s.batch_size, s.batch(at) == q)
+        at = s.decode_batch_index(q)
+        return z3.And(0 <= at, at < s.decode_batch_size, s.decode_batch(at) == q)
 
     def add(self, sequence: Any) -> None:
         """Add a sequence that is not in the batch."""
         s, q = self.ledger.state, sequence.z
         self.ledger.demand(Term(z3.Not(self._has(q))), "the batch does not have the sequence yet")
-        s.put("batch", (s.batch_size,), q)
-        s.put("batch_seat", (q,), s.batch_size)
-        s.put("batch_size", (), s.batch_size + 1)
+        s.put("decode_batch", (s.decode_batch_size,), q)
+        s.put("decode_batch_index", (q,), s.decode_batch_size)
+        s.put("decode_batch_size", (), s.decode_batch_size + 1)
         self.ledger.wrote = True
 
     def remove(self, sequence: Any) -> None:
         """Remove a sequence that is in the batch: the last one takes its seat here. No function reads the order."""
         s, q = self.ledger.state, sequence.z
         self.ledger.demand(Term(self._has(q)), "the batch has the sequence")
-        at, last = s.batch_seat(q), s.batch(s.batch_size - 1)
-        s.put("batch", (at,), last)
-        s.put("batch_seat", (last,), at)
-        s.put("batch_size", (), s.batch_size - 1)
+        at, last = s.decode_batch_index(q), s.decode_batch(s.decode_batch_size - 1)
+        s.put("decode_batch", (at,), last)
+        s.put("decode_batch_index", (last,), at)
+        s.put("decode_batch_size", (), s.decode_batch_size - 1)
         self.ledger.wrote = True
 
 
@@ -180,11 +180,11 @@ class SymbolicCalendar(NoValue):
 
     def bucket(self, step: Any) -> Vector:
         """The sequences that are listed under the step, in some order: what `lemma_select` says of the batch,
-        in which all that are listed are (`steady`).
+        in which all that are listed are (`in_decode_batch`).
         """
         state, at = self.ledger.state.snapshot(), raw(step)
         self.ledger.demand(Term(at != NEVER), "the sequences asked for are listed")
-        self.ledger.presume("steady")
+        self.ledger.presume("decode_batch")
         day = getattr(state, self.field)
         name = unique(self.field)
         listed, seat = z3.Function(name, Int, Sequence), z3.Function(f"{name}_seat", Sequence, Int)
@@ -239,7 +239,7 @@ class Records:
         """
         s = self.state
         q = z3.Const(unique("child"), Sequence)
-        self.assume(z3.And(z3.Not(s.alive(q)), z3.Not(s.steady(q)), s.length(q) == 0))
+        self.assume(z3.And(z3.Not(s.alive(q)), z3.Not(s.in_decode_batch(q)), s.length(q) == 0))
         for name in ZERO:
             s.put(name, (q,), z3.IntVal(0))
         for name in ("boundary", "ending"):

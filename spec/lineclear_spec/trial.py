@@ -49,7 +49,7 @@ USED_BY: dict[str, tuple[str, ...]] = {
     "clear_table": ("prune",),
     "clear_tables": ("finish", "recompute", "discard_swapped"),
     "clear_each": ("finish_each",),
-    "end_steady": ("finish_each",),
+    "end_in_batch": ("finish_each",),
     "move_blocks": ("swap_out", "swap_in"),
     "replace_entry": ("copy_on_write",),
     "forget_computed": ("finish", "recompute", "discard_swapped"),

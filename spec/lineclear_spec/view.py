@@ -43,7 +43,7 @@ def asked(question: Any) -> Callable[[Any, Any], Any]:
 
 
 class Derived:
-    """Lazy counters: a steady sequence's are offset plus clock, any other carries its own."""
+    """Lazy counters: a sequence in the decode batch's are offset plus clock, any other carries its own."""
 
     # Supplied by the view, as are the fields of records.
     if_else: Any

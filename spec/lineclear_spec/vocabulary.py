@@ -64,22 +64,23 @@ POOL_OPERATIONS = words("pool")
 LIST_OPERATIONS = {
     name: words(name)
     for name in (
-        "table", "members", "batch", "boundaries", "endings", "operations", "step_operations",
+        "table", "members", "decode_batch", "boundaries", "endings", "operations", "step_operations",
     )
 }  # fmt: skip
 #: Modules of the kernel.
 KERNEL = frozenset({f"lineclear_spec.{name}" for name in ("blocks", "primitives", "queries")})
 #: Fields that both ledgers have, and that mean the same.
 READABLE = frozenset(
-    "limits gpu cpu steps committed issued done dispatched barrier step_tokens step_sequences batch_size "
+    "limits gpu cpu steps committed issued done dispatched barrier step_tokens step_sequences decode_batch_size "
     "free total chunked cut_long max_steps_in_flight max_num_batched_tokens max_num_seqs max_model_len "
-    "phase offset prompt limit parallel width blocks copy moved members held pools request alive steady table length "
+    "phase offset prompt limit parallel width blocks copy moved members held pools request alive "
+    "in_decode_batch table length "
     "own_tokens own_dispatched own_slots own_samples last_step last_tokens previous_tokens drafts "
     "void last_samples previous_samples late_drafts ref tier place name readers count".split()
 )
 #: What the kernel may read besides.
 OWN_READABLE = frozenset(
-    "block_size batch boundaries endings operations step_operations wait is_forward".split()
+    "block_size decode_batch boundaries endings operations step_operations wait is_forward".split()
 )
 #: Counters that are plain numbers on both ledgers. The others change through primitives alone.
 WRITABLE = frozenset(
@@ -88,7 +89,7 @@ WRITABLE = frozenset(
     "previous_samples late_drafts readers".split()
 )
 #: What the kernel may write besides.
-OWN_WRITABLE = frozenset("phase offset steady alive void issued steps wait".split())
+OWN_WRITABLE = frozenset("phase offset in_decode_batch alive void issued steps wait".split())
 #: What a policy may read of a request.
 OF_REQUEST = frozenset(
     "prompt_tokens max_tokens n priority predicted_tokens arrival_time deadline number arrival generated "

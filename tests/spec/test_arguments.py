@@ -37,7 +37,7 @@ def complete_copy_of_a_field(ledger: Any, dispatched: Any) -> None:
 def append_slots_of_a_field(ledger: Any, sequence: Any, free_gpu: Any) -> None:
     """The guard compares with the argument; that was the number of free blocks."""
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
-    ledger.require(not_(sequence.steady), "the sequence is not steady")
+    ledger.require(not_(sequence.in_decode_batch), "the sequence is not in the decode batch")
     ledger.require(free_gpu >= 1, "there is something to append")
     ledger.require(
         sequence.own_slots + free_gpu < sequence.request.limit, "it stays below its limit"

@@ -169,7 +169,9 @@ def test_each_to_its_own() -> None:
 
 
 def test_what_is_sent_of_those_that_are_due() -> None:
-    """Only they have grown: plain data does not look at each, since a steady sequence runs and is not sent whole."""
+    """Only they have grown: plain data does not look at each, since a sequence in the decode batch runs and is not
+    sent whole.
+    """
     for state, waits in itertools.product(SMALL[:8], (1, 2)):
         both = sent_case(state, 0, 0, False, Phase.RUNNING)
         ledger = both.ledger

@@ -1,6 +1,6 @@
 # pyright: basic, reportOperatorIssue=false
 # mypy: disable-error-code="misc"
-"""The steady batch and its calendars mean the same on plain data and on formulas."""
+"""The decode batch and its calendars mean the same on plain data and on formulas."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from lineclear_spec.ghosts import GhostLedger
 
 
 def with_steady(days: tuple[int, ...]) -> GhostLedger:
-    """Three sequences; one that is listed under a step is steady, and ends at the next one."""
+    """Three sequences; one that is listed under a step is in the decode batch, and ends at the next one."""
     ledger = with_tables(((0,), ()))
     ledger.steps, ledger.issued = 2, 3
     for sequence, day in zip(ledger.sequences, days, strict=True):
         if day >= 0:
-            sequence.steady = True
-            ledger.batch.add(sequence)
+            sequence.in_decode_batch = True
+            ledger.decode_batch.add(sequence)
             ledger.boundaries.mark(day, sequence)
             ledger.endings.mark(day + 1, sequence)
     return ledger
@@ -71,18 +71,18 @@ def test_batch_and_calendars() -> None:
                 q = both.record(both.ledger.sequences[k])
                 compare(
                     both,
-                    lambda v, k=k, word=word: getattr(v.batch, word)(v.sequences[k]),
-                    lambda s, q=q, word=word: getattr(s.batch, word)(q),
+                    lambda v, k=k, word=word: getattr(v.decode_batch, word)(v.sequences[k]),
+                    lambda s, q=q, word=word: getattr(s.decode_batch, word)(q),
                 )
                 if word == "remove" and days[k] < 0:
                     continue
-                count = reading(both.symbolic.state.batch_size)(both.before, ())
+                count = reading(both.symbolic.state.decode_batch_size)(both.before, ())
                 read = [
-                    reading(both.symbolic.state.batch(z3.IntVal(j)))(both.before, ())
+                    reading(both.symbolic.state.decode_batch(z3.IntVal(j)))(both.before, ())
                     for j in range(count)
                 ]
                 assert len(read) == len(set(read))
-                assert set(read) == set(both.ledger.batch)
+                assert set(read) == set(both.ledger.decode_batch)
 
 
 #: The field that a calendar is on formulas.

@@ -49,7 +49,7 @@ twice = functools.partial(plain)
 """
 GUARDS = """
     ledger.require(sequence.alive, "the sequence is alive")
-    ledger.require(not_(sequence.steady), "the sequence is not steady")
+    ledger.require(not_(sequence.in_decode_batch), "the sequence is not in the decode batch")
     ledger.require(sequence.last_step <= ledger.steps, "the sequence is not in the step being built")
     ledger.require(sequence.request.width >= 2, "another branch lives on")
 """
@@ -67,7 +67,10 @@ ACTION: dict[str, tuple[str, str]] = {
     "ternary in either": ("sequence.drafts = if_else(True, 0 if 1 else 1, 1)", "`ifexp`"),
     "while": ("while False:\n        pass", "`while`"),
     "try": ("try:\n        bool(sequence.drafts)\n    except TypeError:\n        return", "`try`"),
-    "and": ("ledger.branch(sequence.alive and sequence.steady, lambda: ledger.send_whole(sequence))", "`boolop`"),
+    "and": (
+        "ledger.branch(sequence.alive and sequence.in_decode_batch, lambda: ledger.send_whole(sequence))",
+        "`boolop`",
+    ),
     "not": ("ledger.branch(not None, lambda: ledger.send_whole(sequence))", "`not`"),
     "in": ("ledger.branch(sequence in [], lambda: ledger.send_whole(sequence))", "`in`"),
     "chained": ("ledger.branch(0 <= sequence.drafts <= 2, lambda: ledger.send_whole(sequence))", "chained"),

@@ -32,7 +32,7 @@ def ending(first: int, second: int, shared: str, steady: tuple[int, ...]) -> Gho
         first: private blocks of the first.
         second: of the second.
         shared: whether both begin with one sealed block, and whether it can be found.
-        steady: numbers of the sequences that are steady.
+        steady: numbers of the sequences that are in the decode batch.
     """
     ledger = GhostLedger(LIMITS)
     requests = [ledger.new_request(1, 9, n) for n in (1, 1, 2)]
@@ -60,8 +60,8 @@ def ending(first: int, second: int, shared: str, steady: tuple[int, ...]) -> Gho
             request.members[0].table.append(block)
     for k in steady:
         sequence = ledger.sequences[k]
-        sequence.steady, sequence.offset = True, 1
-        ledger.batch.add(sequence)
+        sequence.in_decode_batch, sequence.offset = True, 1
+        ledger.decode_batch.add(sequence)
         ledger.boundaries.mark(2 * len(sequence.table) - 1, sequence)
         ledger.endings.mark(sequence.request.limit - 2, sequence)
     return ledger
@@ -186,15 +186,18 @@ def test_sequences_that_leave_the_batch_at_once() -> None:
             d = both.vector(ended, "sequence")
 
             def left(_: Any, after: Values) -> dict[str, Callable[..., Any]]:
-                return {"steady": after.batch, "steady_seat": after.batch_seat}
+                return {
+                    "decode_batch": after.decode_batch,
+                    "decode_batch_index": after.decode_batch_index,
+                }
 
             compare(
                 both, lambda v, x=ended: v.unlist_each(x), lambda s, d=d: s.unlist_each(d), left
             )
             if set(chosen) <= set(steady):
-                assert len(both.ledger.batch) == len(steady) - len(chosen)
+                assert len(both.ledger.decode_batch) == len(steady) - len(chosen)
                 listed_now = sum(map(len, both.ledger.endings.values()))
-                assert listed_now == len(both.ledger.batch)
+                assert listed_now == len(both.ledger.decode_batch)
 
 
 def test_a_request_of_several_sequences_does_not_end_so() -> None:

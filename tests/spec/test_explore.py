@@ -99,7 +99,7 @@ CORRUPTIONS: dict[str, Callable[[Any], Any]] = {
     "pending": lambda v: setattr(v, "dispatched", -1),
     "fits": lambda v: setattr(v.requests[0], "parallel", 99),
     "group_local": lambda v: setattr(v.sequences[0].table[0], "request", v.new_request(1, 2, 1)),
-    "steady": lambda v: v.batch.__setitem__(v.sequences[0], None),
+    "decode_batch": lambda v: v.decode_batch.__setitem__(v.sequences[0], None),
     "free_list": lambda v: setattr(v.gpu, "free", 99),
 }
 
@@ -129,7 +129,7 @@ def test_a_calendar_that_lists_a_steady_sequence_wrongly_is_seen(calendar: str) 
     """Under another step, under two, or not at all."""
     bounds = next(b for b in BOUNDS if b.name == "steady step")
     trace = next(t for t in nearest(bounds) if t and t[-1][0] == "join_batch")
-    rule = "steady.boundary" if calendar == "boundaries" else "steady.ending"
+    rule = "decode_batch.boundary" if calendar == "boundaries" else "decode_batch.ending"
     for change in ("later", "twice", "gone"):
         ledger = replay(bounds, trace)
         assert breaches(ledger) == []

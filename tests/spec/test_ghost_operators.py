@@ -36,8 +36,8 @@ def test_ghosts() -> None:
         for name in ("note_move", "note_step"):
             ledger = with_tables(state)
             first, second = ledger.sequences[:2]
-            first.own_dispatched, second.steady, second.offset = 1, True, 1
-            ledger.batch.add(second)
+            first.own_dispatched, second.in_decode_batch, second.offset = 1, True, 1
+            ledger.decode_batch.add(second)
             ledger.decide(FORWARD, None)
             both = Both(ledger)
             r, o = both.record(first.request), both.record(1)

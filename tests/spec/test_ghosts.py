@@ -159,12 +159,14 @@ def test_a_request_that_ended_was_released_once() -> None:
 
 
 def test_the_calendars_say_who_is_due_and_who_ends() -> None:
-    """Steady sequences, in every state of three worlds: looked up as they are counted."""
+    """Sequences in the decode batch, in every state of three worlds: looked up as they are counted."""
     seen = 0
-    for bounds in (b for b in BOUNDS if b.name in ("steady step", "steady branches", "drafts")):
+    for bounds in (
+        b for b in BOUNDS if b.name in ("steady step", "branches in the decode batch", "drafts")
+    ):
         for trace in nearest(bounds):
             ledger = replay(bounds, trace)
-            steady = list(ledger.batch)
+            steady = list(ledger.decode_batch)
             due = [
                 s for s in steady if ledger.num_allocated_slots(s) == s.length * bounds.block_size
             ]
@@ -239,7 +241,7 @@ def test_no_action_writes_before_a_guard_and_nobody_else_writes_at_all() -> None
 
 
 def test_the_scheduler_writes_the_ledger_through_actions_only() -> None:
-    """Branches, steady sequences and both kinds of preemption, two steps in flight."""
+    """Branches, sequences in the decode batch and both kinds of preemption, two steps in flight."""
     with write_trap() as trap:
         drive = Drive(
             num_gpu_blocks=6, num_cpu_blocks=6, preemption_mode="swap", max_steps_in_flight=2

@@ -78,7 +78,7 @@ FALSE = {
         [a, b], z3.Implies(z3.And(0 <= a, a < b), NEED(a) < NEED(b))
     ),
     "a block is one position": z3.ForAll([n], z3.Implies(n >= 0, NEED(n) == n)),
-    "a sequence is always steady": z3.Int("batch_size") >= 1,
+    "a sequence is always in the decode batch": z3.Int("decode_batch_size") >= 1,
     "nothing is ever in flight": z3.Int("steps") == z3.Int("committed"),
 }
 
@@ -102,7 +102,7 @@ def test_a_ledger_that_is_broken_makes_a_hypothesis_false() -> None:
 
 
 class DuePlain:
-    """What a contract asks of the steady sequences that are due, on plain data."""
+    """What a contract asks of the sequences in the decode batch that are due, on plain data."""
 
     def __init__(self, due: Any) -> None:
         self.records = list(due.records)

@@ -104,7 +104,7 @@ def test_what_is_listed_is_finite_only_where_an_invariant_says_so() -> None:
     with pytest.raises(Misuse, match="a lemma needs members"):
         ledger.drop_sealed(request)  # nothing was assumed of the state
     ledger.start_watching()
-    ledger.given -= {"steady.size"}
+    ledger.given -= {"decode_batch.size"}
     with pytest.raises(Misuse, match=r"a lemma needs steady\.size, which is no hypothesis here"):
         ledger.boundaries.bucket(1)
 
@@ -113,4 +113,4 @@ def test_a_block_step_knows_no_boundary_invariant_but_what_it_requires() -> None
     ledger = SymbolicLedger(State.arbitrary())
     ledger.prove("clear_tables", Record(ledger, z3.Const("r", Request)))
     assert {"members.alive", "references.first"} <= ledger.given
-    assert not {"steady.size", "residency.tier"} & ledger.given
+    assert not {"decode_batch.size", "residency.tier"} & ledger.given

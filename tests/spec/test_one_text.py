@@ -65,7 +65,7 @@ QUESTIONS: dict[str, tuple[str, str, str]] = {
     "writable": ("block_of(first)", "block_of(first + 1)", "schedule_tokens"),
     "divisible": (
         "> limits.max_num_batched_tokens", ">= limits.max_num_batched_tokens", "schedule_tokens"),
-    "unscheduled": ("False if sequence.steady", "True if sequence.steady", "finish"),
+    "unscheduled": ("False if sequence.in_decode_batch", "True if sequence.in_decode_batch", "finish"),
     "due": ("ledger.steps)", "ledger.committed)", "issue_step"),
     "ended": (">= 1", ">= 2", "issue_step"),
     "ended_alone": ("width == 1", "width >= 1", "finish_each"),
@@ -107,7 +107,7 @@ PRIMITIVES: dict[str, tuple[str, str, str, str, str]] = {
         "send_tables", "lambda sequence: ledger.send_whole(sequence)", "lambda sequence: None", "send_tables",
         "admit"),
     "an offset is not kept": ("join", "sequence.offset = offset", "pass", "join", "join_batch"),
-    "it does not join": ("join", "ledger.batch.add(sequence)", "pass", "join", "join_batch"),
+    "it does not join": ("join", "ledger.decode_batch.add(sequence)", "pass", "join", "join_batch"),
     "it joins a block late": (
         "join", "ledger.cap(sequence.length) - offset", "ledger.cap(sequence.length + 1) - offset",
         "join", "join_batch"),
@@ -115,8 +115,10 @@ PRIMITIVES: dict[str, tuple[str, str, str, str, str]] = {
     "it is listed after it left": (
         "leave", "ledger.endings.unmark(sequence.request.limit - 1 - offset, sequence)", "pass",
         "leave", "leave_batch"),
-    "it is steady after it left": ("leave", "sequence.steady = False", "pass", "leave", "leave_batch"),
-    "it does not leave": ("leave", "ledger.batch.remove(sequence)", "pass", "leave", "leave_batch"),
+    "it stays in the decode batch": (
+        "leave", "sequence.in_decode_batch = False", "pass", "leave", "leave_batch",
+    ),
+    "it does not leave": ("leave", "ledger.decode_batch.remove(sequence)", "pass", "leave", "leave_batch"),
     "it is due again at once": (
         "advance", "ledger.boundaries.postpone(ledger.steps, ledger.limits.block_size)", "pass",
         "advance", "issue_step"),

@@ -15,7 +15,7 @@ pytest.importorskip("z3")
 
 from lineclear.cli import main
 from lineclear_spec import blocks, expressions, primitives, queries
-from lineclear_spec.containers import Calendar, SteadyBatch
+from lineclear_spec.containers import Calendar, DecodeMembers
 from lineclear_spec.dialect import Forbidden, check_action
 from lineclear_spec.kernel import Kernel
 from lineclear_spec.ledger import Ledger
@@ -118,7 +118,7 @@ def test_what_is_written_twice_is_listed(monkeypatch: pytest.MonkeyPatch) -> Non
     assert unlisted() == {"shrink"}
     containers = {
         "pool": (Pool, SymbolicPool), "table": (list, Table),
-        "members": (list, Members), "batch": (SteadyBatch, SymbolicBatch),
+        "members": (list, Members), "decode_batch": (DecodeMembers, SymbolicBatch),
         "boundaries": (Calendar, SymbolicCalendar), "operations": (dict, Operations),
         "step_operations": (dict, Forwards),
     }  # fmt: skip

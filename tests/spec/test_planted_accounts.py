@@ -97,12 +97,12 @@ PLANTED = {
                 "sampled tokens are charged"),
     "weights ignored on settling":
         Planted("vtc", A, "accrued", "account.rate * (step", "2 * (step", "a step more costs"),
-    "weights ignored for steady sequences":
-        Planted("drr", A, "steadied", "account.output * change", "2 * change",
-                "a steady sequence more or less"),
+    "weights ignored for sequences in the decode batch":
+        Planted("drr", A, "with_batch_changed", "account.output * change", "2 * change",
+                "a sequence in the decode batch more or less"),
     "a new rate counts for the past":
-        Planted("vtc", A, "steadied", "accrued(account, step)", "account.charged",
-                "a steady sequence more or less"),
+        Planted("vtc", A, "with_batch_changed", "accrued(account, step)", "account.charged",
+                "a sequence in the decode batch more or less"),
     "steps are charged twice":
         Planted("vtc", A, "committed", "        step,\n", "        account.since,\n",
                 "an account is settled"),

@@ -157,7 +157,13 @@ KEPT: list[tuple[Any, str, str, str]] = [
     *[(Ends, "_name_at_end", field, "finish_each") for field in ("name", "listed", "cached")],
     *[
         (Ends, "unlist_each", field, "finish_each")
-        for field in ("batch", "batch_seat", "batch_size", "boundary", "ending")
+        for field in (
+            "decode_batch",
+            "decode_batch_index",
+            "decode_batch_size",
+            "boundary",
+            "ending",
+        )
     ],
     (Ends, "enqueue_each", "queue", "finish_each"),
     (Table, "__setitem__", "table", "replace_entry"),
@@ -171,11 +177,11 @@ KEPT: list[tuple[Any, str, str, str]] = [
     (SymbolicCalendar, "postpone", "boundary", "issue_step"),
     *[
         (SymbolicBatch, "add", field, "join_batch")
-        for field in ("batch", "batch_seat", "batch_size")
+        for field in ("decode_batch", "decode_batch_index", "decode_batch_size")
     ],
     *[
         (SymbolicBatch, "remove", field, "leave_batch")
-        for field in ("batch", "batch_seat", "batch_size")
+        for field in ("decode_batch", "decode_batch_index", "decode_batch_size")
     ],
     *[(Members, "append", field, "fork") for field in ("member", "seat", "width")],
     *[(Members, "remove", field, "prune") for field in ("member", "seat", "width")],

@@ -46,7 +46,8 @@ def finish_that_leaks(ledger: Any, request: Any) -> None:
     """Nothing is given up; a guard in a branch made the proof presume that nothing is held."""
     ledger.require(ledger.allowed("finish", request), "the request is live")
     ledger.require(
-        ledger.unscheduled(request), "no sequence of it is steady or in the step being built"
+        ledger.unscheduled(request),
+        "no sequence of it is in the decode batch or in the step being built",
     )
     ledger.branch(
         request.parallel >= 100, lambda: ledger.require(request.copy < 0, "never the case")

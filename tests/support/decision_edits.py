@@ -137,7 +137,7 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "a tenant's sequence goes on being charged": (
         "scheduling/decode_batch.py",
-        '            self.adapter.tell("steady", tenant, -1, self.ledger.steps)',
+        '            self.adapter.tell("decode_batch_changed", tenant, -1, self.ledger.steps)',
         "            pass",
     ),
     "a token is not charged": (

@@ -286,7 +286,7 @@ class Landlord(Hostile, TenantPolicy):
     def sampled(self, tenant: Any, tokens: int, step: int) -> None:
         self.act(None)
 
-    def steady(self, tenant: Any, change: int, step: int) -> None:
+    def decode_batch_changed(self, tenant: Any, change: int, step: int) -> None:
         self.act(None)
 
 

@@ -1,6 +1,6 @@
 """A second implementation of the tenant policies, one step and one turn at a time, in fractions.
 
-Guarantees: it calls nothing of the policies. It charges every steady sequence in every step, takes
+Guarantees: it calls nothing of the policies. It charges every sequence in the decode batch in every step, takes
 every turn by itself, and forgets and defers nothing.
 """
 
@@ -23,14 +23,14 @@ class PlainShares:
     def __init__(self, prices: tuple[Fraction, Fraction], weights: dict[str, Fraction]) -> None:
         self.prices, self.weights = prices, weights
         self.charged: defaultdict[str, Fraction] = defaultdict(Fraction)
-        self.steady: Counter[str] = Counter()
+        self.in_decode_batch: Counter[str] = Counter()
         self.waiting: list[str] = []
 
     def charge(self, tenant: str, price: Fraction) -> None:
         self.charged[tenant] += price / self.weights.get(tenant, Fraction(1))
 
     def tick(self) -> None:
-        for tenant, count in self.steady.items():
+        for tenant, count in self.in_decode_batch.items():
             self.charge(tenant, self.prices[1] * count)
 
     def backlogged(self, tenant: str) -> None:

@@ -117,7 +117,7 @@ BUGS: dict[str, Bug] = {
     "P2 sharing is not counted": Bug(sharing_is_not_counted, "references", "branches"),
     "P3 a place is free twice": Bug(a_place_is_given_up_twice, "free_list"),
     "P4 a shared block is written": Bug(
-        without("schedule_tokens.guard.14"), "exclusive_write", "steady branches"
+        without("schedule_tokens.guard.14"), "exclusive_write", "branches in the decode batch"
     ),
     "P5 a finished request keeps its blocks": Bug(without("finish.effect.1"), "residency"),
     "P6 slots without a block": Bug(without("append_slots.effect.1"), "capacity", "branches"),

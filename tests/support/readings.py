@@ -41,7 +41,7 @@ from lineclear_spec.worlds import BOUNDS, Bounds, Trace
 READ = (
     "alive steady request offset own_tokens own_dispatched own_slots own_samples last_step "
     "last_tokens previous_tokens last_samples previous_samples length table ref phase limit width "
-    "member held blocks steps committed issued done batch_size open wait is_forward forward_of "
+    "member held blocks steps committed issued done decode_batch_size open wait is_forward forward_of "
     "seat boundary ending drafts void late_drafts copy moved dispatched barrier step_tokens step_sequences request_of"
 ).split()
 NOTHING = {"request": NO_REQUEST, "sequence": NO_SEQUENCE, "block": NO_BLOCK}
@@ -192,7 +192,10 @@ ASKED = {"need", "block_of", "cap", "is_open", "first_open", "allowed"}
 
 def situation(v: GhostLedger) -> Any:
     """What is worth a state of its own."""
-    kinds = {(v.writable(q), v.runs(q), v.pending_samples(q) > 0, q.steady) for q in v.sequences}
+    kinds = {
+        (v.writable(q), v.runs(q), v.pending_samples(q) > 0, q.in_decode_batch)
+        for q in v.sequences
+    }
     return v.due().count, v.ended(), len(v.operations), tuple(sorted(kinds))
 
 

@@ -45,7 +45,10 @@ def storage(ledger: Ledger) -> tuple[Any, ...]:
     """The containers of a ledger, except what waits for the next plan."""
     live = [r for queue in (ledger.waiting, ledger.running, ledger.swapped) for r in queue]
     return (
-        [list(queue) for queue in (ledger.waiting, ledger.running, ledger.swapped, ledger.batch)],
+        [
+            list(queue)
+            for queue in (ledger.waiting, ledger.running, ledger.swapped, ledger.decode_batch)
+        ],
         [(list(r.members), list(r.held)) for r in live],
         [list(s.table) for r in live for s in r.members],
         [

@@ -27,7 +27,7 @@ from lineclear_spec.vectors import Vector
 #: Inverse maps and histories: what formulas keep of them is judged by the proofs.
 GHOSTS = frozenset(
     "index rank holder slot seat order_gpu order_cpu position_gpu position_cpu owner_gpu owner_cpu "
-    "batch batch_seat held".split()
+    "decode_batch decode_batch_index held".split()
 ) | frozenset(KV_FIELDS)
 Z3_SORTS = {
     "request": DOMAINS["request"],

@@ -48,16 +48,8 @@ class LoggedPool:
     """
 
     __slots__ = (
-        "entry",
-        "fence",
-        "filled",
-        "first",
-        "held",
-        "last",
-        "name",
-        "promised",
-        "published",
-    )
+        "entry", "fence", "filled", "first", "held", "last", "name", "promised", "published",
+    )  # fmt: skip
 
     def __init__(self, name: str, blocks: int, first: int) -> None:
         self.name = name
@@ -114,19 +106,9 @@ class LoggedSequence:
     """
 
     __slots__ = (
-        "best",
-        "fence",
-        "frontier",
-        "limit",
-        "live",
-        "num_tokens",
-        "s",
-        "safe_from",
-        "safe_to",
-        "step",
-        "synced",
-        "tables",
-    )
+        "best", "fence", "frontier", "limit", "live", "num_tokens", "s", "safe_from", "safe_to", "step",
+        "synced", "tables",
+    )  # fmt: skip
 
     def __init__(self, live: LoggedRequest, s: int, known: int) -> None:
         self.live = live
@@ -183,17 +165,8 @@ class LoggedRequest:
     """
 
     __slots__ = (
-        "arrival",
-        "gone",
-        "limit",
-        "n",
-        "phase",
-        "place",
-        "priority",
-        "prompt",
-        "r",
-        "sequences",
-    )
+        "arrival", "gone", "limit", "n", "phase", "place", "priority", "prompt", "r", "sequences",
+    )  # fmt: skip
 
     def __init__(self, event: Any, arrival: int) -> None:
         self.r: RequestId = event["r"]

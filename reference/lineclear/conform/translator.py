@@ -300,13 +300,13 @@ class Translator:
         ledger = self.ledger
         rows: list[list[Any]] = []
         sampling: list[tuple[Sequence, int, int]] = []
-        for sequence in ledger.batch:
+        for sequence in ledger.decode_batch:
             self._grow(sequence)
         for sequence, drafts in self._rows:
             end, tokens = sequence.own_dispatched, sequence.last_tokens
             rows.append(self._row(sequence, end - tokens, tokens, sequence.last_samples))
             sampling.append((sequence, sequence.last_samples, drafts))
-        for sequence in ledger.batch:
+        for sequence in ledger.decode_batch:
             rows.append(self._row(sequence, ledger.num_dispatched_tokens(sequence) - 1, 1, 1))
         number = ledger.forward_of(ledger.steps)
         waits = self._waits(number, ledger.wait_of(number))

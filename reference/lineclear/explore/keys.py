@@ -6,7 +6,7 @@ requests, places and clocks.
 The ledger's part is the key of the table's search (`lineclear_spec.keys`), read from the ledger,
 from the histories that the observer keeps and from the tables that the device has read. Beside it
 stands what the scheduler adds: the two orders, as permutations of the live requests by age; who is
-steady since which step in flight; what each step in flight will report. What the device holds is in
+in the decode batch since which step in flight; what each step in flight will report. What the device holds is in
 the key only where it is not what the ledger counts on: content that is garbage or another token.
 Left out are names, counters of statistics, and the layout of the heap, which decides nothing
 because its order is total.
@@ -79,7 +79,7 @@ def world_key(world: World) -> tuple[Any, ...]:
                         for s, row in zip(flight.sampling, flight.plan.sampling, strict=False)
                     ]
                 ),
-                tuple([seat.get(s, gone) for s in flight.steady]),
+                tuple([seat.get(s, gone) for s in flight.decode_batch]),
                 tuple([seat.get(s, gone) for s in flight.left]),
                 tuple([n for n in flight.copies if n in ledger.operations]) != (),
             )

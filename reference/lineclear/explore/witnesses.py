@@ -28,7 +28,7 @@ SOMETIMES = (
     "swap fell back to recompute: the CPU pool is full",
     "a less important CPU copy is discarded",
     "a fenced block is granted, and the next forward waits",
-    "a fenced block is granted to a steady sequence",
+    "a fenced block is granted to a sequence in the decode batch",
     "a shared block is copied to a fenced place",
     "swapped out while a step computes for it",
     "recomputed while its copy in is open",
@@ -96,7 +96,7 @@ class Notes:
             if any(number <= ledger.barrier for number in ledger.operations):
                 seen.add("a fenced block is granted, and the next forward waits")
                 if name == "issue_step":
-                    seen.add("a fenced block is granted to a steady sequence")
+                    seen.add("a fenced block is granted to a sequence in the decode batch")
                 if name == "copy_on_write":
                     seen.add("a shared block is copied to a fenced place")
         if name in ("swap_out", "recompute"):

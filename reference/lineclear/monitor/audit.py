@@ -70,12 +70,14 @@ def audit_orders(scheduler: Readings) -> int:
             )
     if scheduler.seats != sum(e.seats_taken for e in running):
         raise InvariantViolation("budget", "seats are counted wrong")
-    explicit = {s for r in ledger.running for s in r.members if not s.steady}
+    explicit = {s for r in ledger.running for s in r.members if not s.in_decode_batch}
     if explicit != set(scheduler.explicit):
-        raise InvariantViolation("queue", "running sequences that are not steady are listed wrong")
-    if list(scheduler.members) != list(ledger.batch):
         raise InvariantViolation(
-            "steady", "the rows of steady sequences are not those of the ledger"
+            "queue", "running sequences that are not in the decode batch are listed wrong"
+        )
+    if list(scheduler.members) != list(ledger.decode_batch):
+        raise InvariantViolation(
+            "decode_batch", "the rows of sequences in the decode batch are not those of the ledger"
         )
     cache = scheduler.cache
     if not {*cache.held} <= {*ledger.cached} or not cache.forgotten <= {*cache.held}:
@@ -256,22 +258,24 @@ def check_counters(ledger: Ledger, sequence: Sequence, size: int) -> None:
         )
     if reach > known + ledger.scheduled_samples(sequence) + sequence.drafts:
         raise InvariantViolation("tokens_exist", f"{sequence} computes tokens that do not exist")
-    if request.phase == Phase.WAITING and (slots or sequence.steady):
+    if request.phase == Phase.WAITING and (slots or sequence.in_decode_batch):
         raise InvariantViolation("residency", f"{sequence} waits and has slots")
-    if sequence.steady != (sequence in ledger.batch):
-        raise InvariantViolation("steady", f"{sequence} is listed wrong")
-    if sequence.steady or reach > computed:
+    if sequence.in_decode_batch != (sequence in ledger.decode_batch):
+        raise InvariantViolation("decode_batch", f"{sequence} is listed wrong")
+    if sequence.in_decode_batch or reach > computed:
         for block in sequence.table[computed // size :]:
             if block.ref != 1:
                 raise InvariantViolation(
                     "exclusive_write", f"{sequence} writes {block}, named {block.ref} times"
                 )
-    if sequence.steady:
+    if sequence.in_decode_batch:
         boundary = len(sequence.table) * size - sequence.offset
         if sequence not in ledger.boundaries.get(boundary, {}):
-            raise InvariantViolation("steady", f"{sequence} is not in the calendar of boundaries")
+            raise InvariantViolation(
+                "decode_batch", f"{sequence} is not in the calendar of boundaries"
+            )
         if sequence not in ledger.endings.get(request.limit - 1 - sequence.offset, {}):
-            raise InvariantViolation("steady", f"{sequence} is not in the calendar of ends")
+            raise InvariantViolation("decode_batch", f"{sequence} is not in the calendar of ends")
 
 
 def check_clocks(ledger: Ledger) -> None:
@@ -293,11 +297,13 @@ def check_clocks(ledger: Ledger) -> None:
         raise InvariantViolation(
             "clocks", "an operation that is open was never decided or is done"
         )
-    if sum(map(len, ledger.boundaries.values())) != len(ledger.batch):
+    if sum(map(len, ledger.boundaries.values())) != len(ledger.decode_batch):
         raise InvariantViolation(
-            "steady", "the calendar of boundaries lists others than the steady sequences"
+            "decode_batch",
+            "the calendar of boundaries lists others than the sequences in the decode batch",
         )
-    if sum(map(len, ledger.endings.values())) != len(ledger.batch):
+    if sum(map(len, ledger.endings.values())) != len(ledger.decode_batch):
         raise InvariantViolation(
-            "steady", "the calendar of ends lists others than the steady sequences"
+            "decode_batch",
+            "the calendar of ends lists others than the sequences in the decode batch",
         )

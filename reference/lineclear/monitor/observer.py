@@ -37,7 +37,10 @@ class Observer:
         self.ended: set[int] = set()  # ids
         self.touched: dict[int, Places] = {}  # places of each operation that is open
         self.read: dict[Sequence, list[int]] = {}  # tables as who reads plans alone knows them
-        self.building = [0, 0]  # tokens and sequences of the step being built, steady ones aside
+        self.building = [
+            0,
+            0,
+        ]  # tokens and sequences of the step being built, the decode batch aside
         self.handlers: dict[str, Callable[..., None]] = {
             "submit": self._submit,
             "reject": self._end,
@@ -115,9 +118,9 @@ class Observer:
     # ---- KV ------------------------------------------------------------------------------------
 
     def _positions(self, sequence: Sequence) -> int:
-        """Positions that have KV; of a steady sequence one more with every step issued."""
+        """Positions that have KV; of a sequence in the decode batch one more with every step issued."""
         kv = self.kv[sequence.request][sequence]
-        return kv + self.ledger.steps if sequence.steady else kv
+        return kv + self.ledger.steps if sequence.in_decode_batch else kv
 
     def _schedule(self, sequence: Sequence, tokens: int, drafts: int) -> None:
         kv, reach = self.kv[sequence.request], sequence.own_dispatched
@@ -153,7 +156,7 @@ class Observer:
 
     def _issue(self) -> None:
         ledger, limits = self.ledger, self.ledger.limits
-        steady = len(ledger.batch)
+        steady = len(ledger.decode_batch)
         tokens, sequences = self.building[0] + steady, self.building[1] + steady
         self.building = [0, 0]
         if not 1 <= sequences <= min(tokens, limits.max_num_seqs):

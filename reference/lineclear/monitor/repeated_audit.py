@@ -148,14 +148,14 @@ def plain_places(
         if block.ref != 1 or block.tier != tier or block.request is not request
     ]:
         return None
-    if not sequence.steady or not plain_counters(ledger, request):
+    if not sequence.in_decode_batch or not plain_counters(ledger, request):
         check_counters(ledger, sequence, ledger.limits.block_size)
     places = [block.place for block in table]
     return places if request.places in (None, places) else None
 
 
 def plain_counters(ledger: Ledger, request: Request) -> bool:
-    """Whether `check_counters` would say nothing of a request's one sequence, which is steady and
+    """Whether `check_counters` would say nothing of a request's one sequence, which is in the decode batch and
     shares no block.
     """
     sequence = request.members[0]
@@ -173,7 +173,7 @@ def plain_counters(ledger: Ledger, request: Request) -> bool:
         and sequence.last_samples in (0, 1)
         and sequence.previous_samples in (0, 1)
         and request.phase != Phase.WAITING
-        and sequence in ledger.batch
+        and sequence in ledger.decode_batch
         and sequence in ledger.boundaries.get(length * size - offset, ())
         and sequence in ledger.endings.get(request.limit - 1 - offset, ())
     )

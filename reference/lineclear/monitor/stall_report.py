@@ -130,7 +130,7 @@ def with_change(
         figures: the values that it compares.
     """
     ledger, record = scheduler.ledger, entry.record
-    last = ledger.steps if any(q.steady for q in record.members) else 0
+    last = ledger.steps if any(q.in_decode_batch for q in record.members) else 0
     last = max([last, *[q.last_step for q in record.members]])
     # `add` took the request, so it fits into an empty pool: no guard of the table is false whatever
     # ends, but a preset may keep its watermark free even then. Where nothing is held and nothing is

@@ -120,7 +120,7 @@ def check_books(scheduler: Scheduler, live: Iterable[Hashable]) -> None:
         ("the queue", set(queued), entries - running),
         ("the queue, counted", len(queued), len(entries - running)),
         ("sequences that run", {*scheduler.explicit, *scheduler.members}, sequences),
-        ("steady sequences", set(scheduler.joined), set(scheduler.members)),
+        ("sequences in the decode batch", set(scheduler.joined), set(scheduler.members)),
     ]
     for what, found, wanted in checks:
         if found != wanted:

@@ -167,7 +167,7 @@ class Orders:
         for branch in live.branches:
             if branch.in_batch:
                 branch.in_batch = False
-                self.tell("steady", live.user.tenant, -1)
+                self.tell("decode_batch_changed", live.user.tenant, -1)
 
     def waits(self, live: OracleRequest) -> None:
         """The request waits from now on."""

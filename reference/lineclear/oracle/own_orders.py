@@ -1,7 +1,7 @@
 """A second, slow implementation of the built-in policies, from the events of requests alone.
 
 Guarantees: nothing here runs the functions of a policy; its settings are read once. Tenants are charged
-by plain sums over plans, whether or not their sequences are steady; turns are taken one by one; a level is
+by plain sums over plans, whether or not their sequences are in the decode batch; turns are taken one by one; a level is
 found by looking at each in turn.
 """
 

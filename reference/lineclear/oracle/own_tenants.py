@@ -47,7 +47,7 @@ class Tenants(ABC):
         """No request of the tenant waits any more."""
         self.waiting.remove(tenant)
 
-    def steady(self, tenant: Hashable, change: int, step: int) -> None:
+    def decode_batch_changed(self, tenant: Hashable, change: int, step: int) -> None:
         """Changes nothing: tokens are added when they are sampled."""
         del tenant, change, step
 

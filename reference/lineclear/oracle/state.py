@@ -296,7 +296,7 @@ def live_of(
                 num_allocated_slots=ledger.num_allocated_slots(sequence),
                 pending=ledger.scheduled_samples(sequence),
                 table=[names[block] for block in sequence.table],
-                in_batch=sequence.steady,
+                in_batch=sequence.in_decode_batch,
                 words=cached_names(scheduler, sequence),
             )
         )

@@ -3,7 +3,7 @@
 Guarantees: these functions run in the policies and on formulas in the proofs; each has a contract
 (`contracts`) that says, apart from its effect, what it changes and what it leaves as it was. Nothing
 is done in a step for sequences that simply go on: what they are charged accrues at a rate, which
-changes when one of them becomes steady or stops being so.
+changes when one of them joins the decode batch or stops being so.
 
 All amounts are whole numbers of the unit of the policy, see `units.py`. A tenant's weight divides its
 prices once, when the account is opened; from then on charges are sums and products of whole numbers.
@@ -32,8 +32,8 @@ __all__ = [
     "rests",
     "sampled",
     "settled",
-    "steadied",
     "waits",
+    "with_batch_changed",
 ]
 
 
@@ -56,7 +56,7 @@ class Account(NamedTuple):
         prompt: units for a token of a prompt; never changes.
         output: units for a generated token; never changes.
         charged: units, up to the step `since`.
-        rate: units that its steady sequences are charged in each step.
+        rate: units that its sequences in the decode batch are charged in each step.
         since: the step up to which `charged` counts.
         waiting: whether a request of the tenant waits.
     """
@@ -114,11 +114,11 @@ def admitted(account: Account, tokens: Any, step: Any) -> Account:
 
 
 def sampled(account: Account, tokens: Any, step: Any) -> Account:
-    """So many tokens are sampled for sequences that are not steady."""
+    """So many tokens are sampled for sequences that are not in the decode batch."""
     return charge(account, account.output * tokens, step)
 
 
-def steadied(account: Account, change: Any, step: Any) -> Account:
+def with_batch_changed(account: Account, change: Any, step: Any) -> Account:
     """So many more, or fewer, of its sequences are sampled one token in every step."""
     return Account(
         account.prompt,
@@ -163,7 +163,7 @@ RUNS = (
     charge,
     admitted,
     sampled,
-    steadied,
+    with_batch_changed,
     waits,
     rests,
     most_charged,
@@ -197,7 +197,7 @@ CONTRACTS = (
     "a step more costs",
     "an admission charges the prompt, at the tenant's rate for prompts, and nothing else",
     "sampled tokens are charged",
-    "a steady sequence more or less",
+    "a sequence in the decode batch more or less",
     "to wait costs nothing",
     "to wait no more costs nothing",
 )
@@ -212,7 +212,7 @@ def contracts(unknowns: Any) -> list[tuple[str, Any]]:
     now = account.charged + account.rate * (step - account.since)
     one = accrued(settled(account, step), step + 1)
     entered, drawn = admitted(account, tokens, step), sampled(account, tokens, step)
-    steady = steadied(account, change, step)
+    joined = with_batch_changed(account, change, step)
     begun, ended = waits(account, step), rests(account, step)
     return [
         (
@@ -228,7 +228,7 @@ def contracts(unknowns: Any) -> list[tuple[str, Any]]:
             ),
         ),
         (
-            "a step more costs a tenant one token for each of its steady sequences",
+            "a step more costs a tenant one token for each of its sequences in the decode batch",
             implies(counted, one - now == account.rate),
         ),
         (
@@ -254,14 +254,14 @@ def contracts(unknowns: Any) -> list[tuple[str, Any]]:
             ),
         ),
         (
-            "a steady sequence more or less moves the rate by the tenant's rate for outputs",
+            "a sequence in the decode batch more or less moves the rate by the tenant's rate for outputs",
             implies(
                 counted,
                 and_(
-                    accrued(steady, step) == now,
-                    steady.rate - account.rate == account.output * change,
-                    steady.since == step,
-                    kept(account, steady, *RATES, "waiting"),
+                    accrued(joined, step) == now,
+                    joined.rate - account.rate == account.output * change,
+                    joined.since == step,
+                    kept(account, joined, *RATES, "waiting"),
                 ),
             ),
         ),

@@ -34,7 +34,7 @@ OF_TENANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "idle": ("tenant", "step"),
         "admitted": ("tenant", "tokens", "step"),
         "sampled": ("tenant", "tokens", "step"),
-        "steady": ("tenant", "change", "step"),
+        "decode_batch_changed": ("tenant", "change", "step"),
     }
 )
 

@@ -173,9 +173,9 @@ class TenantPolicy(ABC):
         self.accounts[tenant] = accounts.admitted(self.account(tenant), tokens, step)
 
     def sampled(self, tenant: Hashable, tokens: int, step: int) -> None:
-        """So many tokens were sampled for sequences of the tenant that are not steady."""
+        """So many tokens were sampled for sequences of the tenant that are not in the decode batch."""
         self.accounts[tenant] = accounts.sampled(self.account(tenant), tokens, step)
 
-    def steady(self, tenant: Hashable, change: int, step: int) -> None:
+    def decode_batch_changed(self, tenant: Hashable, change: int, step: int) -> None:
         """So many more, or fewer, of its sequences are sampled one token in every step."""
-        self.accounts[tenant] = accounts.steadied(self.account(tenant), change, step)
+        self.accounts[tenant] = accounts.with_batch_changed(self.account(tenant), change, step)

@@ -192,16 +192,19 @@ def lemmas(unknowns: Any) -> list[tuple[str, Any]]:
             ),
         ),
         (
-            "a step with steady sequences keeps I(V)",
+            "a step with sequences in the decode batch keeps I(V)",
             implies(
                 and_(before, mine.rate <= open_),
                 stands(most, virtual, mine, open_ - mine.rate, step + 1),
             ),
         ),
         (
-            "a sequence that becomes steady, or stops being so, keeps I(V)",
+            "a sequence that joins the decode batch, or stops being so, keeps I(V)",
             implies(
-                before, stands(most, virtual, accounts.steadied(mine, change, step), open_, step)
+                before,
+                stands(
+                    most, virtual, accounts.with_batch_changed(mine, change, step), open_, step
+                ),
             ),
         ),
         (

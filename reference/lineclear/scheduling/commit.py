@@ -38,10 +38,10 @@ class CommitParts(NamedTuple):
     Attributes:
         ledger: the state that the table's actions change.
         live: finds the request of a sequence.
-        batch: which sequences are steady.
+        batch: which sequences are in the decode batch.
         transitions: ends requests.
         counters: of what happened.
-        joins: whether sequences may become steady.
+        joins: whether sequences may join the decode batch.
         joins_alone: whether only those of requests with one sequence may.
         cache: publishes what the step has computed.
     """
@@ -85,7 +85,7 @@ class Commit:
         if stopped is not NOTHING:
             self.stops = positions_of(flight, stopped, self.lengths)
         self.ends: dict[Sequence, str] = {}
-        self.touched: list[Sequence] = []  # may end, may become steady
+        self.touched: list[Sequence] = []  # may end, may join the decode batch
         self.finished: list[Finished] = []
         self.regrouped: dict[Entry, None] = {}  # have other sequences than before
         self.time: float | None = None
@@ -111,10 +111,12 @@ class Commit:
         self.time = time
         base = len(flight.sampling)
         learning = list(range(base))  # positions whose tokens are recorded one by one
-        implied = len(flight.steady) - len(flight.left)  # tokens that the clock counts
-        for position in self.lengths:  # a steady one that forks or ends counts its tokens itself
+        implied = len(flight.decode_batch) - len(flight.left)  # tokens that the clock counts
+        for (
+            position
+        ) in self.lengths:  # one in the decode batch that forks or ends counts its tokens itself
             sequence = flight.sequence(position)
-            if sequence.steady:
+            if sequence.in_decode_batch:
                 parts.batch.leave(sequence)
                 implied -= position >= base
             if position >= base:
@@ -187,11 +189,11 @@ class Commit:
         """One sequence learns its first continuation, and a branch forks for each other one."""
         parts, ledger = self.parts, self.ledger
         parts.counters.generated_tokens += sum(sizes)
-        if sequence.steady:
+        if sequence.in_decode_batch:
             return  # its clock has counted the token
         self.touched.append(sequence)
         entry = parts.live.of[sequence.request]
-        entry.kept_a_token = True  # here before any of its sequences can be steady
+        entry.kept_a_token = True  # here before any of its sequences can be in the decode batch
         others = sizes[1:]
         if others:  # blocks that two tables name cannot be published
             parts.cache.publish_output(entry, (sequence,))
@@ -211,7 +213,7 @@ class Commit:
         """One branch ends, and with the last one its request."""
         parts, ledger = self.parts, self.ledger
         entry: Entry = parts.live.of[sequence.request]
-        if sequence.steady:
+        if sequence.in_decode_batch:
             parts.batch.leave(sequence)
         if entry.record.width >= 2:
             entry.add_output(sequence, reason)
@@ -232,7 +234,7 @@ class Commit:
         self.finished.append(finished)
 
     def _join(self) -> None:
-        """Sequences that decode one token in every step from now on become steady."""
+        """Sequences that decode one token in every step from now on join the decode batch."""
         parts = self.parts
         if not parts.joins:
             return

@@ -1,4 +1,4 @@
-"""The steady sequences, which decode one token in every step, and the other ones that run.
+"""The sequences in the decode batch, which decode one token in every step, and the other ones that run.
 
 Invariant: a sequence of a running request is in exactly one of `members` and `explicit`, and `members` are
 the ledger's batch in its order. A step costs nothing for a member.
@@ -19,7 +19,7 @@ __all__ = ["DecodeBatch"]
 
 
 class DecodeBatch:
-    """Which sequences are steady.
+    """Which sequences are in the decode batch.
 
     Args:
         ledger: the state that the table's actions change.
@@ -28,9 +28,9 @@ class DecodeBatch:
         adapter: tells a policy that shares among tenants.
 
     Attributes:
-        explicit: sequences that run and are not steady; a step has to look at each.
-        members: steady sequences and their rows.
-        joined: steady sequences, and how many steps were issued when each joined.
+        explicit: sequences that run and are not in the decode batch; a step has to look at each.
+        members: sequences in the decode batch and their rows.
+        joined: sequences in the decode batch, and how many steps were issued when each joined.
         rows: of all members, as plans share them; made again by `refresh`.
         sequences: of these rows.
     """
@@ -58,7 +58,7 @@ class DecodeBatch:
             self.rows = tuple(self.members.values())
 
     def join(self, sequence: Sequence) -> None:
-        """The sequence becomes steady, if it may."""
+        """The sequence joins the decode batch, if it may."""
         ledger = self.ledger
         if (
             sequence.own_slots != sequence.own_dispatched
@@ -75,18 +75,18 @@ class DecodeBatch:
         del self.explicit[sequence]
         self.joined[sequence] = ledger.steps
         if self.adapter.tenants is not None:
-            self.adapter.tell("steady", entry.tenant, 1, ledger.steps)
+            self.adapter.tell("decode_batch_changed", entry.tenant, 1, ledger.steps)
         branch = entry.branch(sequence)
         offset: int = sequence.offset
         self.members[sequence] = Scheduled(entry.name, branch, 1, 0, None, True, False, offset)
 
     def leave(self, sequence: Sequence) -> None:
-        """The sequence is steady no longer, and the steps in flight that count it know it."""
+        """The sequence has left the decode batch, and the steps in flight that count it know it."""
         actions.leave_batch(self.ledger, sequence)
         self.explicit[sequence] = None
         if self.adapter.tenants is not None:
             tenant = self.live.of[sequence.request].tenant
-            self.adapter.tell("steady", tenant, -1, self.ledger.steps)
+            self.adapter.tell("decode_batch_changed", tenant, -1, self.ledger.steps)
         joined = self.joined.pop(sequence)
         del self.members[sequence]
         for flight in self.in_flight.flights:
@@ -96,14 +96,14 @@ class DecodeBatch:
     def forget(self, sequence: Sequence, entry: Entry) -> None:
         """The sequence, which no step in flight has, has ended."""
         if self.adapter.tenants is not None:
-            self.adapter.tell("steady", entry.tenant, -1, self.ledger.steps)
+            self.adapter.tell("decode_batch_changed", entry.tenant, -1, self.ledger.steps)
         del self.joined[sequence]
         del self.members[sequence]
 
     def leave_all(self, entry: Entry) -> None:
-        """None of the request's sequences is steady any longer."""
+        """None of the request's sequences is in the decode batch any longer."""
         for sequence in entry.record.members:
-            if sequence.steady:
+            if sequence.in_decode_batch:
                 self.leave(sequence)
 
     def leave_at_their_last_token(self) -> None:
@@ -115,10 +115,10 @@ class DecodeBatch:
 
     @property
     def alone(self) -> bool:
-        """Whether only steady sequences run, and a block is free for each that needs one now."""
+        """Whether only sequences in the decode batch run, and a block is free for each that needs one now."""
         ledger = self.ledger
         return (
             not self.explicit
-            and bool(ledger.batch)
+            and bool(ledger.decode_batch)
             and len(ledger.boundaries.get(ledger.steps, ())) <= ledger.gpu.free
         )

@@ -33,7 +33,7 @@ class Dispatch:
     Attributes:
         ledger: the state that the table's actions change.
         live: finds the request of a sequence.
-        batch: the steady sequences and their rows.
+        batch: the decode batch and the rows of its sequences.
         in_flight: takes each step that was issued.
         changes: what the plan must report beside what the ledger records.
         counters: of what happened.
@@ -54,13 +54,13 @@ class Dispatch:
         """Issues the step that was built, if there is anything to compute, with all that changed.
 
         Args:
-            pairs: rows of the sequences that are not steady, prefills first.
+            pairs: rows of the sequences that are not in the decode batch, prefills first.
             time: by the scheduler's clock.
             hold: whether nothing is computed: the plan carries operations and changes alone.
         """
         ledger, batch, changes = self.ledger, self.batch, self.changes
         dispatched = ledger.dispatched
-        tokens = 0 if hold else ledger.step_tokens + len(ledger.batch)
+        tokens = 0 if hold else ledger.step_tokens + len(ledger.decode_batch)
         step = None
         if tokens:
             if ledger.cached:
@@ -73,7 +73,7 @@ class Dispatch:
         rows: tuple[Scheduled, ...] = ()
         sampling: tuple[Scheduled, ...] = ()
         sequences: tuple[Sequence, ...] = ()
-        steady = () if hold else batch.rows
+        decoding = () if hold else batch.rows
         prefills = 0
         if pairs:
             prefills = sum([row.prefill for row, _ in pairs])
@@ -82,8 +82,8 @@ class Dispatch:
             sequences = tuple([sequence for row, sequence in pairs if row.samples])
         plan = Plan(
             step,
-            Joined(rows, steady),
-            Joined(sampling, steady),
+            Joined(rows, decoding),
+            Joined(sampling, decoding),
             tokens,
             prefills,
             self._operations(dispatched),
@@ -131,7 +131,7 @@ class Dispatch:
             ((sequences, places),) = appended  # one of those that were due, or of all
             return NewBlocks(tuple([members[sequence] for sequence in sequences]), tuple(places))
         except KeyError:
-            pass  # one of them is not steady
+            pass  # one of them is not in the decode batch
         new: list[Names] = []
         for sequence, place in pairs_of(appended):
             entry = self.live.of[sequence.request]

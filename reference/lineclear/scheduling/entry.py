@@ -29,35 +29,11 @@ class Entry:
     """One live request."""
 
     __slots__ = (
-        "arrival_time",
-        "asked",
-        "branches_made",
-        "bypassed",
-        "cell",
-        "first",
-        "hints",
-        "kept_a_token",
-        "may_fork_later",
-        "n",
-        "name",
-        "number",
-        "order",
-        "others",
-        "outputs",
-        "place",
-        "preemptions",
-        "priority",
-        "prompt",
-        "queued",
-        "rank",
-        "record",
-        "review",
-        "seats_taken",
-        "sheltered",
-        "since",
-        "started",
-        "worst_taken",
-    )
+        "arrival_time", "asked", "branches_made", "bypassed", "cell", "first", "hints", "kept_a_token",
+        "may_fork_later", "n", "name", "number", "order", "others", "outputs", "place", "preemptions",
+        "priority", "prompt", "queued", "rank", "record", "review", "seats_taken", "sheltered", "since",
+        "started", "worst_taken",
+    )  # fmt: skip
 
     def __init__(
         self,

@@ -21,40 +21,40 @@ class IssuedStep:
     Args:
         plan: its plan.
         step: its number.
-        sampling: sequences that it samples for and that were not steady when it was issued.
-        steady: sequences that were steady when it was issued; it samples for all of them.
+        sampling: sequences that it samples for and that were not in the decode batch when it was issued.
+        decode_batch: sequences that were in the decode batch when it was issued; it samples for all of them.
         copies: numbers of its block copies, complete when its forward is.
 
     Attributes:
-        left: those of `steady` that are steady no longer, as keys.
+        left: those of `decode_batch_changed` that have left the decode batch, as keys.
     """
 
-    __slots__ = ("copies", "left", "plan", "sampling", "steady", "step")
+    __slots__ = ("copies", "decode_batch", "left", "plan", "sampling", "step")
 
     def __init__(
         self,
         plan: Plan,
         step: int,
         sampling: tuple[Sequence, ...],
-        steady: tuple[Sequence, ...],
+        decode_batch: tuple[Sequence, ...],
         copies: list[int],
     ) -> None:
         """The step was issued."""
         self.plan = plan
         self.step = step
         self.sampling = sampling
-        self.steady = steady
+        self.decode_batch = decode_batch
         self.left: dict[Sequence, None] = {}
         self.copies = copies
 
     def sequence(self, position: int) -> Sequence:
         """The sequence at a position of `plan.sampling`."""
         size = len(self.sampling)
-        return self.sampling[position] if position < size else self.steady[position - size]
+        return self.sampling[position] if position < size else self.decode_batch[position - size]
 
     def counts(self, sequence: Sequence) -> bool:
         """Whether what the step sampled for it is kept: it lives, and its KV was valid."""
-        return sequence.alive and (sequence.steady or sequence.void < self.step)
+        return sequence.alive and (sequence.in_decode_batch or sequence.void < self.step)
 
     def dropped(self) -> list[int]:
         """Positions of `plan.sampling` whose tokens are not kept."""
@@ -62,7 +62,7 @@ class IssuedStep:
         lost = {sequence for sequence in self.left if not self.counts(sequence)}
         if lost:
             base = len(self.sampling)
-            positions += [base + k for k, q in enumerate(self.steady) if q in lost]
+            positions += [base + k for k, q in enumerate(self.decode_batch) if q in lost]
         return positions
 
 

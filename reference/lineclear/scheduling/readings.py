@@ -94,17 +94,17 @@ class Readings:
 
     @property
     def explicit(self) -> dict[Sequence, None]:
-        """Sequences that run and are not steady."""
+        """Sequences that run and are not in the decode batch."""
         return self.batch.explicit
 
     @property
     def members(self) -> dict[Sequence, Scheduled]:
-        """Steady sequences and their rows."""
+        """Sequences in the decode batch and their rows."""
         return self.batch.members
 
     @property
     def joined(self) -> dict[Sequence, int]:
-        """Steady sequences, and how many steps were issued when each joined."""
+        """Sequences in the decode batch, and how many steps were issued when each joined."""
         return self.batch.joined
 
     @property

@@ -76,7 +76,9 @@ class Room:
     def left(self) -> int:
         """Tokens that the step may still compute."""
         ledger, budget = self.ledger, self.config.max_num_batched_tokens
-        left: int = tokens_left(budget, ledger.step_tokens, ledger.batch_size, self.promised)
+        left: int = tokens_left(
+            budget, ledger.step_tokens, ledger.decode_batch_size, self.promised
+        )
         return left
 
     def jobs_of(self, entry: Entry, drafts: bool = True) -> list[SequenceDemand]:

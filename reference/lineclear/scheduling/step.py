@@ -59,7 +59,7 @@ class StepParts(NamedTuple):
         config: settings.
         ledger: the state that the table's actions change.
         live: where each request stands.
-        batch: which sequences are steady.
+        batch: which sequences are in the decode batch.
         victims: selects victims.
         transitions: moves requests between phases.
         adapter: asks the policy.
@@ -81,13 +81,13 @@ class Step:
 
     Attributes:
         decodes_every_step: whether a sequence that runs and decodes is in every step, so that it may
-            become steady.
+            join the decode batch.
     """
 
     decodes_every_step = True
 
     def __init__(self, parts: StepParts) -> None:
-        """Nothing is scheduled yet but the steady sequences."""
+        """Nothing is scheduled yet but the sequences in the decode batch."""
         self.config = parts.config
         self.ledger = parts.ledger
         self.live = parts.live
@@ -142,7 +142,7 @@ class Step:
     # ---- growth --------------------------------------------------------------------------------
 
     def _jobs(self) -> list[SequenceDemand]:
-        """Jobs of every running sequence that is not steady, in policy order."""
+        """Jobs of every running sequence that is not in the decode batch, in policy order."""
         ledger, config, of = self.ledger, self.config, self.live.of
         if not self.batch.explicit:
             return []
@@ -365,9 +365,11 @@ class Step:
         due = Counter([self.live.of[sequence.request] for sequence in self.ledger.due().records])
 
         def gain(entry: Entry) -> Need:
-            steady = sum([sequence.steady for sequence in entry.record.members])
+            decoding = sum([sequence.in_decode_batch for sequence in entry.record.members])
             most = ledger.worst_case(entry.record)
-            own = Need(self.cache.gain(entry.record) + due[entry], entry.seats_taken, steady, most)
+            own = Need(
+                self.cache.gain(entry.record) + due[entry], entry.seats_taken, decoding, most
+            )
             return own + uses.get(entry, Need())
 
         victims = self.victims.choose(from_the_last(), gain, have - planned, want)

@@ -36,7 +36,7 @@ class Transitions:
         config: how a victim is preempted.
         ledger: the state that the table's actions change.
         live: where each request stands.
-        batch: which sequences are steady.
+        batch: which sequences are in the decode batch.
         changes: what the next plan must report.
         counters: of what happened.
         adapter: tells a policy that shares among tenants.
@@ -112,7 +112,9 @@ class Transitions:
         self.changes.ended.append(entry.name)
 
     def end_each(self) -> dict[Sequence, Entry]:
-        """Ends every request whose only sequence is steady and has all its tokens; these, with their requests."""
+        """Ends every request whose only sequence is in the decode batch and has all its tokens; these, with their
+        requests.
+        """
         ledger = self.ledger
         ended: dict[Sequence, Entry] = {}
         if ledger.steps not in ledger.endings or ledger.steps != ledger.committed:

@@ -55,7 +55,7 @@ class SteadySteps:
         """
         scheduler, ledger = self.scheduler, self.scheduler.ledger
         size = len(scheduler.batch.members)
-        # All that is live is steady: no request waits, is swapped out or computes a prompt.
+        # All that is live is in the decode batch: no request waits, is swapped out or computes a prompt.
         if not size or size != len(scheduler.entries) or scheduler.live.reviews:
             return now
         scheduler.adapter.check_caller()

@@ -61,7 +61,8 @@ def finish(ledger: Ledger, request: Request) -> None:
     # GUARD
     ledger.require(ledger.allowed("finish", request), "the request is live")
     ledger.require(
-        ledger.unscheduled(request), "no sequence of it is steady or in the step being built"
+        ledger.unscheduled(request),
+        "no sequence of it is in the decode batch or in the step being built",
     )
     # EFFECT
     ledger.clear_tables(request)
@@ -71,13 +72,14 @@ def finish(ledger: Ledger, request: Request) -> None:
 
 @action("finish")
 def finish_each(ledger: Ledger) -> None:
-    """Every request that has one sequence, a steady one which knows every token that it may know, ends, and gives
-    up all it holds, once. Full blocks of its output that have a name are published.
+    """Every request that has one sequence, one in the decode batch which knows every token that it may know, ends,
+    and gives up all it holds, once. Full blocks of its output that have a name are published.
     """
     # GUARD
     ledger.require(ledger.committed == ledger.steps, "no step is in flight")
     ledger.require(
-        ledger.one_ends_alone(), "a steady sequence, its request's only one, has all its tokens"
+        ledger.one_ends_alone(),
+        "a sequence in the decode batch, its request's only one, has all its tokens",
     )
     # EFFECT
     sequences = ledger.ended_alone()
@@ -93,7 +95,8 @@ def abort(ledger: Ledger, request: Request) -> None:
     # GUARD
     ledger.require(ledger.allowed("abort", request), "the request is live")
     ledger.require(
-        ledger.unscheduled(request), "no sequence of it is steady or in the step being built"
+        ledger.unscheduled(request),
+        "no sequence of it is in the decode batch or in the step being built",
     )
     # EFFECT
     ledger.clear_tables(request)

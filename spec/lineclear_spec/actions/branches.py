@@ -26,7 +26,7 @@ def fork(ledger: Ledger, parent: Sequence, tokens: Number) -> Sequence:
     request = parent.request
     ledger.require(parent.alive, "the parent is alive")
     ledger.require(ledger.in_flight(parent) == 0, "no step in flight computes for the parent")
-    # A steady sequence owes nothing, so it is refused here, and the fields below are its own counters.
+    # A sequence in the decode batch owes nothing, so it is refused here, and the fields below are its own counters.
     ledger.require(
         ledger.pending_samples(parent) >= 1, "a committed step owes the parent a sample"
     )
@@ -60,7 +60,7 @@ def rejoin(ledger: Ledger, sequence: Sequence, shared: Number) -> None:
     """
     # GUARD
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
-    ledger.require(not_(sequence.steady), "the sequence is not steady")
+    ledger.require(not_(sequence.in_decode_batch), "the sequence is not in the decode batch")
     ledger.require(sequence.own_slots == 0, "the sequence holds nothing")
     leader = ledger.leader(sequence.request)
     ledger.require(shared >= 1, "there is something to share")
@@ -80,7 +80,7 @@ def prune(ledger: Ledger, sequence: Sequence) -> None:
     """One branch of several ends and gives up what only it holds."""
     # GUARD
     ledger.require(sequence.alive, "the sequence is alive")
-    ledger.require(not_(sequence.steady), "the sequence is not steady")
+    ledger.require(not_(sequence.in_decode_batch), "the sequence is not in the decode batch")
     ledger.require(
         sequence.last_step <= ledger.steps, "the sequence is not in the step being built"
     )

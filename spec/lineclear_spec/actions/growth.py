@@ -42,7 +42,7 @@ def append_slots(ledger: Ledger, sequence: Sequence, count: Number) -> None:
     """A running sequence gets room for `count` more positions."""
     # GUARD
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
-    ledger.require(not_(sequence.steady), "the sequence is not steady")
+    ledger.require(not_(sequence.in_decode_batch), "the sequence is not in the decode batch")
     ledger.require(count >= 1, "there is something to append")
     ledger.require(
         sequence.own_slots + count < sequence.request.limit, "the sequence stays below its limit"
@@ -59,7 +59,7 @@ def copy_on_write(ledger: Ledger, sequence: Sequence) -> None:
     """A sequence about to write into a block that other entries refer to gets a copy of its own."""
     # GUARD
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
-    ledger.require(not_(sequence.steady), "the sequence is not steady")
+    ledger.require(not_(sequence.in_decode_batch), "the sequence is not in the decode batch")
     index = ledger.block_of(sequence.own_dispatched)
     ledger.require(index < sequence.length, "the next position falls into a block of the table")
     ledger.require(sequence.table[index].ref >= 2, "another table entry refers to that block too")

@@ -36,7 +36,8 @@ def fail_copy(ledger: Ledger, request: Request) -> None:
     # GUARD
     ledger.require(ledger.allowed("fail_copy", request), "the request runs or is swapped out")
     ledger.require(
-        ledger.unscheduled(request), "no sequence of it is steady or in the step being built"
+        ledger.unscheduled(request),
+        "no sequence of it is in the decode batch or in the step being built",
     )
     ledger.require(request.copy >= 1, "a copy of it is open")
     ledger.require(request.copy <= ledger.dispatched, "a plan has dispatched the copy")

@@ -30,9 +30,10 @@ def swap_out(ledger: Ledger, request: Request) -> None:
     # has changed nothing. A policy may ask for any action at any moment: at worst it is refused.
     ledger.require(ledger.allowed("swap_out", request), "the request runs")
     # The forward of a step being built has no number yet, so no fence could make a later owner of the blocks wait for
-    # it. A steady sequence is in every step.
+    # it. A sequence in the decode batch is in every step.
     ledger.require(
-        ledger.unscheduled(request), "no sequence of it is steady or in the step being built"
+        ledger.unscheduled(request),
+        "no sequence of it is in the decode batch or in the step being built",
     )
     # `request.copy` remembers one swap: were two open, the failure of the other could not be attributed (`attributed`).
     ledger.require(request.copy == 0, "no copy of it is open")
@@ -94,7 +95,8 @@ def recompute(ledger: Ledger, request: Request) -> None:
     # GUARD
     ledger.require(ledger.allowed("recompute", request), "the request runs")
     ledger.require(
-        ledger.unscheduled(request), "no sequence of it is steady or in the step being built"
+        ledger.unscheduled(request),
+        "no sequence of it is in the decode batch or in the step being built",
     )
     # EFFECT
     # A running request with an open copy is one whose swap-in is open. Steps in flight wait for that copy, and it may

@@ -25,14 +25,14 @@ def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: 
 
     Args:
         ledger: plain or symbolic.
-        sequence: it runs and is not steady.
+        sequence: it runs and is not in the decode batch.
         tokens: positions, drafts included.
         drafts: guesses among them; the sample of the step accepts a first part of them.
     """
     # GUARD
     limits = ledger.limits
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
-    ledger.require(not_(sequence.steady), "the sequence is not steady")
+    ledger.require(not_(sequence.in_decode_batch), "the sequence is not in the decode batch")
     ledger.require(
         ledger.steps < ledger.committed + limits.max_steps_in_flight,
         "another step may be in flight",
@@ -97,7 +97,7 @@ def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: 
 
 @action()
 def issue_step(ledger: Ledger) -> None:
-    """The step being built is issued: each steady sequence computes one position, and each that is
+    """The step being built is issued: each sequence in the decode batch computes one position, and each that is
     due gets a block.
     """
     # GUARD
@@ -107,16 +107,16 @@ def issue_step(ledger: Ledger) -> None:
         ledger.steps < ledger.committed + limits.max_steps_in_flight,
         "another step may be in flight",
     )
-    ledger.require(ledger.step_sequences + ledger.batch_size >= 1, "the step is not empty")
+    ledger.require(ledger.step_sequences + ledger.decode_batch_size >= 1, "the step is not empty")
     ledger.require(
-        ledger.step_tokens + ledger.batch_size <= limits.max_num_batched_tokens,
+        ledger.step_tokens + ledger.decode_batch_size <= limits.max_num_batched_tokens,
         "the tokens fit into max_num_batched_tokens",
     )
     ledger.require(
-        ledger.step_sequences + ledger.batch_size <= limits.max_num_seqs,
+        ledger.step_sequences + ledger.decode_batch_size <= limits.max_num_seqs,
         "the sequences fit into max_num_seqs",
     )
-    ledger.require(not_(ledger.ended()), "no steady sequence is at its limit")
+    ledger.require(not_(ledger.ended()), "no sequence in the decode batch is at its limit")
     ledger.require(
         due.count <= ledger.gpu.free, "the GPU has a free block for every sequence that is due"
     )
@@ -135,7 +135,7 @@ def issue_step(ledger: Ledger) -> None:
 
 @action()
 def commit_step(ledger: Ledger) -> None:
-    """The oldest step in flight is committed: what it computed is valid, and each steady sequence
+    """The oldest step in flight is committed: what it computed is valid, and each sequence in the decode batch
     has one more token.
     """
     # GUARD
@@ -166,7 +166,7 @@ def sample(
     """
     # GUARD
     ledger.require(sequence.alive, "the sequence is alive")
-    # A steady sequence owes nothing, so it is refused here, and the fields below are its own counters.
+    # A sequence in the decode batch owes nothing, so it is refused here, and the fields below are its own counters.
     ledger.require(ledger.pending_samples(sequence) >= 1, "a committed step owes a sample")
     ledger.require(
         step == ledger.sampling_step(sequence), "the step is the oldest that owes it a sample"
@@ -200,12 +200,12 @@ def sample(
 
 @action()
 def join_batch(ledger: Ledger, sequence: Sequence) -> None:
-    """A sequence that decodes one token in every step becomes steady: from now on a step costs
+    """A sequence that decodes one token in every step joins the decode batch: from now on a step costs
     nothing for it.
     """
     # GUARD
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
-    ledger.require(not_(sequence.steady), "the sequence is not steady")
+    ledger.require(not_(sequence.in_decode_batch), "the sequence is not in the decode batch")
     in_flight = ledger.steps - ledger.committed
     ledger.require(sequence.own_samples == in_flight, "every step in flight samples for it")
     ledger.require(
@@ -236,9 +236,9 @@ def join_batch(ledger: Ledger, sequence: Sequence) -> None:
 
 @action()
 def leave_batch(ledger: Ledger, sequence: Sequence) -> None:
-    """A steady sequence carries its own counters again."""
+    """A sequence in the decode batch carries its own counters again."""
     # GUARD
-    ledger.require(sequence.steady, "the sequence is steady")
+    ledger.require(sequence.in_decode_batch, "the sequence is in the decode batch")
     # EFFECT
     sequence.own_tokens = ledger.num_tokens(sequence)
     sequence.own_dispatched = ledger.num_dispatched_tokens(sequence)

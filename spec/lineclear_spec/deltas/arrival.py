@@ -111,9 +111,9 @@ def finish(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
 
 
 def ends(v: Any, r: Any) -> Any:
-    """Whether the request has one sequence, a steady one that has every position that it may need."""
+    """Whether the request has one sequence, one in the decode batch that has every position that it may need."""
     q = v.member(r, 0)
-    return and_(v.width(r) == 1, v.steady(q), v.request(q) == r, v.ending(q) == v.steps)
+    return and_(v.width(r) == 1, v.in_decode_batch(q), v.request(q) == r, v.ending(q) == v.steps)
 
 
 @ensures
@@ -171,7 +171,7 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
                 ),
             ),
         ),
-        now("fewer", lambda: new.batch_size < old.batch_size),
+        now("fewer", lambda: new.decode_batch_size < old.decode_batch_size),
         Part(
             "found",
             ("sequence", "index"),
@@ -229,7 +229,7 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
             BLOCK,
             lambda b: and_(present(old, b), present(new, b), old.name(b) != 0),
         ),
-        clocks(old, new, "batch_size"),
+        clocks(old, new, "decode_batch_size"),
         operations(old, new),
     ]
 

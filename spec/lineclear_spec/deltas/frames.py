@@ -19,14 +19,14 @@ from lineclear_spec.logic import and_, implies, not_
 REQUEST = (
     "phase", "queue", "width", "blocks", "copy", "moved", "born", "releases", "prompt", "limit", "parallel",
 )  # fmt: skip
-#: Counters that mean nothing while a sequence is steady, and the offset, which means something only then.
+#: Counters that mean nothing while a sequence is in the decode batch, and the offset, which means something only then.
 OWN_COUNTERS = (
     "offset", "own_tokens", "own_dispatched", "own_slots", "own_samples", "last_step", "last_tokens",
     "previous_tokens", "last_samples", "previous_samples",
 )  # fmt: skip
 CALENDARS = ("boundary", "ending")
 SEQUENCE = (
-    "alive", "steady", "drafts", "late_drafts", "void", "length", *OWN_COUNTERS, *CALENDARS,
+    "alive", "in_decode_batch", "drafts", "late_drafts", "void", "length", *OWN_COUNTERS, *CALENDARS,
 )  # fmt: skip
 BLOCK = ("tier", "place", "group", "name", "listed", "readers")
 #: What counters mean, however they are kept: questions of `queries.py`, and fields.
@@ -35,13 +35,15 @@ OBSERVED = (
     "in_flight", "length", "drafts", "pending_samples",
 )  # fmt: skip
 CLOCKS = (
-    "batch_size", "issued", "done", "dispatched", "barrier", "steps", "committed", "step_tokens", "step_sequences",
+    "decode_batch_size", "issued", "done", "dispatched", "barrier", "steps", "committed", "step_tokens",
+    "step_sequences",
 )  # fmt: skip
 #: Fields of which no frame speaks, by the reason.
 LEFT_OUT: dict[str, tuple[str, ...]] = {
     "given by the caller and written by no action but that which makes a sequence": ("word", "opening"),
     "an order or an inverse map: invariants fix it, up to an order that is never read": (
-        "order", "position", "owner", "slot", "held", "holder", "rank", "index", "seat", "batch", "batch_seat",
+        "order", "position", "owner", "slot", "held", "holder", "rank", "index", "seat", "decode_batch",
+        "decode_batch_index",
     ),
     "of a place that is not taken, until it is: `fence` says what it has to be": ("until",),
     "of the names that lead to a block, fixed by `name` and `listed` (`catalogue`)": ("cached",),

@@ -157,7 +157,7 @@ def given_back(old: Any, new: Any, r: Any, *kept: str) -> list[Part]:
             "sequence",
             old,
             new,
-            ("alive", "own_tokens", "last_step", "steady", *kept),
+            ("alive", "own_tokens", "last_step", "in_decode_batch", *kept),
             mine,
         ),
         Part(

@@ -87,7 +87,7 @@ def schedule_tokens(old: Any, new: Any, q: Any, tokens: Any, drafts: Any, _: Any
 
 @ensures
 def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
-    """Every steady sequence has one more position in flight and exactly the blocks for it; all
+    """Every sequence in the decode batch has one more position in flight and exactly the blocks for it; all
     else stays.
     """
     return [
@@ -103,18 +103,18 @@ def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
         ),
         now(
             "counted",
-            lambda: new.tokens_of(new.steps) == old.step_tokens + old.batch_size,
-            lambda: new.sequences_of(new.steps) == old.step_sequences + old.batch_size,
+            lambda: new.tokens_of(new.steps) == old.step_tokens + old.decode_batch_size,
+            lambda: new.sequences_of(new.steps) == old.step_sequences + old.decode_batch_size,
             lambda: new.step_tokens == 0,
             lambda: new.step_sequences == 0,
         ),
         Part(
-            "steady",
+            "decode_batch",
             ("sequence",),
             lambda q: implies(
-                old.steady(q),
+                old.in_decode_batch(q),
                 and_(
-                    new.steady(q),
+                    new.in_decode_batch(q),
                     new.num_dispatched_tokens(q) == old.num_dispatched_tokens(q) + 1,
                     new.length(q) == old.need(old.num_dispatched_tokens(q) + 1),
                     new.num_tokens(q) == old.num_tokens(q),
@@ -127,7 +127,7 @@ def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
             "sequence",
             old,
             new,
-            ("alive", "steady", "request", "drafts", "void", *OWN_COUNTERS),
+            ("alive", "in_decode_batch", "request", "drafts", "void", *OWN_COUNTERS),
             lambda q: old.alive(q),
         ),
         same(
@@ -136,7 +136,7 @@ def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
             old,
             new,
             ("length",),
-            lambda q: and_(old.alive(q), not_(old.steady(q))),
+            lambda q: and_(old.alive(q), not_(old.in_decode_batch(q))),
         ),
         tables_same(old, new),
         blocks_same(old, new),
@@ -166,7 +166,7 @@ def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
 
 @ensures
 def commit_step(old: Any, new: Any, _: Any) -> list[Part]:
-    """What the oldest step computed is valid, and each steady sequence knows one more token."""
+    """What the oldest step computed is valid, and each sequence in the decode batch knows one more token."""
     forward = old.forward_of(old.committed + 1)
     return [
         now(
@@ -175,10 +175,10 @@ def commit_step(old: Any, new: Any, _: Any) -> list[Part]:
             lambda: not_(new.open(forward)),
         ),
         Part(
-            "steady",
+            "decode_batch",
             ("sequence",),
             lambda q: implies(
-                old.steady(q),
+                old.in_decode_batch(q),
                 and_(
                     new.num_tokens(q) == old.num_tokens(q) + 1,
                     new.num_computed_tokens(q) == old.num_computed_tokens(q) + 1,
@@ -190,7 +190,7 @@ def commit_step(old: Any, new: Any, _: Any) -> list[Part]:
             "explicit",
             ("sequence",),
             lambda q: implies(
-                and_(old.alive(q), not_(old.steady(q))),
+                and_(old.alive(q), not_(old.in_decode_batch(q))),
                 and_(
                     new.num_tokens(q) == old.num_tokens(q),
                     new.num_dispatched_tokens(q) == old.num_dispatched_tokens(q),
@@ -289,14 +289,14 @@ def unobserved(old: Any, new: Any, q: Any, size: int) -> list[Part]:
     r = old.request(q)
     return [
         now("observed", *[lambda f=f: getattr(new, f)(q) == getattr(old, f)(q) for f in OBSERVED]),
-        now("counted", lambda: new.batch_size == old.batch_size + size),
+        now("counted", lambda: new.decode_batch_size == old.decode_batch_size + size),
         now(
             "frame_sequence",
             *[lambda f=f: getattr(new, f)(q) == getattr(old, f)(q) for f in ("alive", "void")],
         ),
         request_same(old, new, r),
         *others(old, new, r, lambda x: x == q),
-        clocks(old, new, "batch_size"),
+        clocks(old, new, "decode_batch_size"),
         free(old, new),
         operations(old, new),
     ]
@@ -304,12 +304,12 @@ def unobserved(old: Any, new: Any, q: Any, size: int) -> list[Part]:
 
 @ensures
 def join_batch(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
-    """Steady, with the same counters, also once the oldest step in flight is committed."""
+    """In the decode batch, with the same counters, also once the oldest step in flight is committed."""
     later = old.num_dispatched_tokens(q) - old.if_else(
         old.last_step(q) > old.committed + 1, old.last_tokens(q), 0
     )
     return [
-        now("steady", lambda: new.steady(q)),
+        now("decode_batch", lambda: new.in_decode_batch(q)),
         now(
             "later",
             lambda: implies(
@@ -323,5 +323,5 @@ def join_batch(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
 
 @ensures
 def leave_batch(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
-    """Not steady, with the same counters."""
-    return [now("explicit", lambda: not_(new.steady(q))), *unobserved(old, new, q, -1)]
+    """Not in the decode batch, with the same counters."""
+    return [now("explicit", lambda: not_(new.in_decode_batch(q))), *unobserved(old, new, q, -1)]

@@ -22,7 +22,7 @@ def issued_reach(v: Any, q: Any) -> Any:
     """Positions computed or being computed by a step that was issued: `num_dispatched_tokens` without the step
     being built.
     """
-    building = v.if_else(v.steady(q), False, v.last_step(q) == v.steps + 1)
+    building = v.if_else(v.in_decode_batch(q), False, v.last_step(q) == v.steps + 1)
     return v.num_dispatched_tokens(q) - v.if_else(building, v.last_tokens(q), 0)
 
 

@@ -97,7 +97,7 @@ declare(
             and_(
                 v.last_step(q) <= v.steps + 1,
                 implies(
-                    and_(v.last_step(q) == v.steps + 1, not_(v.steady(q))),
+                    and_(v.last_step(q) == v.steps + 1, not_(v.in_decode_batch(q))),
                     and_(
                         v.runs(q),
                         v.steps < v.committed + v.max_steps_in_flight,

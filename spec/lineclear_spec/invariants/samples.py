@@ -18,7 +18,7 @@ def owes(v: Any, q: Any, s: Any) -> Any:
     return and_(
         v.alive(q),
         within(1, s, v.steps + 1),
-        v.if_else(v.steady(q), v.committed < s, or_(last, previous)),
+        v.if_else(v.in_decode_batch(q), v.committed < s, or_(last, previous)),
     )
 
 
@@ -26,7 +26,7 @@ def sampled_position(v: Any, q: Any, s: Any) -> Any:
     """The position of the first token that the step samples for the sequence; asked only where `owes(v, q, s)`."""
     newest = v.own_tokens(q) + v.own_samples(q) - 1
     return v.if_else(
-        v.steady(q),
+        v.in_decode_batch(q),
         v.offset(q) + s,
         v.if_else(s == v.last_step(q), newest, v.own_tokens(q)),
     )
@@ -83,7 +83,7 @@ declare_kv(
         lambda v, q: implies(
             and_(
                 v.alive(q),
-                not_(v.steady(q)),
+                not_(v.in_decode_batch(q)),
                 v.last_step(q) == v.steps + 1,
                 v.last_samples(q) == 1,
             ),

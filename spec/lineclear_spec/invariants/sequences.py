@@ -55,7 +55,7 @@ declare(
         "flight",
         ("sequence",),
         lambda v, q: implies(
-            and_(v.alive(q), not_(v.steady(q))),
+            and_(v.alive(q), not_(v.in_decode_batch(q))),
             and_(
                 v.last_tokens(q) >= 0,
                 v.previous_tokens(q) >= 0,
@@ -133,7 +133,7 @@ declare(
         "",
         ("sequence",),
         lambda v, q: implies(
-            and_(v.alive(q), not_(v.steady(q))),
+            and_(v.alive(q), not_(v.in_decode_batch(q))),
             and_(
                 v.pending_samples(q) >= 0,
                 v.late_drafts(q) >= 0,
@@ -148,7 +148,7 @@ declare(
         "older",
         ("sequence",),
         lambda v, q: implies(
-            and_(v.alive(q), not_(v.steady(q))),
+            and_(v.alive(q), not_(v.in_decode_batch(q))),
             v.own_samples(q) <= v.last_samples(q) + v.previous_samples(q),
         ),
     ),
@@ -157,14 +157,16 @@ declare(
         ("sequence",),
         lambda v, q: implies(
             v.alive(q),
-            and_(v.void(q) >= 0, v.void(q) <= v.if_else(v.steady(q), v.committed, v.steps)),
+            and_(
+                v.void(q) >= 0, v.void(q) <= v.if_else(v.in_decode_batch(q), v.committed, v.steps)
+            ),
         ),
     ),
     (
         "valid",
         ("sequence",),
         lambda v, q: implies(
-            and_(v.alive(q), not_(v.steady(q)), v.own_samples(q) >= 1),
+            and_(v.alive(q), not_(v.in_decode_batch(q)), v.own_samples(q) >= 1),
             v.void(q) < v.sampling_step(q),
         ),
     ),
@@ -198,7 +200,7 @@ declare(
         lambda v, q, i: implies(
             and_(
                 v.alive(q),
-                or_(v.steady(q), v.in_flight(q) >= 1),
+                or_(v.in_decode_batch(q), v.in_flight(q) >= 1),
                 v.block_of(v.num_computed_tokens(q)) <= i,
                 i < v.length(q),
             ),
@@ -237,15 +239,15 @@ declare(
 
 
 declare(
-    "steady",
+    "decode_batch",
     "boundary",
-    "a steady sequence is alive, its request runs, every step in flight computes one position of "
+    "a sequence in the decode batch is alive, its request runs, every step in flight computes one position of "
     "it, and calendars list it under the step in which its table is full and the one of its end",
     (
         "runs",
         ("sequence",),
         lambda v, q: implies(
-            v.steady(q),
+            v.in_decode_batch(q),
             and_(
                 v.alive(q),
                 v.phase(v.request(q)) == RUNNING,
@@ -259,30 +261,38 @@ declare(
         "listed",
         ("index",),
         lambda v, k: implies(
-            within(0, k, v.batch_size), and_(v.steady(v.batch(k)), v.batch_seat(v.batch(k)) == k)
+            within(0, k, v.decode_batch_size),
+            and_(
+                v.in_decode_batch(v.decode_batch(k)), v.decode_batch_index(v.decode_batch(k)) == k
+            ),
         ),
     ),
     (
         "counted",
         ("sequence",),
         lambda v, q: implies(
-            v.steady(q),
-            and_(within(0, v.batch_seat(q), v.batch_size), v.batch(v.batch_seat(q)) == q),
+            v.in_decode_batch(q),
+            and_(
+                within(0, v.decode_batch_index(q), v.decode_batch_size),
+                v.decode_batch(v.decode_batch_index(q)) == q,
+            ),
         ),
     ),
-    ("size", (), lambda v: v.batch_size >= 0),
+    ("size", (), lambda v: v.decode_batch_size >= 0),
     (
         "boundary",
         ("sequence",),
         lambda v, q: (
-            v.boundary(q) == v.if_else(v.steady(q), v.cap(v.length(q)) - v.offset(q), NEVER)
+            v.boundary(q)
+            == v.if_else(v.in_decode_batch(q), v.cap(v.length(q)) - v.offset(q), NEVER)
         ),
     ),
     (
         "ending",
         ("sequence",),
         lambda v, q: (
-            v.ending(q) == v.if_else(v.steady(q), v.limit(v.request(q)) - 1 - v.offset(q), NEVER)
+            v.ending(q)
+            == v.if_else(v.in_decode_batch(q), v.limit(v.request(q)) - 1 - v.offset(q), NEVER)
         ),
     ),
 )

@@ -39,8 +39,8 @@ EDITS: dict[str, tuple[str, str, str, str]] = {
     ),
     "a group that decodes in every step gives one token": (
         "scheduling.step",
-        "steady = sum([sequence.steady for sequence in entry.record.members])",
-        "steady = any([sequence.steady for sequence in entry.record.members])",
+        "decoding = sum([sequence.in_decode_batch for sequence in entry.record.members])",
+        "decoding = any([sequence.in_decode_batch for sequence in entry.record.members])",
         "branches that decode in every step",
     ),
     "a stale failure hits the request again": (

@@ -23,7 +23,7 @@ FIELDS = {
     "Sequence": (
         "drafts", "own_tokens", "last_samples", "last_step", "last_tokens", "offset",
         "previous_samples", "previous_tokens", "own_samples", "own_dispatched", "request",
-        "own_slots", "steady", "table",
+        "own_slots", "in_decode_batch", "table",
     ),
     "Request": ("phase", "parallel", "prompt", "limit", "held_set", "places", "members"),
     "Pool": ("free", "order", "total"),
@@ -149,10 +149,10 @@ def test_the_states_that_are_spoilt_have_everything() -> None:
             *(["waiting"] if ledger.waiting else []),
             *(["swapped"] if ledger.swapped else []),
             *(["shared"] if any(b.ref > 1 for s in members for b in s.table) else []),
-            *(["steady"] if ledger.batch else []),
-            *(["explicit"] if any(not s.steady for s in members) else []),
+            *(["decode_batch"] if ledger.decode_batch else []),
+            *(["explicit"] if any(not s.in_decode_batch for s in members) else []),
         }
-    assert seen == {"waiting", "swapped", "shared", "steady", "explicit"}
+    assert seen == {"waiting", "swapped", "shared", "decode_batch", "explicit"}
 
 
 def below(pool: Pool) -> None:

@@ -86,10 +86,10 @@ class Pair:
         elif kind == "sample":
             policy.sampled(tenant, count, step)
             plain.sampled(tenant, count)
-        elif kind == "join" or (kind == "leave" and plain.steady[tenant]):
+        elif kind == "join" or (kind == "leave" and plain.in_decode_batch[tenant]):
             change = 1 if kind == "join" else -1
-            policy.steady(tenant, change, step)
-            plain.steady[tenant] += change
+            policy.decode_batch_changed(tenant, change, step)
+            plain.in_decode_batch[tenant] += change
         elif kind == "tick":
             self.step += 1
             plain.tick()
@@ -107,7 +107,7 @@ class Pair:
                 assert plain.charged[tenant] <= plain.virtual
             else:
                 assert plain.credit(tenant) + plain.away[tenant] >= 0
-                assert not plain.steady[tenant]
+                assert not plain.in_decode_batch[tenant]
         if isinstance(policy, VirtualTokenCounter):
             assert isinstance(plain, PlainVirtualTime)
             assert policy.virtual * policy.unit == plain.virtual
@@ -197,8 +197,8 @@ def swapped(other: Callable[..., Any]) -> Callable[..., None]:
 GLUE: dict[str, tuple[str, type[Any], str, Callable[..., Any]]] = {
     "sampled as admitted": ("vtc", TenantPolicy, "sampled", swapped(accounts.admitted)),
     "admitted as sampled": ("drr", TenantPolicy, "admitted", swapped(accounts.sampled)),
-    "a steady sequence is sampled": (
-        "drr", TenantPolicy, "steady", swapped(accounts.sampled)),
+    "a sequence in the decode batch is sampled": (
+        "drr", TenantPolicy, "decode_batch_changed", swapped(accounts.sampled)),
     "idle is not stored": ("vtc", TenantPolicy, "idle", nothing),
     "waiting is stored without a lift": (
         "vtc", VirtualTokenCounter, "backlogged", unlifted),

@@ -207,11 +207,11 @@ def test_who_entered_without_displacing_is_displaced_at_once() -> None:
 
 
 def test_a_steady_request_has_kept_a_token() -> None:
-    """Tokens of a steady one are counted by a clock, and no action says that it keeps them."""
+    """Tokens of one in the decode batch are counted by a clock, and no action says that it keeps them."""
     drive = displacer()
     drive.until(lambda plan: "middle" in rows(plan) and rows(plan)["middle"] == 1)
     (entry,) = drive.scheduler.running.entries.values()
-    assert all(sequence.steady for sequence in entry.record.members)
+    assert all(sequence.in_decode_batch for sequence in entry.record.members)
     assert entry.kept_a_token
     drive.add("high", 20, 4, priority=2)
     assert drive.step().preempted == (("middle", "recompute"),)

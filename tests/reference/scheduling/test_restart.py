@@ -108,7 +108,7 @@ class Recording(TenantPolicy):
     def sampled(self, tenant: Any, tokens: int, step: int) -> None:
         self.heard.append(("sampled", tenant))
 
-    def steady(self, tenant: Any, change: int, step: int) -> None:
+    def decode_batch_changed(self, tenant: Any, change: int, step: int) -> None:
         pass
 
 

@@ -322,11 +322,11 @@ def test_a_quiet_step_goes_through_no_list_of_running_requests() -> None:
     drive.step()
     drive.step()
     scheduler, ledger = drive.scheduler, drive.ledger
-    before = dict(ledger.batch)
+    before = dict(ledger.decode_batch)
     assert len(before) == 30
     shy: Any = Shy(before)
-    shy.changes = ledger.batch.changes
-    ledger.batch = shy
+    shy.changes = ledger.decode_batch.changes
+    ledger.decode_batch = shy
     ledger.running = Shy(ledger.running)
     batch, live = scheduler.batch, scheduler.live
     batch.members = Shy(batch.members)
@@ -340,4 +340,4 @@ def test_a_quiet_step_goes_through_no_list_of_running_requests() -> None:
         assert scheduler.commit(plan, [0] * 30) == []
     assert [ledger.num_tokens(sequence) for sequence in before] == [2 + 5] * 30
     with pytest.raises(AssertionError, match="goes through everything"):
-        list(ledger.batch)
+        list(ledger.decode_batch)

@@ -126,7 +126,7 @@ def test_who_comes_back_is_owed_nothing_for_its_absence() -> None:
     policy.backlogged("a", 0)
     assert policy.first(0) == "a"
     policy.admitted("a", 100, 0)
-    policy.steady("a", 3, 0)
+    policy.decode_batch_changed("a", 3, 0)
     policy.backlogged("b", 50)
     assert policy.account("b").charged == 0  # the virtual time is a's counter when it was chosen
     assert policy.first(50) == "b"
@@ -263,9 +263,9 @@ class Hostile(VirtualTokenCounter):
         self._maybe("sampled")
         super().sampled(tenant, tokens, step)
 
-    def steady(self, tenant: Hashable, change: int, step: int) -> None:
-        self._maybe("steady")
-        super().steady(tenant, change, step)
+    def decode_batch_changed(self, tenant: Hashable, change: int, step: int) -> None:
+        self._maybe("decode_batch_changed")
+        super().decode_batch_changed(tenant, change, step)
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,10 @@ class Hostile(VirtualTokenCounter):
         ("first", None),
         ("first", RuntimeError("no")),
         ("first", ["a"]),
-        *((where, None) for where in ("backlogged", "idle", "admitted", "sampled", "steady")),
+        *(
+            (where, None)
+            for where in ("backlogged", "idle", "admitted", "sampled", "decode_batch_changed")
+        ),
     ],
 )
 def test_a_hostile_policy_is_reported_and_everybody_is_served(where: str, answer: Any) -> None:

@@ -76,7 +76,7 @@ def test_the_victim_rule_chooses_among_those_behind_the_one_that_grows(
 
 
 def test_the_longest_is_the_one_with_most_tokens_now() -> None:
-    """`b` started shorter than `c` and has outgrown it while both were steady."""
+    """`b` started shorter than `c` and has outgrown it while both were in the decode batch."""
     drive = Drive(num_gpu_blocks=10, victim="longest")
     drive.add("a", 12, 12)
     drive.add("b", 2, 20)

@@ -24,7 +24,7 @@ __all__ = ["of_accounts", "of_looks", "of_rounds", "of_virtual_time"]
 
 ME, OTHER = "mine", "other"
 #: What the scheduler tells a policy that shares among tenants.
-EVENTS = ("backlogged", "idle", "admitted", "sampled", "steady")
+EVENTS = ("backlogged", "idle", "admitted", "sampled", "decode_batch_changed")
 FIELDS = Account._fields
 
 
@@ -39,7 +39,7 @@ def looked_through(kind: type[Any]) -> None:
 
 
 def of_accounts(kind: type[Any], unknowns: Any) -> list[tuple[str, Any]]:
-    """Sampled and steady tokens, of any policy that shares among tenants."""
+    """Tokens sampled, and those of the decode batch, of any policy that shares among tenants."""
     looked_through(kind)
     step, tokens, change = (
         unknowns.whole("step"), unknowns.whole("tokens"), unknowns.whole("change", None),
@@ -47,14 +47,16 @@ def of_accounts(kind: type[Any], unknowns: Any) -> list[tuple[str, Any]]:
     before = any_account(unknowns, ME)
     drawn = unchecked(kind, accounts={ME: before})
     drawn.sampled(ME, tokens, step)
-    steady = unchecked(kind, accounts={ME: before})
-    steady.steady(ME, change, step)
+    joined = unchecked(kind, accounts={ME: before})
+    joined.decode_batch_changed(ME, change, step)
     return [
         (
-            "the policy's own methods charge sampled tokens, and count steady sequences, as the lemmas do",
+            "the policy's own methods charge sampled tokens, and count sequences in the decode batch, as the lemmas do",
             and_(
                 kept(accounts.sampled(before, tokens, step), drawn.accounts[ME], *FIELDS),
-                kept(accounts.steadied(before, change, step), steady.accounts[ME], *FIELDS),
+                kept(
+                    accounts.with_batch_changed(before, change, step), joined.accounts[ME], *FIELDS
+                ),
             ),
         )
     ]

@@ -106,15 +106,17 @@ def lemmas(policy: Any, unknowns: Any) -> list[tuple[str, Any]]:
             implies(and_(before, spent <= open_), holds(drawn, earned, open_ - spent)),
         ),
         (
-            "a step with steady sequences keeps it between -U and Q",
+            "a step with sequences in the decode batch keeps it between -U and Q",
             implies(
                 and_(before, account.rate <= open_),
                 holds(account, earned, open_ - account.rate, step + 1),
             ),
         ),
         (
-            "a sequence that becomes steady, or stops being so, keeps it between -U and Q",
-            implies(before, holds(accounts.steadied(account, change, step), earned, open_)),
+            "a sequence that joins the decode batch, or stops being so, keeps it between -U and Q",
+            implies(
+                before, holds(accounts.with_batch_changed(account, change, step), earned, open_)
+            ),
         ),
         (
             "an end, and an empty queue, keep it between -U and Q",
