@@ -220,17 +220,17 @@ class Book:
             lanes = np.array(
                 [self.lane[row.request_id, row.branch] for row in new.rows], dtype=np.int64
             )
-            self.tables[lanes, self.blocks[lanes]] = new.places
+            self.tables[lanes, self.blocks[lanes]] = new.block_ids
             self.blocks[lanes] += 1
         else:
-            for request_id, branch, place in new:
+            for request_id, branch, block_id in new:
                 lane = self.lane[request_id, branch]
-                self.tables[lane, self.blocks[lane]] = place
+                self.tables[lane, self.blocks[lane]] = block_id
                 self.blocks[lane] += 1
-        for request_id, branch, places in plan.tables:
+        for request_id, branch, block_ids in plan.tables:
             lane = self.lane[request_id, branch]
-            self.tables[lane, : len(places)] = places
-            self.blocks[lane] = len(places)
+            self.tables[lane, : len(block_ids)] = block_ids
+            self.blocks[lane] = len(block_ids)
 
     def accesses(self, batch: Batch) -> list[Access]:
         """The blocks that a forward reads and writes."""
@@ -240,6 +240,6 @@ class Book:
             length = int(batch.context_lens[row])
             first = length - int(batch.lengths[row])
             for entry in range(-(-length // size)):
-                place = int(batch.tables[row, entry])
-                found.append(Access("gpu", place, (entry + 1) * size > first))
+                block_id = int(batch.tables[row, entry])
+                found.append(Access("gpu", block_id, (entry + 1) * size > first))
         return found

@@ -29,8 +29,8 @@ TIERS = {"swap_out": ("gpu", "cpu"), "swap_in": ("cpu", "gpu"), "copy_block": ("
 def accesses_of(operation: BlockOperation) -> list[Access]:
     """The accesses of a copy."""
     source, target = TIERS[operation.kind]
-    found = [Access(source, place, False) for place, _ in operation.blocks]
-    return found + [Access(target, place, True) for _, place in operation.blocks]
+    found = [Access(source, block_id, False) for block_id, _ in operation.blocks]
+    return found + [Access(target, block_id, True) for _, block_id in operation.blocks]
 
 
 @dataclass(frozen=True, slots=True)

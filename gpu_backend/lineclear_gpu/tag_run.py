@@ -378,5 +378,7 @@ class TagRun:
         """Overwrites blocks that are free and that no open operation may touch."""
         ledger = self.scheduler.ledger
         gpu = ledger.gpu
-        quiet = [place for place in gpu.order[: gpu.free] if gpu.until[place] <= ledger.done]
+        quiet = [
+            block_id for block_id in gpu.order[: gpu.free] if gpu.last_use[block_id] <= ledger.done
+        ]
         self.pool.poison(quiet)  # done before any other launch, so it needs no wait

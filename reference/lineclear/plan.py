@@ -51,7 +51,7 @@ class BlockOperation:
         kind: swap_out, swap_in, copy_block or forward.
         wait: it starts after every operation up to this number.
         request_id: whose blocks, None for a forward.
-        blocks: (source, target) places; for a forward empty.
+        blocks: (source, target) block ids; for a forward empty.
     """
 
     number: int
@@ -103,16 +103,16 @@ class Joined(Sequence[Scheduled]):
 class NewBlocks(Sequence[Names]):
     """Blocks of sequences that are in the decode batch, named by their rows on request."""
 
-    __slots__ = ("places", "rows")
+    __slots__ = ("block_ids", "rows")
 
-    def __init__(self, rows: tuple[Scheduled, ...], places: tuple[int, ...]) -> None:
+    def __init__(self, rows: tuple[Scheduled, ...], block_ids: tuple[int, ...]) -> None:
         """One block for each row."""
         self.rows = rows
-        self.places = places
+        self.block_ids = block_ids
 
     def __len__(self) -> int:
         """How many blocks."""
-        return len(self.places)
+        return len(self.block_ids)
 
     @overload
     def __getitem__(self, index: int) -> Names: ...
@@ -121,14 +121,14 @@ class NewBlocks(Sequence[Names]):
     def __getitem__(self, index: int | slice) -> Names | tuple[Names, ...]:
         """As of a tuple."""
         if isinstance(index, slice):
-            return tuple(NewBlocks(self.rows[index], self.places[index]))
+            return tuple(NewBlocks(self.rows[index], self.block_ids[index]))
         row = self.rows[index]
-        return row.request_id, row.branch, self.places[index]
+        return row.request_id, row.branch, self.block_ids[index]
 
     def __iter__(self) -> Iterator[Names]:
         """In the order in which the blocks were taken."""
-        for row, place in zip(self.rows, self.places, strict=True):
-            yield row.request_id, row.branch, place
+        for row, block_id in zip(self.rows, self.block_ids, strict=True):
+            yield row.request_id, row.branch, block_id
 
     def __eq__(self, other: object) -> bool:
         """Whether it names the same blocks as another sequence."""

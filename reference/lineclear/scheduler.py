@@ -201,7 +201,7 @@ class Scheduler(Readings):
         self.live.paused = mode
         self.admission_blocked_by = "paused"
         if mode == "recompute":
-            self.transitions.give_up_all()
+            self.transitions.free_all()
 
     def resume(self) -> None:
         """Ends a pause; without one it does nothing."""
@@ -275,7 +275,7 @@ class Scheduler(Readings):
     def dropped(self, plan: Plan) -> list[int]:
         """Positions of `plan.sampling` whose tokens the commit will not keep.
 
-        The request ended meanwhile, or its KV was given up before it was known to be good: a copy
+        The request ended meanwhile, or its KV was freed before it was known to be good: a copy
         failed, or it was preempted by a recompute while its copy in was under way. What was
         sampled for any other preempted request is kept.
 

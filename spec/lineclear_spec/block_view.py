@@ -1,5 +1,5 @@
 # pyright: basic
-"""The places and blocks of a concrete ledger, and names, read through the accessors of the symbolic state.
+"""The block ids and blocks of a concrete ledger, and names, read through the accessors of the symbolic state.
 
 Guarantees: as `snapshot.py`, whose view this is a part of.
 """
@@ -15,7 +15,7 @@ NO_BLOCK = Block(NO_REQUEST, -1, -1)
 
 
 class BlockView:
-    """What a view reads of places, blocks and names."""
+    """What a view reads of block ids, blocks and names."""
 
     _pools: dict[int, tuple[int, int, list[int], dict[int, int], list[int]]]
     _owners: dict[tuple[int, int], Block]
@@ -28,29 +28,29 @@ class BlockView:
     _words: dict[Sequence, tuple[int, ...]]
     _preceding: dict[int, int]
 
-    # ---- places -----------------------------------------------------------------------------------
+    # ---- block ids -----------------------------------------------------------------------------------
 
     def free(self, tier: int) -> int:
-        """Free places."""
+        """Free block ids."""
         return self._pools[tier][0]
 
     def total(self, tier: int) -> int:
-        """Places."""
+        """Block ids."""
         return self._pools[tier][1]
 
     def order(self, tier: int, j: int) -> int:
-        """Place at index j: the free ones first."""
+        """Block id at index j: the free ones first."""
         order = self._pools[tier][2]
         return order[j] if 0 <= j < len(order) else -1
 
     def position(self, tier: int, p: int) -> int:
-        """Index of place p."""
+        """Index of block id p."""
         return self._pools[tier][3].get(p, -1)
 
-    def until(self, tier: int, p: int) -> int:
-        """Last operation that might touch p when it was given up."""
-        until = self._pools[tier][4]
-        return until[p] if 0 <= p < len(until) else 0
+    def last_use(self, tier: int, p: int) -> int:
+        """Last operation that might touch p when it was freed."""
+        last_use = self._pools[tier][4]
+        return last_use[p] if 0 <= p < len(last_use) else 0
 
     def owner(self, tier: int, p: int) -> Block:
         """The block that p backs."""
@@ -61,7 +61,7 @@ class BlockView:
         return (tier, o, p) in self._touch
 
     def source(self, tier: int, o: int, p: int) -> int:
-        """The place that operation o copies to place p of the tier."""
+        """The block id that operation o copies to block id p of the tier."""
         return self._sources.get((tier, o, p), -1)
 
     # ---- blocks -----------------------------------------------------------------------------------
@@ -74,9 +74,9 @@ class BlockView:
         """Its tier."""
         return self._block.get(b, NO_BLOCK).tier
 
-    def place(self, b: Block) -> int:
-        """Its place."""
-        return self._block.get(b, NO_BLOCK).place
+    def block_id(self, b: Block) -> int:
+        """Its block id."""
+        return self._block.get(b, NO_BLOCK).block_id
 
     def group(self, b: Block) -> Request:
         """Its request."""

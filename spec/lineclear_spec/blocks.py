@@ -1,16 +1,16 @@
 """Steps that move blocks, each written once and run on plain data and on formulas.
 
-Guarantees: after every step each pool lists its free places once, a place is free or backs exactly
-one block, and the ref of a block that is not given up is the number of table entries that refer to it. A
+Guarantees: after every step each pool lists its free blocks once, a block id is free or backs exactly
+one block, and the ref of a block that is not freed is the number of table entries that refer to it. A
 step moves all of its blocks by bulk operators (`operators.py`), so that it has no loop. Each step with a contract of
 the same name in `contracts/` is proved against it, and an action that runs the step is proved from the contract;
 `seal_entry`, `seal_entries` and `free_resting` have none and are proved with the action that runs them.
 
-*Fences.* A place that is given up is fenced with `ledger.issued`, the last number decided. That covers every operation
-that may touch it: those decided so far are numbered up to it, and later ones find their places in tables, which lead
+*Fences.* A block that is freed is fenced with `ledger.issued`, the last number decided. That covers every operation
+that may touch it: those decided so far are numbered up to it, and later ones find their block ids in tables, which lead
 there no more. Only the step being built has sequences and no number yet. The actions that give blocks up refuse a
 sequence in it (`unscheduled`; one that is swapped out is never in it), and a block that another sequence in it reads
-has a ref and is not given up.
+has a ref and is not freed.
 
 The functions are methods of `kernel.Kernel`: their first parameter is the ledger, plain or symbolic.
 """
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lineclear_spec.record_protocols import Bucket, Number, Records, Request, Sequence
 
 __all__ = [
+    "allocate_gpu",
     "clear_each",
     "clear_table",
     "clear_tables",
@@ -35,7 +36,6 @@ __all__ = [
     "free_resting",
     "give_each",
     "give_each_one",
-    "grant_gpu",
     "let_go",
     "move_blocks",
     "replace_entry",
@@ -47,21 +47,21 @@ __all__ = [
 ]
 
 
-def grant_gpu(ledger: Ledger, count: Number) -> Records:
-    """Take `count` free places of the GPU pool; the next forward waits for every operation that may touch them."""
-    # Who writes the places first is a forward, a block copy or a swap-in: each waits for `barrier`.
-    places = ledger.gpu.take(count)
-    ledger.barrier = ledger.gpu.latest(places, ledger.barrier)
-    return places
+def allocate_gpu(ledger: Ledger, count: Number) -> Records:
+    """Take `count` free blocks of the GPU pool; the next forward waits for every operation that may touch them."""
+    # Who writes the block ids first is a forward, a block copy or a swap-in: each waits for `barrier`.
+    block_ids = ledger.gpu.take(count)
+    ledger.barrier = ledger.gpu.latest(block_ids, ledger.barrier)
+    return block_ids
 
 
 def take_blocks(ledger: Ledger, sequence: Sequence, count: Number) -> None:
     """Append `count` new GPU blocks to the sequence's table."""
-    places = grant_gpu(ledger, count)
-    blocks = ledger.new_blocks(ledger.always(sequence), places)
+    block_ids = allocate_gpu(ledger, count)
+    blocks = ledger.new_blocks(ledger.always(sequence), block_ids)
     ledger.hold(sequence.request, blocks)
     sequence.table.extend(blocks)
-    ledger.grew(ledger.always(sequence), places)
+    ledger.grew(ledger.always(sequence), block_ids)
 
 
 def give_each_one(ledger: Ledger, due: Bucket) -> None:
@@ -71,9 +71,9 @@ def give_each_one(ledger: Ledger, due: Bucket) -> None:
 
 def give_each(ledger: Ledger, due: Bucket) -> None:
     """Append one new GPU block to the table of each sequence of `due`, which are one or more."""
-    places = grant_gpu(ledger, due.count)
-    ledger.append_new_each(due, places)
-    ledger.grew(due, places)
+    block_ids = allocate_gpu(ledger, due.count)
+    ledger.append_new_each(due, block_ids)
+    ledger.grew(due, block_ids)
 
 
 def share_table(ledger: Ledger, parent: Sequence, child: Sequence, count: Number) -> None:
@@ -89,13 +89,13 @@ def share_table(ledger: Ledger, parent: Sequence, child: Sequence, count: Number
     shared = parent.table[:count]
     ledger.count_up(child, shared)
     child.table.extend(shared)
-    ledger.grew(ledger.always(child), ledger.places(tier, shared))
+    ledger.grew(ledger.always(child), ledger.block_ids(tier, shared))
 
 
 def share_cached(ledger: Ledger, sequence: Sequence, tokens: Number) -> None:
     """Let the sequence's empty table refer to the blocks that are found under the names of its first tokens."""
     blocks = ledger.found(sequence, ledger.need(tokens))
-    # A block that rests is no free place, so an open swap that touches it is numbered up to `barrier` already
+    # A block that rests is no free block, so an open swap that touches it is numbered up to `barrier` already
     # (`fence.held_gpu`): to wake it raises no wait.
     ledger.wake(blocks)
     ledger.count_up(sequence, blocks)
@@ -131,15 +131,15 @@ def seal_entries(ledger: Ledger, sequence: Sequence, first: Number, end: Number)
 
 
 def free_resting(ledger: Ledger, name: Number) -> None:
-    """Give up the block that is found under the name and that no entry refers to; its place keeps its fence."""
+    """Free the block that is found under the name and that no entry refers to; its block id keeps its fence."""
     # While a block rests no table leads to it, so no later operation touches it than the fence says.
-    places = ledger.places(GPU, ledger.alone(ledger.listing(name)))
+    block_ids = ledger.block_ids(GPU, ledger.alone(ledger.listing(name)))
     ledger.forget_name(name)
-    ledger.gpu.put(places, ledger.gpu.latest(places, 0))
+    ledger.gpu.put(block_ids, ledger.gpu.latest(block_ids, 0))
 
 
 def clear_table(ledger: Ledger, sequence: Sequence) -> None:
-    """Remove every entry of the sequence's table; a block that no entry refers to any more is given up, or
+    """Remove every entry of the sequence's table; a block that no entry refers to any more is freed, or
     rests if it can be found.
     """
     request = sequence.request
@@ -149,27 +149,27 @@ def clear_table(ledger: Ledger, sequence: Sequence) -> None:
     sequence.table.clear()
     gone = ledger.select(lambda block: and_(block.ref == 0, block.name == 0), entries)
     ledger.remove_all(request, gone)
-    ledger.pools[tier].put(ledger.places(tier, gone), ledger.issued)  # see *Fences* above
+    ledger.pools[tier].put(ledger.block_ids(tier, gone), ledger.issued)  # see *Fences* above
     let_go(ledger, ledger.select(lambda block: and_(block.ref == 0, block.name >= 1), entries))
 
 
 def let_go(ledger: Ledger, gone: Records) -> None:
-    """Sealed blocks that no entry refers to any more rest if they can be found, and else are given up."""
+    """Sealed blocks that no entry refers to any more rest if they can be found, and else are freed."""
     resting = ledger.found_among(gone)
     lost = ledger.lost_among(gone)
-    # A block that rests is fenced like a place that is given up, since `free_resting` keeps the fence that it has.
-    ledger.gpu.fence(ledger.places(GPU, resting), ledger.issued)
-    ledger.gpu.put(ledger.places(GPU, lost), ledger.issued)
+    # A block that rests is fenced like a block that is freed, since `free_resting` keeps the fence that it has.
+    ledger.gpu.fence(ledger.block_ids(GPU, resting), ledger.issued)
+    ledger.gpu.put(ledger.block_ids(GPU, lost), ledger.issued)
     ledger.rest(resting)
 
 
 def clear_tables(ledger: Ledger, request: Request) -> None:
-    """Give up every private block of the request, clear its tables, and forget what its sequences have
-    computed. A sealed block that no entry refers to any more is given up, or rests if it can be found.
+    """Free every private block of the request, clear its tables, and forget what its sequences have
+    computed. A sealed block that no entry refers to any more is freed, or rests if it can be found.
     """
     tier = if_else(ledger.on_gpu(request), GPU, CPU)
     blocks = ledger.backwards(request.held)
-    ledger.pools[tier].put(ledger.places(tier, blocks), ledger.issued)  # see *Fences* above
+    ledger.pools[tier].put(ledger.block_ids(tier, blocks), ledger.issued)  # see *Fences* above
     ledger.empty(request)
     let_go(ledger, ledger.drop_sealed(request))
     ledger.each(request.members, lambda sequence: forget_computed(ledger, sequence))
@@ -184,7 +184,7 @@ def clear_each(ledger: Ledger, sequences: Records) -> None:
         ledger: plain or symbolic.
         sequences: of the decode batch, which it and the calendars do not list any more.
     """
-    ledger.give_up_tables(sequences)  # fenced with `issued`: see *Fences* above
+    ledger.free_tables(sequences)  # fenced with `issued`: see *Fences* above
     ledger.each(sequences, lambda sequence: end_in_batch(ledger, sequence))
 
 
@@ -216,11 +216,11 @@ def move_blocks(ledger: Ledger, request: Request, tier: Number) -> None:
     """
     source = if_else(tier == GPU, CPU, GPU)
     blocks = ledger.listed(request.held)
-    sources = ledger.places(source, blocks)
+    sources = ledger.block_ids(source, blocks)
     # GPU targets raise `barrier`. CPU targets need not: a swap-out waits for every operation before it.
     targets = choose(
         tier == GPU,
-        lambda: grant_gpu(ledger, request.blocks),
+        lambda: allocate_gpu(ledger, request.blocks),
         lambda: ledger.cpu.take(request.blocks),
     )
     ledger.record_copies(source, sources, tier, targets)
@@ -234,11 +234,12 @@ def replace_entry(ledger: Ledger, sequence: Sequence, index: Number) -> None:
 
     The copy is the operation decided last: the caller has called `decide`.
     """
-    places = grant_gpu(ledger, 1)
-    blocks = ledger.new_blocks(ledger.always(sequence), places)
+    block_ids = allocate_gpu(ledger, 1)
+    blocks = ledger.new_blocks(ledger.always(sequence), block_ids)
     old = sequence.table[index : index + 1]
     ledger.hold(sequence.request, blocks)
     ledger.count_down(sequence, old)
     sequence.table[index : index + 1] = blocks
-    # The old block keeps a ref of at least 1, so its place is not free and cannot be taken before the copy has read it.
-    ledger.record_copies(GPU, ledger.places(GPU, old), GPU, places)
+    # The old block keeps a ref of at least 1, so its block id is not free and cannot be taken before the copy has
+    # read it.
+    ledger.record_copies(GPU, ledger.block_ids(GPU, old), GPU, block_ids)

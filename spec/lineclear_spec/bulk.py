@@ -62,27 +62,27 @@ class Bulk:
         self.demand(Term(raw(first) >= 0), "the first entry is not before the table")
         return Term(z3.ForAll([i], z3.Implies(span, s.ref(s.table(q, i)) == 1)))
 
-    def places(self, tier: Any, blocks: Vector) -> Vector:
-        """The places of blocks of one tier."""
+    def block_ids(self, tier: Any, blocks: Vector) -> Vector:
+        """The block ids of blocks of one tier."""
         return places_of(self, tier, blocks)
 
-    def grew(self, sequences: Any, places: Vector) -> None:
+    def grew(self, sequences: Any, block_ids: Vector) -> None:
         """What is appended waits behind what was sent of each table that was."""
         s = self.state
         old = s.snapshot()
         alone = isinstance(sequences, Always)
-        count = places.size if alone else z3.IntVal(1)
+        count = block_ids.size if alone else z3.IntVal(1)
 
         def grows(q: Any) -> Any:
             return z3.And(old.heard(q), q == sequences.at(0) if alone else sequences.has(q))
 
         def new(q: Any, k: Any) -> Any:
-            return places.at(k - old.queued_length(q) if alone else sequences.seat(q))
+            return block_ids.at(k - old.queued_length(q) if alone else sequences.seat(q))
 
-        s.fields["sent_place"] = lambda q, k: z3.If(
+        s.fields["sent_block_id"] = lambda q, k: z3.If(
             z3.And(grows(q), within(old.queued_length(q), k, old.queued_length(q) + count)),
             new(q, k),
-            old.sent_place(q, k),
+            old.sent_block_id(q, k),
         )
         s.fields["queued_length"] = lambda q: old.queued_length(q) + z3.If(grows(q), count, 0)
         self.wrote = True
@@ -103,8 +103,8 @@ class Bulk:
             kept = z3.If(z3.And(old.runs(q), old.heard(q)), other, nothing)
             return z3.If(z3.And(old.runs(q), old.whole(q)), whole, kept)
 
-        s.fields["sent_place"] = lambda q, k: sent(
-            q, old.place(old.table(q, k)), old.sent_place(q, k), -1
+        s.fields["sent_block_id"] = lambda q, k: sent(
+            q, old.block_id(old.table(q, k)), old.sent_block_id(q, k), -1
         )
         for name in ("queued_length", "sent_length"):
             s.fields[name] = lambda q: sent(q, old.length(q), old.queued_length(q), 0)
@@ -115,24 +115,24 @@ class Bulk:
     def record_copies(
         self, source_tier: int, sources: Vector, target_tier: int, targets: Vector
     ) -> None:
-        """The operation decided last copies each source place to the target place beside it, and
+        """The operation decided last copies each source block to the target block beside it, and
         touches both.
 
         Args:
             source_tier: of the sources.
-            sources: places, each once.
+            sources: block ids, each once.
             target_tier: of the targets.
-            targets: as many places, each once.
+            targets: as many block ids, each once.
         """
         s = self.state
         self.demand(Term(s.open(s.issued)), "the operation is open")
         self.demand(Term(sources.size == targets.size), "as many targets as sources")
         o = s.issued
-        for tier, places in ((source_tier, sources), (target_tier, targets)):
-            places.demand_distinct()
+        for tier, block_ids in ((source_tier, sources), (target_tier, targets)):
+            block_ids.demand_distinct()
             name = "touch_gpu" if tier == GPU else "touch_cpu"
-            s.fields[name] = lambda x, p, places=places, old=s.fields[name]: z3.Or(
-                old(x, p), z3.And(x == o, places.has(p))
+            s.fields[name] = lambda x, p, block_ids=block_ids, old=s.fields[name]: z3.Or(
+                old(x, p), z3.And(x == o, block_ids.has(p))
             )
         name = "source_gpu" if target_tier == GPU else "source_cpu"
         s.fields[name] = lambda x, p, old=s.fields[name]: z3.If(

@@ -67,7 +67,7 @@ class Expressions:
         self.looked_into: set[int] = set()
 
     def refuse(self, node: Any, what: str) -> Forbidden:
-        """The error, with the place."""
+        """The error, with the place in the source."""
         return Forbidden(
             f"{self.file}:{getattr(node, 'lineno', self.node.lineno)}: {what} is not allowed in "
             f"{self.run.__name__}, which is run on formulas: use lineclear_spec.logic"

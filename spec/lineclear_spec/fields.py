@@ -21,28 +21,28 @@ __all__ = ["FIELDS", "GHOSTS"]
 
 Fields = dict[str, tuple[tuple[Any, ...], Any]]
 
-#: Of each pool; in clauses the tier comes first: `v.until(GPU, p)`. A place is the number of a block of memory.
+#: Of each pool; in clauses the tier comes first: `v.last_use(GPU, p)`. A block id is the number of a block of memory.
 POOL: Fields = {
-    "free": ((), Int),  # number of free places, fenced ones among them
-    "order": ((Int,), Int),  # index -> place, free ones first; the last free one is taken next
-    # place -> the last operation that might touch it when it was freed, or when the block there began to
-    # rest: who takes the place waits for that operation
-    "until": ((Int,), Int),
+    "free": ((), Int),  # number of free blocks, fenced ones among them
+    "order": ((Int,), Int),  # index -> block id, free ones first; the last free one is taken next
+    # block id -> the last operation that might touch it when it was freed, or when the block there began to
+    # rest: who takes the block id waits for that operation
+    "last_use": ((Int,), Int),
 }
 POOL_GHOSTS: Fields = {
-    "position": ((Int,), Int),  # place -> its index in `order`
-    "owner": ((Int,), Block),  # place -> the block that lies there, if the place is not free
-    "touch": ((Int, Int), Bool),  # operation, place -> whether it reads or writes the place
+    "position": ((Int,), Int),  # block id -> its index in `order`
+    "owner": ((Int,), Block),  # block id -> the block that lies there, if the block id is not free
+    "touch": ((Int, Int), Bool),  # operation, block id -> whether it reads or writes the block id
 }
 #: Of an operation, by the tier that it copies to: plain data has the pairs `Operation.blocks`.
 COPIES: Fields = {
-    "source": ((Int, Int), Int),  # operation, target place -> source place
+    "source": ((Int, Int), Int),  # operation, target block -> source block
 }
 
 BLOCK: Fields = {
     "ref": ((Block,), Int),  # number of table entries that name the block; 0 if it is not held
     "tier": ((Block,), Int),  # GPU or CPU
-    "place": ((Block,), Int),  # its place in the pool of its tier
+    "block_id": ((Block,), Int),  # its block id in the pool of its tier
     "name": ((Block,), Int),  # the name of its tokens and all before them; 0 while it is private
     "readers": ((Block,), Int),  # number of readers outside the table that hold it
     "group": ((Block,), Request),  # the request that it belongs to while private: `Block.request`
@@ -101,7 +101,7 @@ SENT_GHOSTS: Fields = {
     "heard": ((Sequence,), Bool),  # whether who reads plans has a table of the sequence
     "sent_length": ((Sequence,), Int),  # entries of it
     "queued_length": ((Sequence,), Int),  # entries of it once what waits is appended
-    "sent_place": ((Sequence, Int), Int),  # the place of each entry
+    "sent_block_id": ((Sequence, Int), Int),  # the block id of each entry
 }
 
 REQUEST: Fields = {

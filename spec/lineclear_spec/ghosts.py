@@ -64,8 +64,8 @@ class GhostLedger(Ledger):
     """The ledger, with histories.
 
     Attributes:
-        touched: per operation the (tier, place) that it accesses.
-        sources: (tier, operation, target place) of every copy: its source place.
+        touched: per operation the (tier, block id) that it accesses.
+        sources: (tier, operation, target block) of every copy: its source block.
         history: every operation, complete or not.
         releases: per request, how often it ended.
         born: per request, the last operation decided before its present residence began.
@@ -93,7 +93,7 @@ class GhostLedger(Ledger):
         self.branching = 0
 
     def clone(self) -> GhostLedger:
-        """An independent ledger that is equal; records keep their place in `requests` and
+        """An independent ledger that is equal; records keep their block id in `requests` and
         `sequences`, so an id finds the copy. No journal listens to it.
         """
         new = GhostLedger(self.limits)
@@ -101,7 +101,7 @@ class GhostLedger(Ledger):
             copied_pool.free = pool.free
             copied_pool.order = pool.order.copy()
             copied_pool.taken = pool.taken.copy()
-            copied_pool.until = pool.until.copy()
+            copied_pool.last_use = pool.last_use.copy()
         requests: dict[Request | None, Any] = {r: bare(r) for r in self.requests}
         requests[None] = None
         sequences = {s: bare(s) for s in self.sequences}
@@ -122,7 +122,7 @@ class GhostLedger(Ledger):
             twin.members = [sequences[s] for s in request.members]
             if request.held_set is not None:  # a test runs both ways
                 twin.held_set = {copied(b): None for b in request.held_set}
-            twin.places = None if request.places is None else [*request.places]
+            twin.block_ids = None if request.block_ids is None else [*request.block_ids]
         new.cached = {name: copied(b) for name, b in self.cached.items()}
         new.resting.extend([copied(b) for b in self.resting])
         new.unfound = {copied(b): None for b in self.unfound}
@@ -150,7 +150,7 @@ class GhostLedger(Ledger):
         new.step_operations.update(self.step_operations)
         new.grown = copied_pairs(self.grown)
         new.appended = copied_pairs(self.appended)
-        new.named = [(sequences[s], places) for s, places in self.named]
+        new.named = [(sequences[s], block_ids) for s, block_ids in self.named]
         new.whole = {sequences[s]: None for s in self.whole}
         new.reader = self.reader.copy()
         new.requests = list(requests.values())[:-1]
@@ -205,7 +205,7 @@ class GhostLedger(Ledger):
         table which forgets the set is seen.
         """
         request = super().new_request(prompt, limit, parallel, opening)
-        request.held_set, request.places = {}, None
+        request.held_set, request.block_ids = {}, None
         self.requests.append(request)
         return request
 
@@ -237,7 +237,7 @@ class GhostLedger(Ledger):
     def record_copies(
         self, source_tier: int, sources: list[int], target_tier: int, targets: list[int]
     ) -> None:
-        """See `Ledger.record_copies`; both places of each copy are touched."""
+        """See `Ledger.record_copies`; both block ids of each copy are touched."""
         super().record_copies(source_tier, sources, target_tier, targets)
         for source, target in zip(sources, targets, strict=True):
             self.sources[target_tier, self.issued, target] = source
@@ -252,15 +252,15 @@ class GhostLedger(Ledger):
         known = {
             s.id: self.reader[s.id] for s in self.sequences if s.id in self.reader and self.runs(s)
         }
-        known |= {s.id: places for s, places in self.named}
-        for sequence, place in pairs_of(self.appended):
+        known |= {s.id: block_ids for s, block_ids in self.named}
+        for sequence, block_id in pairs_of(self.appended):
             if sequence.id in known:
-                known[sequence.id] += (place,)
+                known[sequence.id] += (block_id,)
         self.reader = known
 
     def note_step(self, number: int) -> None:
-        """The forward touches every GPU place that an entry names."""
-        idle = {*self.gpu.order[: self.gpu.free], *(block.place for block in self.resting)}
+        """The forward touches every GPU block that an entry names."""
+        idle = {*self.gpu.order[: self.gpu.free], *(block.block_id for block in self.resting)}
         self.touched[number] = frozenset((GPU, p) for p in range(self.gpu.total) if p not in idle)
         size = len(self.decode_batch)
         self.totals[self.steps + 1] = (self.step_tokens + size, self.step_sequences + size, number)
@@ -274,7 +274,7 @@ class GhostLedger(Ledger):
 
     def note_twin(self, number: int, sequence: Sequence, index: int) -> None:
         """What the copy brings."""
-        self.device.twin(number, sequence.table[index].place)
+        self.device.twin(number, sequence.table[index].block_id)
 
     def note_good(self, number: int) -> None:
         """A copy is complete: if its request still waits for it, it has succeeded."""

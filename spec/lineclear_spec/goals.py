@@ -109,7 +109,7 @@ def several(ledger: SymbolicLedger, name: str) -> Vector:
 #: still to be made is new. A request is as its caller made it, and a field that is written before it is
 #: read may have any value, so everything else is unknown in the start state.
 EMPTY = frozenset(
-    "until_gpu until_cpu touch_gpu touch_cpu ref length alive in_decode_batch last_step phase queue width blocks "
+    "last_use_gpu last_use_cpu touch_gpu touch_cpu ref length alive in_decode_batch last_step phase queue width blocks "
     "copy moved releases born decode_batch_size issued done dispatched barrier steps committed step_tokens "
     "step_sequences open is_forward name readers listed "
     "writes_gpu writes_cpu version_gpu version_cpu actual_gpu actual_cpu ran good takes slot_written".split()

@@ -114,7 +114,7 @@ def same_after(mutant: Mutant) -> bool:
 def same_unit(mutant: Mutant, name: str) -> bool:
     """Whether it is after one action or loop.
 
-    What a loop or a grant leaves open has one name in both readings, and each reading's facts about
+    What a loop or an allocation leaves open has one name in both readings, and each reading's facts about
     it are proved from the other's: whatever one of them may do, the other may do too.
     """
     with installed(mutant) as body:

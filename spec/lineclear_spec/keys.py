@@ -6,8 +6,8 @@ records, and the invariants that the future can break read the same there.
 What is left out, and why that is sound:
 
 - ids: records are numbered by age, blocks in the order in which tables name them;
-- places: a held place counts only by what its block is and by who may still touch it, a free one by
-  its turn to be granted, its fence and who may still touch it;
+- block ids: a held block counts only by what its block is and by who may still touch it, a free one by
+  its turn to be allocated, its fence and who may still touch it;
 - clocks: steps count from the last one committed. An operation's number is compared with numbers of
   open operations and of later ones only, so it becomes the number of open operations up to it:
   closing one lowers all of them alike, and later ones are larger than any;
@@ -50,7 +50,7 @@ def state_key(ledger: GhostLedger) -> Key:
                     block.name,
                     found,
                     block.readers,
-                    *touching.get((block.tier, block.place), ()),
+                    *touching.get((block.tier, block.block_id), ()),
                 )
             )
         return labels[block]
@@ -94,8 +94,8 @@ def resting(ledger: GhostLedger, numbers: list[int], touching: Touching) -> Key:
             (
                 b.name,
                 b.readers,
-                bisect_right(numbers, ledger.gpu.until[b.place]),
-                touching.get((GPU, b.place), ()),
+                bisect_right(numbers, ledger.gpu.last_use[b.block_id]),
+                touching.get((GPU, b.block_id), ()),
             )
             for b in sorted(ledger.resting, key=lambda b: b.name)
         ]
@@ -122,13 +122,13 @@ def known_to_readers(ledger: GhostLedger, s: Sequence) -> bool:
     """Whether who reads plans knows its table with the next step, if it runs."""
     if s in ledger.whole or not ledger.runs(s):
         return True
-    waits = [place for grown, place in pairs_of(ledger.grown) if grown is s]
-    places = [block.place for block in s.table]
-    return s.id in ledger.reader and [*ledger.reader[s.id], *waits] == places
+    waits = [block_id for grown, block_id in pairs_of(ledger.grown) if grown is s]
+    block_ids = [block.block_id for block in s.table]
+    return s.id in ledger.reader and [*ledger.reader[s.id], *waits] == block_ids
 
 
 def touches(ledger: GhostLedger, numbers: list[int]) -> Touching:
-    """For each place the open operations that touch it."""
+    """For each block id the open operations that touch it."""
     found: dict[tuple[int, int], list[int]] = {}
     for rank, number in enumerate(numbers):
         for where in ledger.touched.get(number, ()):
@@ -159,12 +159,12 @@ def operation(
 
 
 def fences(ledger: GhostLedger, numbers: list[int], touching: Touching) -> Key:
-    """The free places of both pools, last granted first."""
+    """The free blocks of both pools, last allocated first."""
     return tuple(
         [
             tuple(
                 [
-                    (bisect_right(numbers, pool.until[p]), touching.get((tier, p), ()))
+                    (bisect_right(numbers, pool.last_use[p]), touching.get((tier, p), ()))
                     for p in pool.order[: pool.free]
                 ]
             )

@@ -3,7 +3,7 @@
 """A broken table in place of the real one, with the declarations that may hold of it.
 
 Guarantees: after the block everything is as it was. Two things are taken from plain data. A new block is a new object:
-it has backed no place before, which on formulas follows from `conservation` and is assumed where places leak. (A
+it has backed no block id before, which on formulas follows from `conservation` and is assumed where block ids leak. (A
 record that stands for a new block may have been another one before; `tests/spec/test_spare_records.py` tests that
 nothing leads to it then.) And a name is given of tokens that are known: on formulas each block has its name from the
 beginning, and the guards that refuse a name that is not given yet may be the ones that are missing.
@@ -27,7 +27,15 @@ from lineclear_spec.kv_sealed_writes import OF_SEALED_WRITES as SEALED
 from lineclear_spec.kv_sealed_writes import WEAKER as WEAKER_IF_SEALED
 from lineclear_spec.kv_sealed_writes import sealed_writes
 from lineclear_spec.kv_walks import broken
-from lineclear_spec.kv_weaker import GONE, OF_DEVICE, OF_STEPS, OF_TABLE, WEAKER, of_grant, of_move
+from lineclear_spec.kv_weaker import (
+    GONE,
+    OF_DEVICE,
+    OF_STEPS,
+    OF_TABLE,
+    WEAKER,
+    of_allocation,
+    of_move,
+)
 from lineclear_spec.mutants import Mutant, installed
 from lineclear_spec.state import BLOCK_OF
 from lineclear_spec.symbolic_blocks import Blocks
@@ -117,7 +125,10 @@ class declared:
                 taking = CONTRACTS[name]
                 CONTRACTS[name] = replace(
                     taking,
-                    ensures=lambda *a, taking=taking: [*taking.ensures(*a), *of_grant(*a[:2])],
+                    ensures=lambda *a, taking=taking: [
+                        *taking.ensures(*a),
+                        *of_allocation(*a[:2]),
+                    ],
                 )
             moving = CONTRACTS["move_blocks"]
             CONTRACTS["move_blocks"] = replace(
@@ -139,10 +150,10 @@ class declared:
 
 
 class plain_data:
-    """Within the block a new block has backed no place before, and names are given of tokens that are known.
+    """Within the block a new block has backed no block id before, and names are given of tokens that are known.
 
     Args:
-        leaves: whether a place is not that of its block any more once the block has left it.
+        leaves: whether a block id is not that of its block any more once the block has left it.
     """
 
     def __init__(self, leaves: bool) -> None:
@@ -153,15 +164,17 @@ class plain_data:
         self.whole = whole = Blocks.new_blocks
         self.listed = listed = Cache.all_listed
 
-        def made(ledger: Any, sequences: Any, places: Any) -> Any:
+        def made(ledger: Any, sequences: Any, block_ids: Any) -> Any:
             old, p = ledger.state.snapshot(), z3.Int("p")
-            blocks = whole(ledger, sequences, places)
+            blocks = whole(ledger, sequences, block_ids)
             for tier in (GPU, CPU):
                 owner = old.owner(tier, p)
                 ledger.assume(z3.ForAll([p], z3.Not(blocks.has(owner)), patterns=[owner]))
             ledger.assume(z3.Not(blocks.has(GONE)))
             known = getattr(ledger.state.fields, "known", {})
-            known |= {f: len(ledger.assumptions) for f in known if f in ("tier", "place", "ref")}
+            known |= {
+                f: len(ledger.assumptions) for f in known if f in ("tier", "block_id", "ref")
+            }
             return blocks
 
         def known(ledger: Any, sequence: Any, count: Any) -> Any:
@@ -170,14 +183,14 @@ class plain_data:
             ledger.assume(z3.Implies(raw(found), raw(count) <= full))
             return found
 
-        def left(ledger: Any, blocks: Any, tier: int, places: Any) -> None:
+        def left(ledger: Any, blocks: Any, tier: int, block_ids: Any) -> None:
             old = ledger.state.snapshot()
-            moved(ledger, blocks, tier, places)
+            moved(ledger, blocks, tier, block_ids)
             source = CPU if tier == GPU else GPU
 
             def owner(p: Any) -> Any:
                 b = old.owner(source, p)
-                its = z3.And(blocks.has(b), old.tier(b) == source, old.place(b) == p)
+                its = z3.And(blocks.has(b), old.tier(b) == source, old.block_id(b) == p)
                 return z3.If(its, GONE, b)
 
             ledger.state.fields["owner_cpu" if tier == GPU else "owner_gpu"] = owner

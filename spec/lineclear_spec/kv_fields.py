@@ -4,7 +4,7 @@ what builds on it read.
 
 Guarantees: nothing by itself. No guard, effect or other invariant reads one of these fields.
 
-A *version* of a place is the number of the operation that wrote it, 0 before the first. *Decided* is what
+A *version* of a block id is the number of the operation that wrote it, 0 before the first. *Decided* is what
 the ledger has decided, *actual* what the device has carried out.
 """
 
@@ -44,16 +44,16 @@ SAMPLED_BY = z3.Function("sampled_by", Sequence, Int, Int)
 
 #: field -> (argument sorts, result sort)
 TIERED: dict[str, tuple[tuple[Any, ...], Any]] = {
-    "writes": ((Int, Int), Bool),  # operation, place: whether it writes the place
-    "version": ((Int,), Int),  # of the place, decided
-    "expected": ((Int, Int), Int),  # operation, place: the version that it meets, decided
-    "actual": ((Int,), Int),  # version of the place on the device
-    "content": ((Int, Int, Int), Kv),  # operation, place, slot: what it holds after, decided
+    "writes": ((Int, Int), Bool),  # operation, block id: whether it writes the block id
+    "version": ((Int,), Int),  # of the block id, decided
+    "expected": ((Int, Int), Int),  # operation, block id: the version that it meets, decided
+    "actual": ((Int,), Int),  # version of the block id on the device
+    "content": ((Int, Int, Int), Kv),  # operation, block id, slot: what it holds after, decided
     "relies": (
         (Int, Int, Int),
         Int,
     ),  # the copy whose success that relies on; 0 none, -1 never to trust
-    "memory": ((Int, Int), Kv),  # place, slot: what the device holds
+    "memory": ((Int, Int), Kv),  # block id, slot: what the device holds
 }
 KV_FIELDS: dict[str, tuple[tuple[Any, ...], Any]] = {
     f"{name}_{tier}": sorts for tier in ("gpu", "cpu") for name, sorts in TIERED.items()
@@ -69,7 +69,7 @@ KV_FIELDS |= {
     "row_first": ((Int, Sequence), Int),  # the first position that it computes
     "row_last": ((Int, Sequence), Int),  # the position after the last one
     "row_length": ((Int, Sequence), Int),  # entries of its table that plans have sent
-    "row_place": ((Int, Sequence, Int), Int),  # the k-th of them: place of its k-th block
+    "row_block_id": ((Int, Sequence, Int), Int),  # the k-th of them: block id of its k-th block
     "row_kv": ((Int, Sequence, Int), Kv),  # of a position
     "row_relies": ((Int, Sequence), Int),  # the copy that its request waits for, 0 if none
     "right": ((Int, Sequence), Bool),  # all that the forward read of the sequence was right

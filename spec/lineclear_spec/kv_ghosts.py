@@ -28,13 +28,13 @@ class KvRow:
 
     first: int
     last: int
-    places: tuple[int, ...]
+    block_ids: tuple[int, ...]
     kv: tuple[Kv, ...]
     relies: int
 
 
 class KvDevice:
-    """Memory, and the histories that `kv_fields.py` lists; tiers, operations, places and slots are numbers."""
+    """Memory, and the histories that `kv_fields.py` lists; tiers, operations, block ids and slots are numbers."""
 
     def __init__(self, ledger: Any) -> None:
         self.ledger = ledger
@@ -112,17 +112,17 @@ class KvDevice:
     # ---- what is decided -----------------------------------------------------------------------------
 
     def _decide(
-        self, o: int, tier: int, slots: dict[tuple[int, int], tuple[Kv, int]], places: set[int]
+        self, o: int, tier: int, slots: dict[tuple[int, int], tuple[Kv, int]], block_ids: set[int]
     ) -> None:
-        """The operation writes the places; each slot holds that KV afterwards, and relies on that copy."""
+        """The operation writes the block ids; each slot holds that KV afterwards, and relies on that copy."""
         touched: Any = self.ledger.touched.get(o, frozenset())
         for t, p in touched:
             self.expected[t, o, p] = self.version.get((t, p), 0)
-        self.writes[tier, o] = frozenset(places)
+        self.writes[tier, o] = frozenset(block_ids)
         for (p, k), (kv, relies) in slots.items():
             self.content[tier, o, p, k] = kv
             self.relies[tier, o, p, k] = relies
-        for p in places:
+        for p in block_ids:
             self.version[tier, p] = o
 
     def decided(self, tier: int, p: int, k: int) -> tuple[Kv, int]:
@@ -133,7 +133,7 @@ class KvDevice:
         """What a slot holds after an operation, and what that relies on.
 
         Args:
-            tier, o, p, k: pool, operation (0: none), place in the pool and slot of the block.
+            tier, o, p, k: pool, operation (0: none), block id in the pool and slot of the block.
         """
         nothing = ("empty", tier, p, k) if o == 0 else ("unknown", tier, o, p, k)
         return self.content.get((tier, o, p, k), nothing), self.relies.get((tier, o, p, k), 0)
@@ -153,20 +153,20 @@ class KvDevice:
                 slots[p, k] = kv, o if self.trusted(relies) else NEVER
         self._decide(o, tier, slots, targets)
 
-    def twin(self, o: int, place: int) -> None:
+    def twin(self, o: int, block_id: int) -> None:
         """The copy of one block on write; a table that is broken may have recorded none."""
-        source = self.ledger.sources.get((GPU, o, place))
+        source = self.ledger.sources.get((GPU, o, block_id))
         if source is None:
             return
         size = self.ledger.limits.block_size
-        slots = {(place, k): self.decided(GPU, source, k) for k in range(size)}
-        self._decide(o, GPU, slots, {place})
+        slots = {(block_id, k): self.decided(GPU, source, k) for k in range(size)}
+        self._decide(o, GPU, slots, {block_id})
 
     def forward(self, o: int) -> None:
         """The plan of a forward, before the clock of steps moves; tables are those that plans have sent."""
         ledger, size = self.ledger, self.ledger.limits.block_size
         slots: dict[tuple[int, int], tuple[Kv, int]] = {}
-        places: set[int] = set()
+        block_ids: set[int] = set()
         for q in ledger.sequences:
             if not q.alive or not (q.in_decode_batch or q.last_step == ledger.steps + 1):
                 continue
@@ -177,16 +177,16 @@ class KvDevice:
             kv = tuple([self.token(q, i) for i in range(last)])
             row = KvRow(first, last, ledger.reader.get(q.id, ()), kv, q.request.copy)
             self.rows[o, q.id] = row
-            for p in row.places[first // size :]:
-                places.add(p)
-            for i in range(first, min(last, len(row.places) * size)):
-                p = row.places[i // size]
+            for p in row.block_ids[first // size :]:
+                block_ids.add(p)
+            for i in range(first, min(last, len(row.block_ids) * size)):
+                p = row.block_ids[i // size]
                 slots[p, i % size] = kv[i], row.relies
                 self.slots[o, p, i % size] = q.id, i // size
-        for p in places:
+        for p in block_ids:
             for k in range(size):
                 slots.setdefault((p, k), self.decided(GPU, p, k))
-        self._decide(o, GPU, slots, places)
+        self._decide(o, GPU, slots, block_ids)
 
     # ---- the device ----------------------------------------------------------------------------------
 
@@ -255,9 +255,9 @@ class KvDevice:
     def _read(self, row: KvRow) -> bool:
         """Whether all that the forward reads of a sequence is right."""
         size = self.ledger.limits.block_size
-        if row.first > len(row.places) * size:
+        if row.first > len(row.block_ids) * size:
             return False  # no table that was sent says where some of it lies
         return all(
-            self.one(self.lies(GPU, row.places[i // size], i % size)) == self.one(row.kv[i])
+            self.one(self.lies(GPU, row.block_ids[i // size], i % size)) == self.one(row.kv[i])
             for i in range(row.first)
         )

@@ -66,7 +66,7 @@ WORLDS = {
 TOPICS: dict[str, tuple[str, ...]] = {
     "waits": ("ledger.order(", "every operation that it waits for"),
     "fences and barriers": (
-        "barrier", "ledger.gpu.take(", ".put(", ".fence(", "request.moved =", "grant_gpu(",
+        "barrier", "ledger.gpu.take(", ".put(", ".fence(", "request.moved =", "allocate_gpu(",
     ),
     "copies": (
         "record_copies", "relocate", "copy of it is open", "its copy to the CPU", "request.copy =", "ledger.close(",

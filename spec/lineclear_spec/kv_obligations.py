@@ -7,7 +7,7 @@ here, and nothing that is proved here is a hypothesis there. What is assumed of 
 premise with a name (`kv_premises.py`), and nothing else is.
 
 There are three parts, and what is proved in one is a hypothesis of the next: which operation wrote what a
-place has (`version`), what an operation writes (`history`), and what that is to those who read it (`kv`).
+block id has (`version`), what an operation writes (`history`), and what that is to those who read it (`kv`).
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def cuts(ledger: SymbolicLedger, s: State) -> list[Goal]:
 
     def lies(q: Any, k: Any) -> Any:
         b = s.table(q, k)
-        p = s.place(b)
+        p = s.block_id(b)
         return z3.Implies(
             z3.And(within(0, k, s.length(q)), s.tier(b) == GPU),
             z3.And(
@@ -215,7 +215,7 @@ def cuts(ledger: SymbolicLedger, s: State) -> list[Goal]:
         pattern = lambda q, k: [(s.table(q, k),)]  # noqa: E731
         ledger.assume(quantify(("sequence", "index"), fact, pattern))
 
-    show("a named block lies in its place", lies)
+    show("a named block lies at its block id", lies)
     show(
         "a block of a sequence in the step lies on the GPU",
         lambda q, k: z3.Implies(here(q, k), s.tier(s.table(q, k)) == GPU),
@@ -227,7 +227,7 @@ def cuts(ledger: SymbolicLedger, s: State) -> list[Goal]:
         "the entry was sent",
         lambda q, k: z3.Implies(
             here(q, k),
-            z3.And(k < s.sent_length(q), s.sent_place(q, k) == s.place(s.table(q, k))),
+            z3.And(k < s.sent_length(q), s.sent_block_id(q, k) == s.block_id(s.table(q, k))),
         ),
     )
     return goals
@@ -256,9 +256,9 @@ def theorems(
         return [
             goal_of(
                 "theorem",
-                f"each {name} place that it touches has the version that was decided",
+                f"each {name} block that it touches has the version that was decided",
                 depth,
-                ("place",),
+                ("block_id",),
                 lambda p, tier=tier: meets_version(v, tier, values[0], p),
             )
             for tier, name in ((GPU, "GPU"), (CPU, "CPU"))

@@ -125,7 +125,7 @@ class sealed_writes:
             setattr(owner, name, before)
 
     def writers(self) -> Callable[..., Any]:
-        """Stands in for `KvGhosts._writers`: of each place one sequence, the only one that may write there if there
+        """Stands in for `KvGhosts._writers`: of each block id one sequence, the only one that may write there if there
         is only one.
         """
 
@@ -133,9 +133,9 @@ class sealed_writes:
             self.of = of = z3.Function(unique("writer"), z3.IntSort(), Sequence)
             q, k = z3.Const("q", Sequence), z3.Int("k")
             fact = z3.Implies(
-                z3.And(into(old, q, k), alone(old, q, k)), of(old.place(old.table(q, k))) == q
+                z3.And(into(old, q, k), alone(old, q, k)), of(old.block_id(old.table(q, k))) == q
             )
-            # There is such a function: blocks of sequences that run lie on the GPU (`residency`), each in a place of
+            # There is such a function: blocks of sequences that run lie on the GPU (`residency`), each in a block id of
             # its own (`conservation`).
             ghosts.assume(z3.ForAll([q, k], fact, patterns=[old.table(q, k)]))
             return of, lambda q, b: names(old, q, b)
@@ -151,5 +151,8 @@ class sealed_writes:
                 lambda q, k: z3.Or(s.ref(s.table(q, k)) == 1, s.name(s.table(q, k)) != 0),
             ),
             ("one sequence writes into a block", lambda q, k: alone(s, q, k)),
-            ("it is the one that is said to write", lambda q, k: of(s.place(s.table(q, k))) == q),
+            (
+                "it is the one that is said to write",
+                lambda q, k: of(s.block_id(s.table(q, k))) == q,
+            ),
         ]

@@ -46,13 +46,13 @@ T2 = (
 
 
 def meets_version(v: Any, tier: int, n: Any, p: Any) -> Any:
-    """When the device carries an operation out, each place that it touches has the version that was decided.
+    """When the device carries an operation out, each block id that it touches has the version that was decided.
 
     Args:
         v: state in which the device carries it out.
         tier: pool.
         n: operation.
-        p: place.
+        p: block id.
     """
     return implies(v.touch(tier, n, p), v.actual(tier, p) == v.expected(tier, n, p))
 

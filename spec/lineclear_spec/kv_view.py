@@ -30,11 +30,11 @@ class DeviceView:
         return self.device.one(kv)
 
     def writes(self, tier: int, o: int, p: int) -> bool:
-        """Whether the operation writes the place."""
+        """Whether the operation writes the block id."""
         return p in self.device.writes.get((tier, o), ())
 
     def version(self, tier: int, p: int) -> int:
-        """Version of the place, decided."""
+        """Version of the block id, decided."""
         return self.device.version.get((tier, p), 0)
 
     def expected(self, tier: int, o: int, p: int) -> int:
@@ -42,14 +42,14 @@ class DeviceView:
         return self.device.expected.get((tier, o, p), 0)
 
     def actual(self, tier: int, p: int) -> int:
-        """Version of the place on the device."""
+        """Version of the block id on the device."""
         return self.device.actual.get((tier, p), 0)
 
     def content(self, tier: int, o: int, p: int, k: int) -> Kv:
         """What a slot holds after the operation, decided.
 
         Args:
-            tier, o, p, k: pool, operation, place in the pool and slot of the block.
+            tier, o, p, k: pool, operation, block id in the pool and slot of the block.
         """
         return self.one(self.device.content_of(tier, o, p, k)[0])
 
@@ -57,7 +57,7 @@ class DeviceView:
         """The copy on which that relies.
 
         Args:
-            tier, o, p, k: pool, operation, place in the pool and slot of the block.
+            tier, o, p, k: pool, operation, block id in the pool and slot of the block.
         """
         return self.device.content_of(tier, o, p, k)[1]
 
@@ -98,12 +98,12 @@ class DeviceView:
 
     def row_length(self, o: int, q: Sequence) -> int:
         """Entries of its block table."""
-        return len(self._row(o, q).places)
+        return len(self._row(o, q).block_ids)
 
-    def row_place(self, o: int, q: Sequence, k: int) -> int:
-        """Place of its k-th block."""
-        places = self._row(o, q).places
-        return places[k] if 0 <= k < len(places) else -1
+    def row_block_id(self, o: int, q: Sequence, k: int) -> int:
+        """Block id of its k-th block."""
+        block_ids = self._row(o, q).block_ids
+        return block_ids[k] if 0 <= k < len(block_ids) else -1
 
     def row_kv(self, o: int, q: Sequence, i: int) -> Kv:
         """The KV of a position that the forward takes or computes."""
@@ -123,7 +123,7 @@ class DeviceView:
         return next((one for one in found if one is not None), (0, -1))
 
     def writer(self, o: int, p: int) -> Sequence:
-        """For which sequence the forward writes slots of the place."""
+        """For which sequence the forward writes slots of the block id."""
         number = self._writer(o, p)[0]
         return self.sequences[number - 1] if number else NO_SEQUENCE
 

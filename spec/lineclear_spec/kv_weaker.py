@@ -27,28 +27,28 @@ from lineclear_spec.invariants.clause import (
 from lineclear_spec.logic import and_, implies, not_, or_
 from lineclear_spec.state import Block
 
-__all__ = ["GONE", "OF_DEVICE", "OF_STEPS", "OF_TABLE", "WEAKER", "of_grant", "of_move"]
+__all__ = ["GONE", "OF_DEVICE", "OF_STEPS", "OF_TABLE", "WEAKER", "of_allocation", "of_move"]
 
 
 def owned(tier: int) -> Predicate:
-    """`conservation.no_leak`, of places whose block is still there: others may have leaked."""
+    """`conservation.no_leak`, of block ids whose block is still there: others may have leaked."""
     return lambda v, p: implies(
         and_(within(0, p, v.total(tier)), not_(is_free(v, tier, p)), present(v, v.owner(tier, p))),
-        and_(v.tier(v.owner(tier, p)) == tier, v.place(v.owner(tier, p)) == p),
+        and_(v.tier(v.owner(tier, p)) == tier, v.block_id(v.owner(tier, p)) == p),
     )
 
 
 def lies_there(v: Any, tier: int, p: Any) -> Any:
-    """Whether the place is that of its block: it has not leaked."""
+    """Whether the block id is that of its block: it has not leaked."""
     b = v.owner(tier, p)
-    return and_(present(v, b), v.tier(b) == tier, v.place(b) == p)
+    return and_(present(v, b), v.tier(b) == tier, v.block_id(b) == p)
 
 
 def may_touch(v: Any, tier: int, o: Any, p: Any) -> Any:
-    """Whether the open operation touches the place, which is held and has not leaked.
+    """Whether the open operation touches the block id, which is held and has not leaked.
 
     Args:
-        v, tier, o, p: state, pool, operation and place.
+        v, tier, o, p: state, pool, operation and block id.
     """
     return and_(
         within(0, p, v.total(tier)),
@@ -59,8 +59,8 @@ def may_touch(v: Any, tier: int, o: Any, p: Any) -> Any:
     )
 
 
-#: Whose a place is that its block has left and that was not put back: that of a block that is not there. No plain
-#: data says whose a place is.
+#: Whose a block id is that its block has left and that was not put back: that of a block that is not there. No plain
+#: data says whose a block id is.
 GONE = z3.Const("gone", Block)
 
 
@@ -68,7 +68,7 @@ GONE = z3.Const("gone", Block)
 WEAKER: dict[str, Predicate] = {
     "conservation.no_leak_gpu": owned(GPU),
     "conservation.no_leak_cpu": owned(CPU),
-    # of places that have not leaked
+    # of block ids that have not leaked
     "fence.held_gpu": lambda v, o, p: implies(
         may_touch(v, GPU, o, p), or_(v.compute(o), o <= v.barrier)
     ),
@@ -100,8 +100,8 @@ WEAKER: dict[str, Predicate] = {
 
 
 def of_move(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
-    """What the contract of a move would have to say besides if places leak: who takes a place of the tier has a block
-    there, and the copy reads places that have not leaked, and no others.
+    """What the contract of a move would have to say besides if block ids leak: who takes a block id of the tier has
+    a block there, and the copy reads block ids that have not leaked, and no others.
 
     Args:
         old: the state before.
@@ -115,7 +115,7 @@ def of_move(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
         Part("taken", (), lambda: new.free(tier) == old.free(tier) - count),
         Part(
             "left",
-            ("place",),
+            ("block_id",),
             lambda p: (
                 new.owner(source, p)
                 == old.if_else(
@@ -131,7 +131,7 @@ def of_move(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
         ),
         Part(
             "leaves",
-            ("operation", "place"),
+            ("operation", "block_id"),
             lambda o, p: implies(
                 and_(new.touch(source, o, p), not_(old.touch(source, o, p))),
                 and_(
@@ -144,8 +144,8 @@ def of_move(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
             ),
         ),
         Part(
-            "granted",
-            ("place",),
+            "allocated",
+            ("block_id",),
             lambda p: implies(
                 and_(
                     within(0, p, old.total(tier)),
@@ -157,7 +157,7 @@ def of_move(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
         ),
         Part(
             "read",
-            ("operation", "place"),
+            ("operation", "block_id"),
             lambda o, p: implies(
                 and_(new.touch(source, o, p), not_(old.touch(source, o, p))),
                 private(old, old.owner(source, p)),
@@ -166,8 +166,8 @@ def of_move(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
     ]
 
 
-def of_grant(old: Any, new: Any) -> list[Part]:
-    """What the contract of a step that makes blocks would have to say besides: none of them backed a place before.
+def of_allocation(old: Any, new: Any) -> list[Part]:
+    """What the contract of a step that makes blocks would have to say besides: none of them backed a block id before.
 
     Args:
         old: the state before.
@@ -176,7 +176,7 @@ def of_grant(old: Any, new: Any) -> list[Part]:
     return [
         Part(
             "new",
-            ("place",),
+            ("block_id",),
             lambda p: implies(
                 and_(
                     within(0, p, old.total(GPU)),
@@ -262,7 +262,7 @@ OF_DEVICE = (
     ),
     clause(
         "held",
-        ("operation", "place"),
+        ("operation", "block_id"),
         lambda v, o, p: implies(
             and_(
                 within(0, p, v.total(CPU)),
@@ -279,7 +279,7 @@ OF_DEVICE = (
     ),
     clause(
         "ordered",
-        ("operation", "operation", "place"),
+        ("operation", "operation", "block_id"),
         lambda v, o, n, p: implies(
             and_(1 <= o, o < n, v.touch(CPU, o, p), v.touch(CPU, n, p), not_(v.ran(o))),
             or_(o <= v.wait(n), and_(v.compute(o), v.compute(n))),

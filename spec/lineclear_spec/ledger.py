@@ -1,14 +1,14 @@
 """The state of the scheduler on plain data, and the operators that the kernel is written in there.
 
-Guarantees: every place of a tier is free or backs exactly one `Block`. The state changes only through
+Guarantees: every block id of a tier is free or backs exactly one `Block`. The state changes only through
 the primitives and block steps of `kernel.py`, which are written once over the operators of this class
 (`operators.py` lists them), and through counters that actions write. Three exceptions break no invariant:
 `new_request` makes a record that nothing refers to, and the proofs allow for any new request with honest names;
 `name_blocks` (`ledger_cache.py`) says why itself; `grown` is emptied by who makes a plan of it, and
 no guard or invariant reads it.
 
-A table refers to `Block` records, not to places in a pool: swapping a block out changes its tier and its
-place and leaves every table that refers to it alone, so sharing survives a swap.
+A table refers to `Block` records, not to block ids in a pool: swapping a block out changes its tier and its
+block id and leaves every table that refers to it alone, so sharing survives a swap.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ if TYPE_CHECKING:
 __all__ = ["Added", "Ledger", "pairs_of"]
 
 T = TypeVar("T")
-#: Places that were appended to tables, each to that of the sequence beside it; `always` has no end.
+#: Block ids that were appended to tables, each to that of the sequence beside it; `always` has no end.
 Added = tuple["Iterable[Sequence]", list[int]]
 
 
 def pairs_of(added: list[Added]) -> Iterator[tuple[Sequence, int]]:
-    """Each sequence with the place that was appended to its table, in order."""
-    for sequences, places in added:
-        yield from zip(sequences, places, strict=False)
+    """Each sequence with the block id that was appended to its table, in order."""
+    for sequences, block_ids in added:
+        yield from zip(sequences, block_ids, strict=False)
 
 
 class Ledger(EndedRequests):
@@ -60,8 +60,8 @@ class Ledger(EndedRequests):
         self.gpu = Pool("GPU", limits.gpu_blocks)
         self.cpu = Pool("CPU", limits.cpu_blocks)
         self.pools = (self.gpu, self.cpu)  # by tier
-        # by GPU place, the record of the next block there: nothing leads to it while the place is free
-        self.records = [Block(NO_REQUEST, GPU, place) for place in range(limits.gpu_blocks)]
+        # by GPU block, the record of the next block there: nothing leads to it while the block id is free
+        self.records = [Block(NO_REQUEST, GPU, block_id) for block_id in range(limits.gpu_blocks)]
         self.waiting: dict[Request, None] = {}
         self.running: dict[Request, None] = {}
         self.swapped: dict[Request, None] = {}
@@ -224,66 +224,68 @@ class Ledger(EndedRequests):
             body(record)
 
     @staticmethod
-    def places(tier: int, blocks: Iterable[Block]) -> list[int]:
-        """The places of blocks of one tier."""
-        return [block.place for block in blocks]
+    def block_ids(tier: int, blocks: Iterable[Block]) -> list[int]:
+        """The block ids of blocks of one tier."""
+        return [block.block_id for block in blocks]
 
-    def new_blocks(self, sequences: Iterable[Sequence], places: list[int]) -> list[Block]:
-        """New blocks at GPU places just taken, each of its sequence's request, with the one ref of its table to be."""
-        blocks = self._records_at(places)
+    def new_blocks(self, sequences: Iterable[Sequence], block_ids: list[int]) -> list[Block]:
+        """New blocks at GPU blocks just taken, each of its sequence's request, with the one ref of its table to
+        be.
+        """
+        blocks = self._records_at(block_ids)
         # `always` has no end
         for sequence, block in zip(sequences, blocks, strict=False):
             block.request = sequence.request
             block.ref = 1
         return blocks
 
-    def append_new_each(self, sequences: Iterable[Sequence], places: list[int]) -> None:
-        """Append one new block at a place just taken to the table of each sequence, whose request holds it."""
-        for sequence, block in zip(sequences, self._records_at(places), strict=True):
+    def append_new_each(self, sequences: Iterable[Sequence], block_ids: list[int]) -> None:
+        """Append one new block at a block id just taken to the table of each sequence, whose request holds it."""
+        for sequence, block in zip(sequences, self._records_at(block_ids), strict=True):
             request = block.request = sequence.request
             block.ref = 1
-            if request.places is not None:
-                request.places.append(block.place)
+            if request.block_ids is not None:
+                request.block_ids.append(block.block_id)
             elif request.held_set is not None:
                 request.held_set[block] = None
             sequence.table.append(block)
 
-    def _records_at(self, places: list[int]) -> list[Block]:
-        """The records of the new blocks at GPU places that were just taken."""
+    def _records_at(self, block_ids: list[int]) -> list[Block]:
+        """The records of the new blocks at GPU blocks that were just taken."""
         records = self.records
         if self.sealed:  # names, and the order of those at rest, know the records of sealed blocks
-            for place in places:
-                if records[place].name:
-                    records[place] = Block(NO_REQUEST, GPU, place)
-        return list(map(records.__getitem__, places))
+            for block_id in block_ids:
+                if records[block_id].name:
+                    records[block_id] = Block(NO_REQUEST, GPU, block_id)
+        return list(map(records.__getitem__, block_ids))
 
     @staticmethod
     def hold(request: Request, blocks: list[Block]) -> None:
         """The request holds new blocks, which a table of it names next."""
         if request.held_set is not None:
             request.held_set.update(dict.fromkeys(blocks))
-        elif request.places is not None:
-            request.places += [block.place for block in blocks]
+        elif request.block_ids is not None:
+            request.block_ids += [block.block_id for block in blocks]
         elif not request.members[0].table:
-            request.places = [block.place for block in blocks]
+            request.block_ids = [block.block_id for block in blocks]
 
     @staticmethod
     def empty(request: Request) -> None:
         """The request holds no block; those that it held are private, and its tables are cleared next, so that
         nothing leads to them any more: their records may stand for new blocks.
         """
-        request.places = None
+        request.block_ids = None
         if request.held_set is not None:
             request.held_set.clear()
 
-    def relocate(self, blocks: Iterable[Block], tier: int, places: Iterable[int]) -> None:
-        """The blocks live at these places of the tier from now on; tables stay as they are."""
-        for block, place in zip(blocks, places, strict=True):
+    def relocate(self, blocks: Iterable[Block], tier: int, block_ids: Iterable[int]) -> None:
+        """The blocks live at these block ids of the tier from now on; tables stay as they are."""
+        for block, block_id in zip(blocks, block_ids, strict=True):
             if block.tier == GPU:  # it takes its record along
-                self.records[block.place] = Block(NO_REQUEST, GPU, block.place)
+                self.records[block.block_id] = Block(NO_REQUEST, GPU, block.block_id)
             block.tier = tier
-            block.place = place
-            block.request.places = None
+            block.block_id = block_id
+            block.request.block_ids = None
 
     @staticmethod
     def count_up(sequence: Sequence, blocks: Iterable[Block]) -> None:
@@ -300,14 +302,14 @@ class Ledger(EndedRequests):
     @staticmethod
     def remove_all(request: Request, blocks: Iterable[Block]) -> None:
         """Blocks that no entry refers to any more, or that are sealed, are held by the request no more."""
-        request.places = None
+        request.block_ids = None
         if request.held_set is not None:
             for block in blocks:
                 del request.held_set[block]
 
-    def grew(self, sequences: Iterable[Sequence], places: list[int]) -> None:
-        """These places were appended to the tables of these sequences: the plan of the next step says so."""
-        self.grown.append((sequences, places))
+    def grew(self, sequences: Iterable[Sequence], block_ids: list[int]) -> None:
+        """These block ids were appended to the tables of these sequences: the plan of the next step says so."""
+        self.grown.append((sequences, block_ids))
 
     def send_whole(self, sequence: Sequence) -> None:
         """The plan of the next step names the sequence's whole table."""
@@ -315,7 +317,7 @@ class Ledger(EndedRequests):
 
     def send(self) -> None:
         """What the plan of this step says of the tables of sequences that run: of some the whole table, of every
-        other one the places that were appended.
+        other one the block ids that were appended.
         """
         grown, whole = self.grown, self.whole
         if self.named:
@@ -329,36 +331,36 @@ class Ledger(EndedRequests):
         if whole or len(grown) > 1 or not isinstance(grown[0][0], Several):
             self.appended = self._in_parts(grown)
             self.named = [
-                (s, tuple([block.place for block in s.table])) for s in whole if self.runs(s)
+                (s, tuple([block.block_id for block in s.table])) for s in whole if self.runs(s)
             ]
             whole.clear()
 
     def _in_parts(self, grown: list[Added]) -> list[Added]:
         """Of what was appended, what belongs to sequences that run and are not sent whole; all in one."""
         whole, found, at = self.whole, list[Sequence](), list[int]()
-        for sequences, places in grown:
+        for sequences, block_ids in grown:
             if isinstance(sequences, repeat):  # all of one sequence
                 sequence = next(sequences)
                 if sequence not in whole and self.runs(sequence):
-                    found += [sequence] * len(places)
-                    at += places
+                    found += [sequence] * len(block_ids)
+                    at += block_ids
                 continue
-            for sequence, place in zip(sequences, places, strict=True):
+            for sequence, block_id in zip(sequences, block_ids, strict=True):
                 if sequence not in whole and self.runs(sequence):
                     found.append(sequence)
-                    at.append(place)
+                    at.append(block_id)
         return [(found, at)] if found else []
 
     def record_copies(
         self, source_tier: int, sources: list[int], target_tier: int, targets: list[int]
     ) -> None:
-        """Let the operation decided last copy each source place to the target place beside it. This is no ghost:
+        """Let the operation decided last copy each source block to the target block beside it. This is no ghost:
         plans carry it and devices execute it.
 
         Args:
             source_tier: where the sources lie; read on formulas only, as the kind of an operation says it here.
-            sources: places.
+            sources: block ids.
             target_tier: where the targets lie; read on formulas only.
-            targets: places, as many.
+            targets: block ids, as many.
         """
         self.operations[self.issued].blocks.extend(zip(sources, targets, strict=True))

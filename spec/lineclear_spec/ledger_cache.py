@@ -157,9 +157,11 @@ class CachedBlocks(Kernel):
     def drop_each(unnamed: dict[int, Block]) -> None:
         """Each block, of one request, leaves the set that it holds; `seal_each` gives it its name next."""
         for request in {block.request for block in unnamed.values()}:
-            if (places := request.places) is not None:  # kept if the first ones leave
-                gone = [block.place for block in unnamed.values()]
-                request.places = places[len(gone) :] if places[: len(gone)] == gone else None
+            if (block_ids := request.block_ids) is not None:  # kept if the first ones leave
+                gone = [block.block_id for block in unnamed.values()]
+                request.block_ids = (
+                    block_ids[len(gone) :] if block_ids[: len(gone)] == gone else None
+                )
             elif (held := request.held_set) is not None:
                 for block in unnamed.values():
                     del held[block]

@@ -55,32 +55,35 @@ class EndedRequests(CachedBlocks):
                 raise Broken(f"{request} has {len(request.members)} sequences, it must have one")
         return requests
 
-    def give_up_tables(self, sequences: Iterable[Sequence]) -> None:
-        """Each of the sequences, which is in the decode batch and the only one of its request, gives up the blocks
+    def free_tables(self, sequences: Iterable[Sequence]) -> None:
+        """Each of the sequences, which is in the decode batch and the only one of its request, frees the blocks
         of its table, which the caller clears. Of its last entries, as many as its request holds blocks, those blocks
         get their names that `publish` would seal. Then private ones are put back, and sealed ones that no entry
         refers to any more rest or are put back, as by `let_go`, those at the end of the table first.
         """
-        put, until, fences, cached = self.gpu.put, self.issued, self.gpu.until, self.cached
+        put, last_use, fences, cached = self.gpu.put, self.issued, self.gpu.last_use, self.cached
         size, give, before = self.limits.block_size, cached.setdefault, len(cached)
         rest: list[Block] = []
         # One sequence after another, while its blocks are in the processor's cache.
         for sequence in sequences:
             request, table = sequence.request, sequence.table
-            places, request.places = request.places, None
-            held = [] if places is not None else list(request.held)
-            first = len(table) - len(held if places is None else places)
+            block_ids, request.block_ids = request.block_ids, None
+            held = [] if block_ids is not None else list(request.held)
+            first = len(table) - len(held if block_ids is None else block_ids)
             first, end = max(0, first), (sequence.offset + self.committed) // size
             names = () if request.copy else sequence.words[first:end]
             if request.held_set is not None:
                 request.held_set.clear()
             if not self.sealed and not names:  # no block has a name
-                put(places[::-1] if places else [b.place for b in reversed(held)], until)
+                put(
+                    block_ids[::-1] if block_ids else [b.block_id for b in reversed(held)],
+                    last_use,
+                )
                 continue
-            # A request that keeps places has given names to its first blocks alone: the last entries are what it holds.
-            # Otherwise they are compared: a block's name is seldom in the processor's cache.
+            # A request that keeps block ids has given names to its first blocks alone: the last entries are what it
+            # holds. Otherwise they are compared: a block's name is seldom in the processor's cache.
             last = table[first:]
-            behind = places is not None or held == last
+            behind = block_ids is not None or held == last
             sealed = table[:first] if behind else [block for block in table if block.name]
             held = last if behind else held
             if names:
@@ -93,14 +96,19 @@ class EndedRequests(CachedBlocks):
                 else:
                     sealed = [block for block in table if block.name]
                 held = [block for block in held if not block.name]
-            put(places[::-1] if places and not names else [b.place for b in reversed(held)], until)
+            put(
+                block_ids[::-1]
+                if block_ids and not names
+                else [b.block_id for b in reversed(held)],
+                last_use,
+            )
             for block in reversed(sealed):
                 block.ref -= 1
                 if not block.ref:
-                    fences[block.place] = until
+                    fences[block.block_id] = last_use
                     rest.append(block)
         if self.unlisted:
-            put([block.place for block in self.lost_among(rest)], until)
+            put([block.block_id for block in self.lost_among(rest)], last_use)
             rest = self.found_among(rest)
         self.resting.extend(rest)
         self.sealed += len(cached) - before

@@ -81,9 +81,9 @@ def induction(
 
 
 def put() -> Obligations:
-    """n places are put back one after another: each changes places with the first one not free."""
+    """n block ids are put back one after another: each changes places with the first one not free."""
     n, k, total, free = z3.Ints("n done total free")
-    places = unknown(Int, "places", n)
+    block_ids = unknown(Int, "block_ids", n)
     names = "order position order_now position_now".split()
     order, position, order_now, position_now = (z3.Function(x, Int, Int) for x in names)
     hypotheses = [
@@ -91,25 +91,25 @@ def put() -> Obligations:
         0 <= free,
         free <= total,
         *permutation(total, order, position),
-        places.distinct(),
-        places.every(lambda p: z3.And(within(0, p, total), position(p) >= free)),
+        block_ids.distinct(),
+        block_ids.every(lambda p: z3.And(within(0, p, total), position(p) >= free)),
     ]
-    place, to = places.at(k), free + k
-    at, other = position_now(place), order_now(to)
+    block_id, to = block_ids.at(k), free + k
+    at, other = position_now(block_id), order_now(to)
 
     def order_after(j: Any) -> Any:
-        return z3.If(j == to, place, z3.If(j == at, other, order_now(j)))
+        return z3.If(j == to, block_id, z3.If(j == at, other, order_now(j)))
 
     def position_after(p: Any) -> Any:
-        return z3.If(p == place, to, z3.If(p == other, at, position_now(p)))
+        return z3.If(p == block_id, to, z3.If(p == other, at, position_now(p)))
 
     def facts(m: Any, o: Any, at: Any) -> list[Any]:
-        return facts_of_put(places, m, total, free, position, o, at)
+        return facts_of_put(block_ids, m, total, free, position, o, at)
 
     goals = induction(
         facts(z3.IntVal(0), order, position),
         facts(k, order_now, position_now),
-        [within(0, place, total), position_now(place) >= to],
+        [within(0, block_id, total), position_now(block_id) >= to],
         facts(k + 1, order_after, position_after),
     )
     return hypotheses, goals

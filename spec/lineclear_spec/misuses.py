@@ -23,20 +23,20 @@ from lineclear_spec.vectors import Vector
 __all__ = ["places_given_up"]
 
 
-def gives(ledger: Any, size: int, place: Any) -> None:
-    """Gives up so many places that are all this one, where the CPU pool has a free place."""
-    one = Vector(ledger, Int, z3.IntVal(size), lambda _: place, lambda _: z3.IntVal(0))
+def gives(ledger: Any, size: int, block_id: Any) -> None:
+    """Gives up so many block ids that are all this one, where the CPU pool has a free block."""
+    one = Vector(ledger, Int, z3.IntVal(size), lambda _: block_id, lambda _: z3.IntVal(0))
     ledger.branch(ledger.cpu.free >= 1, lambda: ledger.cpu.put(one, ledger.issued))
 
 
 def free_one(ledger: Any, sequence: Any) -> None:
-    """Gives up a place that is free."""
+    """Gives up a block id that is free."""
     gives(ledger, 1, ledger.state.order(CPU, ledger.state.free(CPU) - 1))
     blocks.clear_table(ledger, sequence)
 
 
 def twice(ledger: Any, sequence: Any) -> None:
-    """Gives up one place twice."""
+    """Gives up one block id twice."""
     gives(ledger, 2, z3.IntVal(0))
     blocks.clear_table(ledger, sequence)
 
@@ -48,8 +48,8 @@ def unchecked(_: object) -> None:
 def places_given_up() -> Iterator[tuple[str, str]]:
     """Each misuse by name, and what the prover accepted of it, "" if nothing."""
     for name, step, label in (
-        ("a free place is given up", free_one, "the places given up are not free"),
-        ("a place is given up twice", twice, "no element is there twice"),
+        ("a free block is freed", free_one, "the block ids to be freed are in use"),
+        ("a block id is freed twice", twice, "no element is there twice"),
     ):
         with (
             patch.object(Kernel, "clear_table", step),

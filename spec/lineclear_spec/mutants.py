@@ -49,7 +49,7 @@ JUDGED = (
 )
 #: block steps and their parts -> the steps whose proofs depend on them
 STEPS: dict[str, tuple[str, ...]] = {
-    "grant_gpu": ("take_blocks", "give_each_one", "move_blocks_in", "replace_entry"),
+    "allocate_gpu": ("take_blocks", "give_each_one", "move_blocks_in", "replace_entry"),
     "take_blocks": ("take_blocks",),
     "give_each_one": ("give_each_one",),
     "give_each": ("give_each_one",),

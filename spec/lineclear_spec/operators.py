@@ -85,9 +85,10 @@ OPERATORS: tuple[Operator, ...] = (
     Operator(
         "pool",
         ("pool.take", "pool.latest", "pool.fence", "pool.put"),
-        "take: the end of the list of free places is cut off; put: the places are appended to it; fence: numbers by "
-        "place are set; latest: the largest of them",
-        "`free` and a permutation whose free part comes first; `until` by place; a number that no fence exceeds "
+        "take: the end of the list of free blocks is cut off; put: the block ids are appended to it; fence: "
+        "numbers by "
+        "block id are set; latest: the largest of them",
+        "`free` and a permutation whose free part comes first; `last_use` by block id; a number that no fence exceeds "
         "and one attains",
         ("lemma_put", "lemma_latest"),
         (
@@ -132,11 +133,11 @@ OPERATORS: tuple[Operator, ...] = (
         (
             "ledger.append_new_each",
             "ledger.requests_of",
-            "ledger.give_up_tables",
+            "ledger.free_tables",
             "ledger.unlist_each",
             "ledger.enqueue_each",
         ),
-        "a loop over sequences or requests, which does to each what is done to one alone; of tables that are given up, "
+        "a loop over sequences or requests, which does to each what is done to one alone; of tables that are freed, "
         "what `unnamed`, `seal_each`, `drop_sealed` and the step `let_go` do",
         "one entry more for each sequence; sets that have each block with its owner besides; vectors of requests and "
         "of their private blocks; the batch without some sequences, in any order; names, if several blocks are to get "
@@ -182,7 +183,7 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     Operator(
         "records as they are now",
-        ("ledger.listed", "ledger.backwards", "ledger.always", "ledger.places"),
+        ("ledger.listed", "ledger.backwards", "ledger.always", "ledger.block_ids"),
         "list, reversed, itertools.repeat, an attribute of each",
         "a vector: size, entries and the index of an entry, of the state of this moment",
         (),
@@ -228,7 +229,7 @@ OPERATORS: tuple[Operator, ...] = (
         "fields of each block",
         ("ledger.relocate", "ledger.count_up", "ledger.count_down", "ledger.drop_sealed"),
         "attributes are written in a loop, for sealed blocks over all tables of a request",
-        "fields, the owners of places and the ghost list of holders, point by point; the holders of each "
+        "fields, the owners of block ids and the ghost list of holders, point by point; the holders of each "
         "sealed block that are not of the request, listed anew",
         ("lemma_others_of",),
         (

@@ -37,7 +37,7 @@ def letter(number: int) -> str:
 
 
 def cells(ledger: Ledger, tier: int) -> list[str]:
-    """For each place the letters of the sequences whose tables name it; `.` free, `~` fenced, `!`
+    """For each block id the letters of the sequences whose tables name it; `.` free, `~` fenced, `!`
     free and named.
     """
     pool = ledger.gpu if tier == GPU else ledger.cpu
@@ -48,12 +48,12 @@ def cells(ledger: Ledger, tier: int) -> list[str]:
             for sequence in request.members:
                 for block in sequence.table:
                     if block.tier == tier:
-                        named[block.place] = named.get(block.place, "") + letter(sequence.id)
+                        named[block.block_id] = named.get(block.block_id, "") + letter(sequence.id)
     row: list[str] = []
-    for place in range(pool.total):
-        text = named.get(place, "")
-        if place in free:
-            text = text + "!" if text else "~" if pool.until[place] > ledger.done else "."
+    for block_id in range(pool.total):
+        text = named.get(block_id, "")
+        if block_id in free:
+            text = text + "!" if text else "~" if pool.last_use[block_id] > ledger.done else "."
         row.append(text or "?")  # neither free nor named: a leak
     return row
 

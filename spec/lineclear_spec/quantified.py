@@ -22,7 +22,7 @@ DOMAINS: dict[str, Any] = {
     "request": Request,
     "sequence": Sequence,
     "block": Block,
-    **dict.fromkeys(("place", "index", "operation", "step", "kv_slot", "position"), Int),
+    **dict.fromkeys(("block_id", "index", "operation", "step", "kv_slot", "position"), Int),
 }
 
 _counter = [0]

@@ -28,7 +28,7 @@ from lineclear_spec.terms import raw
 __all__ = ["CLAUSES", "ranking", "sure"]
 
 CLAUSES = {clause.name: clause for clause in clauses()}
-#: Actions that give up what their own request has computed.
+#: Actions that free what their own request has computed.
 LOSING = frozenset({"recompute", "discard_swapped", "fail_copy"})
 #: Actions after which blocks may rest that did not.
 GIVING = LOSING | {"finish", "finish_each", "abort", "prune"}
@@ -142,7 +142,7 @@ def resting(name: str, before: State, after: State, arguments: tuple[Any, ...]) 
     return [
         none,
         ("one block rests no more", (), lambda: z3.And(did(gone), z3.Not(does(gone)))),
-        ("a place more is free", (), lambda: after.free(GPU) == before.free(GPU) + 1),
+        ("a block more is free", (), lambda: after.free(GPU) == before.free(GPU) + 1),
     ]
 
 
@@ -180,7 +180,7 @@ def gains(
         alone = z3.ForAll([j], z3.Implies(within, before.request(before.holder(b, j)) == own))
         given = z3.And(before.name(b) != 0, before.ref(b) >= 1, alone)
         entry = raw(CLAUSES["references.holder"].predicate(after, b, z3.IntVal(0)))
-        free = after.position(GPU, before.place(b)) < after.free(GPU)
+        free = after.position(GPU, before.block_id(b)) < after.free(GPU)
         return z3.Implies(z3.And(given, entry), z3.Or(raw(rests(after, b)), free))
 
     if name == "schedule_tokens":
@@ -211,11 +211,11 @@ def gains(
                 lambda: after.num_tokens(first) >= before.num_tokens(first) + 1,
             )
         ]
-    free_at_once = ("every place of its own is free at once", ("place",), freed)
+    free_at_once = ("every block of its own is free at once", ("block_id",), freed)
     if name == "swap_out":
         return [free_at_once]
     if name == "recompute":
-        shared = "a sealed block that it alone named rests, or its place is free"
+        shared = "a sealed block that it alone named rests, or its block is free"
         return [free_at_once, (shared, ("block",), released)]
     if name in ("admit", "admit_cached", "swap_in"):
         return [("it runs", (), lambda: after.phase(own) == RUNNING)]

@@ -1,7 +1,7 @@
 """The records that a ledger keeps: pools, blocks, requests, sequences, operations, and their limits.
 
-Guarantees: plain data, each field with its meaning; a pool lists each free place once. When a record
-may change is the business of `ledger.py`. A *place* is the index of one block of memory in its pool (`block_id` in
+Guarantees: plain data, each field with its meaning; a pool lists each free block once. When a record
+may change is the business of `ledger.py`. A *block id* is the index of one block of memory in its pool (`block_id` in
 vLLM), a *tier* is a pool: GPU or CPU. An *entry* of a block table refers to a `Block`; a *name* is what prefix caching
 finds a block by (vLLM: block hash).
 """
@@ -124,96 +124,97 @@ class Block:
     Args:
         request: that it belongs to while private.
         tier: GPU or CPU.
-        place: index in the pool of the tier.
+        block_id: index in the pool of the tier.
         ref: table entries that refer to it.
     """
 
-    __slots__ = ("name", "place", "readers", "ref", "request", "tier")
+    __slots__ = ("block_id", "name", "readers", "ref", "request", "tier")
 
-    def __init__(self, request: Request, tier: int, place: int, ref: int = 0) -> None:
+    def __init__(self, request: Request, tier: int, block_id: int, ref: int = 0) -> None:
         self.request = request
         self.tier = tier
-        self.place = place
+        self.block_id = block_id
         self.ref = ref
         self.name = 0  # of its tokens and all before them; 0: it has none
         self.readers = 0  # outside, that hold it
 
     def __repr__(self) -> str:
-        return f"{'gpu' if self.tier == GPU else 'cpu'}:{self.place}"
+        return f"{'gpu' if self.tier == GPU else 'cpu'}:{self.block_id}"
 
 
 class Pool:
-    """The places of one tier; the free ones are a stack, `order[:free]`, whose last place is taken first.
+    """The block ids of one tier; the free ones are a stack, `order[:free]`, whose last one is taken first.
 
-    `until[place]` is the fence of a place: the number of the newest operation that could still touch it when it was
-    given up, or when its block began to rest. Who takes the place passes the fence on as a wait: `grant_gpu` raises
-    `barrier` to it, for the next forward and every copy into the place; a swap-out waits for all operations before it.
+    `last_use[block_id]` is the fence of a block id: the number of the newest operation that could still touch it
+    when it was freed, or when its block began to rest. Who takes the block id passes the fence on as a wait:
+    `allocate_gpu` raises `barrier` to it, for the next forward and every copy into the block id; a swap-out waits
+    for all operations before it.
     """
 
-    __slots__ = ("free", "name", "order", "taken", "total", "until")
+    __slots__ = ("free", "last_use", "name", "order", "taken", "total")
 
     def __init__(self, name: str, total: int) -> None:
         self.name = name
         self.total = total
         self.free = total
-        self.order = list(range(total - 1, -1, -1))  # the lowest place is taken first
+        self.order = list(range(total - 1, -1, -1))  # the lowest is taken first
         self.taken = [False] * total
-        self.until = [0] * total
+        self.last_use = [0] * total
 
     def take(self, count: int) -> list[int]:
-        """Take so many free places out of the pool.
+        """Take so many free blocks out of the pool.
 
         Raises:
-            Broken: count is negative, or the pool has fewer free places.
+            Broken: count is negative, or the pool has fewer free blocks.
         """
         free = self.free - count
         if count < 0 or free < 0:
             raise Broken(f"{count} {self.name} blocks to take, {self.free} are free")
-        places = self.order[free : self.free]
-        places.reverse()
+        block_ids = self.order[free : self.free]
+        block_ids.reverse()
         taken = self.taken
-        for place in places:
-            taken[place] = True
+        for block_id in block_ids:
+            taken[block_id] = True
         self.free = free
-        return places
+        return block_ids
 
-    def latest(self, places: Iterable[int], at_least: int) -> int:
-        """The largest fence of the places; `at_least` if that is larger."""
-        fences = self.until
-        for place in places:
-            if fences[place] > at_least:
-                at_least = fences[place]
+    def latest(self, block_ids: Iterable[int], at_least: int) -> int:
+        """The largest fence of the block ids; `at_least` if that is larger."""
+        fences = self.last_use
+        for block_id in block_ids:
+            if fences[block_id] > at_least:
+                at_least = fences[block_id]
         return at_least
 
-    def fence(self, places: Collection[int], until: int) -> None:
-        """Set the fence of places that are not free.
+    def fence(self, block_ids: Collection[int], last_use: int) -> None:
+        """Set the fence of block ids that are not free.
 
         Raises:
             Broken: one of them is free.
         """
-        if not all(map(self.taken.__getitem__, places)):
-            place = next(place for place in places if not self.taken[place])
+        if not all(map(self.taken.__getitem__, block_ids)):
+            block_id = next(block_id for block_id in block_ids if not self.taken[block_id])
             raise Broken(
-                f"{self.name} block {place} is free: its fence is set when it is put back"
+                f"{self.name} block {block_id} is free: its fence is set when it is put back"
             )
-        fences = self.until
-        for place in places:
-            fences[place] = until
+        fences = self.last_use
+        for block_id in block_ids:
+            fences[block_id] = last_use
 
-    def put(self, places: Collection[int], until: int) -> None:
-        """Put places back, fenced with `until`; the last one is taken first.
+    def put(self, block_ids: Collection[int], last_use: int) -> None:
+        """Put block ids back, fenced with `last_use`; the last one is taken first.
 
         Raises:
             Broken: one of them is free already.
         """
-        taken, fences, free = self.taken, self.until, self.free
-        for place in places:
-            if not taken[place]:
-                raise Broken(f"{self.name} block {place} is free already")
-            taken[place] = False
-            fences[place] = until
-        self.free = free + len(places)
-        self.order[free : self.free] = places
+        taken, fences, free = self.taken, self.last_use, self.free
+        for block_id in block_ids:
+            if not taken[block_id]:
+                raise Broken(f"{self.name} block {block_id} is free already")
+            taken[block_id] = False
+            fences[block_id] = last_use
+        self.free = free + len(block_ids)
+        self.order[free : self.free] = block_ids
 
 
 class Request:
@@ -228,7 +229,7 @@ class Request:
     """
 
     __slots__ = (
-        "copy", "held_set", "id", "limit", "members", "moved", "opening", "parallel", "phase", "places",
+        "block_ids", "copy", "held_set", "id", "limit", "members", "moved", "opening", "parallel", "phase",
         "prompt",
     )  # fmt: skip
 
@@ -249,7 +250,7 @@ class Request:
         # what it holds, in the order it was taken; None if it has one sequence at most, whose table says the same
         self.held_set: dict[Block, None] | None = None if parallel == 1 else {}
         # where what it holds lies, in that order; None if not kept: it has a set, was swapped, gave a name to another
-        self.places: list[int] | None = None  # block than its first, or holds nothing
+        self.block_ids: list[int] | None = None  # block than its first, or holds nothing
         self.opening = opening
         self.copy = 0  # the operation number of its open swap, 0 if none is open
         self.moved = 0  # the operation number of its last swap, open or not; 0 if there was none
@@ -348,7 +349,7 @@ class Operation:
         self.is_forward = kind == FORWARD
         self.wait = 0  # it starts after operations 1 to this number are complete
         self.request = request
-        self.blocks: list[tuple[int, int]] = []  # (source place, target place)
+        self.blocks: list[tuple[int, int]] = []  # (source block, target block)
 
     def __repr__(self) -> str:
         return f"{self.kind}#{self.number}"

@@ -26,7 +26,7 @@ def is_open(ledger: GhostLedger, number: int) -> bool:
 
 
 def fenced(before: GhostLedger, after: GhostLedger) -> bool:
-    """Whether places were granted that an operation may still touch, so that the next step waits."""
+    """Whether block ids were allocated that an operation may still touch, so that the next step waits."""
     return after.barrier > before.barrier and is_open(after, after.barrier)
 
 
@@ -92,15 +92,15 @@ def always(_before: GhostLedger, _arguments: tuple[Any, ...], _after: GhostLedge
 
 #: sentence -> the action, and whether it is so of a transition: before, arguments, after
 IN_TRANSITIONS: dict[str, tuple[str, Transition]] = {
-    "a fenced place is granted to a new request, and the next step waits": (
+    "a fenced block is allocated to a new request, and the next step waits": (
         "admit",
         lambda old, _, new: fenced(old, new),
     ),
-    "a fenced place is granted to a growing one, and the next step waits": (
+    "a fenced block is allocated to a growing one, and the next step waits": (
         "append_slots",
         lambda old, _, new: fenced(old, new),
     ),
-    "a fenced place is granted to a sequence in the decode batch, and this step waits": (
+    "a fenced block is allocated to a sequence in the decode batch, and this step waits": (
         "issue_step",
         lambda old, _, new: fenced(old, new),
     ),
@@ -149,7 +149,7 @@ IN_TRANSITIONS: dict[str, tuple[str, Transition]] = {
     ),
     "a block is evicted that an operation may still touch": (
         "evict",
-        lambda old, own, _: is_open(old, old.gpu.until[old.cached[own[0]].place]),
+        lambda old, own, _: is_open(old, old.gpu.last_use[old.cached[own[0]].block_id]),
     ),
     "a block is published while a step is in flight": (
         "publish",
@@ -168,7 +168,7 @@ IN_TRANSITIONS: dict[str, tuple[str, Transition]] = {
         lambda old, _own, new: new.sealed > old.sealed,
     ),
     "a shared block is copied before it is written": ("copy_on_write", always),
-    "a shared block is copied to a fenced place": (
+    "a shared block is copied to a fenced block": (
         "copy_on_write",
         lambda old, _, new: fenced(old, new),
     ),

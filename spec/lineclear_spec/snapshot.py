@@ -29,7 +29,7 @@ SCALARS = "issued done dispatched barrier steps committed step_tokens step_seque
 
 
 def permutation(pool: Pool) -> list[int]:
-    """The pool's free places as it lists them, then every other place: formulas list them too."""
+    """The pool's free blocks as it lists them, then every other block id: formulas list them too."""
     free = pool.order[: pool.free]
     return [*free, *sorted(set(range(pool.total)) - set(free))]
 
@@ -86,11 +86,11 @@ class ConcreteView(DeviceView, BlockView, Derived):
         self._owners: dict[tuple[int, int], Block] = {}
         for b in self.blocks_seen:
             if b.ref or self._cached.get(b.name) is b:
-                self._owners[b.tier, b.place] = b
+                self._owners[b.tier, b.block_id] = b
         for tier, pool in ((GPU, ledger.gpu), (CPU, ledger.cpu)):
             order = permutation(pool)
             position = dict(zip(reversed(order), reversed(range(len(order))), strict=True))
-            self._pools[tier] = (pool.free, pool.total, order, position, pool.until.copy())
+            self._pools[tier] = (pool.free, pool.total, order, position, pool.last_use.copy())
         self._touch = {(t, o, p) for o, row in ledger.touched.items() for t, p in row}
         self._sources = dict(ledger.sources)
         self._open = set(ledger.operations)
@@ -100,8 +100,8 @@ class ConcreteView(DeviceView, BlockView, Derived):
         self._whole = set(ledger.whole)
         self._reader = dict(ledger.reader)
         self._grown: dict[Sequence, list[int]] = {}
-        for s, place in pairs_of(ledger.grown):
-            self._grown.setdefault(s, []).append(place)
+        for s, block_id in pairs_of(ledger.grown):
+            self._grown.setdefault(s, []).append(block_id)
         self._releases = dict(ledger.releases)
         self._born = dict(ledger.born)
         self._days = {
@@ -148,7 +148,7 @@ class ConcreteView(DeviceView, BlockView, Derived):
             "sequence": self.sequences,
             "block": self.blocks_seen,
             "index": list(range(max(counts) + 1)),
-            "place": sorted({*range(max(totals)), *(p for _, _, p in self._touch)}),
+            "block_id": sorted({*range(max(totals)), *(p for _, _, p in self._touch)}),
             "operation": sorted(
                 {
                     *range(1, self.scalars["issued"] + 1),
@@ -244,7 +244,7 @@ class ConcreteView(DeviceView, BlockView, Derived):
         """Entries that were sent or wait to be."""
         return len(self._sent(s))
 
-    def sent_place(self, s: Sequence, k: int) -> int:
+    def sent_block_id(self, s: Sequence, k: int) -> int:
         """The k-th of them."""
         sent = self._sent(s)
         return sent[k] if 0 <= k < len(sent) else -1

@@ -13,7 +13,7 @@ __all__ = ["Block", "Bool", "Int", "Kv", "Request", "Sequence"]
 Request = z3.DeclareSort("Request")
 Sequence = z3.DeclareSort("Sequence")
 Block = z3.DeclareSort("Block")
-#: What a slot of a place holds: the KV of one token after all that come before it, or anything else.
+#: What a slot of a block id holds: the KV of one token after all that come before it, or anything else.
 Kv = z3.DeclareSort("Kv")
 Int = z3.IntSort()
 Bool = z3.BoolSort()

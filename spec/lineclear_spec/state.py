@@ -89,13 +89,13 @@ class State(KvView, Derived):
     free = tiered("free")
     order = tiered("order")
     position = tiered("position")
-    until = tiered("until")
+    last_use = tiered("last_use")
     owner = tiered("owner")
     touch = tiered("touch")
     source = tiered("source")
 
     def total(self, tier: int) -> Any:
-        """Number of places."""
+        """Number of block ids."""
         return CONSTANTS["total_gpu" if tier == GPU else "total_cpu"]
 
     @property

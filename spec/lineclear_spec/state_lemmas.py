@@ -40,7 +40,7 @@ def only_entry_of_block() -> Obligations:
 
 
 def any_free_place() -> Obligations:
-    """Which free place a pool takes next is its own choice: with its free places in any other order that
+    """Which free block a pool takes next is its own choice: with its free blocks in any other order that
     `free_list` allows every invariant still holds, so what is proved of the last ones of the free part, which
     `SymbolicPool.take` takes, is proved of any.
     """

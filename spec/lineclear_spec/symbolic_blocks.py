@@ -76,19 +76,19 @@ class Blocks:
     demand_of_lemma: Callable[[Any, str], None]
     presume: Callable[[str], None]
 
-    def new_blocks(self, sequences: Any, places: Vector) -> Vector:
-        """New blocks at GPU places just taken, each of the request of its sequence and named by it once.
+    def new_blocks(self, sequences: Any, block_ids: Vector) -> Vector:
+        """New blocks at GPU blocks just taken, each of the request of its sequence and named by it once.
 
         A block that nothing names, that has no name and cannot be found is one that is not there yet. That there
         are as many of those as are wanted is assumed, not proved: a ledger can always make another Python object,
-        so the sort has unused elements without end. (The record of a GPU place stands for its next block. That
-        nothing leads to it while the place is free is tested, `tests/spec/test_spare_records.py`.)
+        so the sort has unused elements without end. (The record of a GPU block stands for its next block. That
+        nothing leads to it while the block id is free is tested, `tests/spec/test_spare_records.py`.)
         """
         s = self.state
         name = unique("new")
         at = z3.Function(name, Int, Block)
         seat = z3.Function(f"{name}_seat", Block, Int)
-        blocks = Vector(self, Block, places.size, lambda k: at(k), lambda b: seat(b))
+        blocks = Vector(self, Block, block_ids.size, lambda k: at(k), lambda b: seat(b))
         old = s.snapshot()
         self.assume(blocks.distinct())
         self.assume(
@@ -101,7 +101,9 @@ class Blocks:
             return sequences.at(seat(b))
 
         s.fields["tier"] = lambda b: z3.If(blocks.has(b), GPU, old.tier(b))
-        s.fields["place"] = lambda b: z3.If(blocks.has(b), places.at(seat(b)), old.place(b))
+        s.fields["block_id"] = lambda b: z3.If(
+            blocks.has(b), block_ids.at(seat(b)), old.block_id(b)
+        )
         s.fields["group"] = lambda b: z3.If(blocks.has(b), old.request(owner(b)), old.group(b))
         s.fields["ref"] = lambda b: z3.If(blocks.has(b), 1, old.ref(b))
         s.fields["holder"] = lambda b, k: z3.If(
@@ -111,21 +113,23 @@ class Blocks:
             z3.And(blocks.has(b), q == owner(b)), 0, old.rank(q, b)
         )
         s.fields["owner_gpu"] = lambda p: z3.If(
-            places.has(p), at(places.seat(p)), old.owner(GPU, p)
+            block_ids.has(p), at(block_ids.seat(p)), old.owner(GPU, p)
         )
         self.wrote = True
         return blocks
 
-    def relocate(self, blocks: Vector, tier: int, places: Vector) -> None:
-        """The blocks live at these places of the tier."""
+    def relocate(self, blocks: Vector, tier: int, block_ids: Vector) -> None:
+        """The blocks live at these block ids of the tier."""
         s = self.state
         blocks.demand_distinct()
-        self.demand(Term(blocks.size == places.size), "as many places as blocks")
+        self.demand(Term(blocks.size == block_ids.size), "as many block ids as blocks")
         old = s.snapshot()
         s.fields["tier"] = lambda b: z3.If(blocks.has(b), tier, old.tier(b))
-        s.fields["place"] = lambda b: z3.If(blocks.has(b), places.at(blocks.seat(b)), old.place(b))
+        s.fields["block_id"] = lambda b: z3.If(
+            blocks.has(b), block_ids.at(blocks.seat(b)), old.block_id(b)
+        )
         s.fields["owner_gpu" if tier == GPU else "owner_cpu"] = lambda p: z3.If(
-            places.has(p), blocks.at(places.seat(p)), old.owner(tier, p)
+            block_ids.has(p), blocks.at(block_ids.seat(p)), old.owner(tier, p)
         )
         self.wrote = True
 

@@ -103,7 +103,7 @@ class SymbolicDevice(SymbolicLedger):
         q, i = z3.Const("q", Sequence), z3.Int("i")
 
         def read(q: Any, i: Any) -> Any:
-            lies = old.memory(GPU, old.row_place(n, q, BLOCK_OF(i)), SLOT(i))
+            lies = old.memory(GPU, old.row_block_id(n, q, BLOCK_OF(i)), SLOT(i))
             return lies == old.row_kv(n, q, i)
 
         self.assume(

@@ -41,7 +41,7 @@ class Ends:
     demand_of_lemma: Callable[[Any, str], None]
     gpu: SymbolicPool
     issued: Any
-    places: Callable[[Any, Vector], Vector]
+    block_ids: Callable[[Any, Vector], Vector]
     _drop_holders: Callable[[Callable[[Any], Any]], Vector]
     _by_lemma: Callable[[str, Any], None]
 
@@ -64,9 +64,9 @@ class Ends:
         self.demand(Term(z3.ForAll([q], theirs)), "no other sequence of the requests lives")
         return requests
 
-    def give_up_tables(self, sequences: Vector) -> None:
+    def free_tables(self, sequences: Vector) -> None:
         """Full blocks get their names, and then the blocks of the sequences, each the only one of its request, are
-        given up: private ones are put back, and sealed ones that no entry names any more rest or are put back.
+        freed: private ones are put back, and sealed ones that no entry names any more rest or are put back.
         """
         requests = self.requests_of(sequences)
         s = self.state.snapshot()
@@ -83,7 +83,7 @@ class Ends:
             alone = z3.ForAll([q, i], z3.Implies(z3.And(entry, own), fact))
             self.demand(Term(alone), "one entry names a block that the request holds")
         gets = self._name_at_end(sequences)
-        self.gpu.put(self.places(GPU, self._private_of(requests)), self.issued)
+        self.gpu.put(self.block_ids(GPU, self._private_of(requests)), self.issued)
         self._empty_each(requests)
         gone = self._drop_holders(sequences.has)
         new = self.state.snapshot()

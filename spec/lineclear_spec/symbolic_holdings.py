@@ -194,9 +194,9 @@ class Holdings:
         s.put("blocks", (r,), z3.IntVal(0))
         self.wrote = True
 
-    def append_new_each(self, sequences: Vector, places: Vector) -> None:
-        """Append one new block at a place just taken to the table of each sequence, whose request holds it."""
-        blocks = self.new_blocks(sequences, places)
+    def append_new_each(self, sequences: Vector, block_ids: Vector) -> None:
+        """Append one new block at a block id just taken to the table of each sequence, whose request holds it."""
+        blocks = self.new_blocks(sequences, block_ids)
         self._hold_each(sequences, blocks)
         self._append_each(sequences, blocks)
 

@@ -51,21 +51,23 @@ class KvGhosts:
             )
 
     def _writes(self, old: State, o: Any, tier: int, target: Callable[[Any], Any]) -> None:
-        """The operation writes the places of the tier of which `target` holds."""
+        """The operation writes the block ids of the tier of which `target` holds."""
         name = "gpu" if tier == GPU else "cpu"
         s = self.state
         s.fields[f"writes_{name}"] = lambda x, p: z3.If(x == o, target(p), old.writes(tier, x, p))
         s.fields[f"version_{name}"] = lambda p: z3.If(target(p), o, old.version(tier, p))
 
     def note_swap(self, number: Any, tier: int) -> None:
-        """Each place of the tier that the copy touches holds from now on what its source does, if the copy succeeds."""
+        """Each block id of the tier that the copy touches holds from now on what its source does, if the copy
+        succeeds.
+        """
         s, o = self.state, raw(number)
         old = s.snapshot()
         other, name = (CPU, "gpu") if tier == GPU else (GPU, "cpu")
 
         def origin(field: Callable[..., Any], p: Any, k: Any) -> Any:
-            place = old.source(tier, o, p)
-            return field(other, old.version(other, place), place, k)
+            block_id = old.source(tier, o, p)
+            return field(other, old.version(other, block_id), block_id, k)
 
         self._writes(old, o, tier, lambda p: old.touch(tier, o, p))
         self._expects(old, o)
@@ -82,16 +84,16 @@ class KvGhosts:
         """The block of the entry holds from now on what its source does, and relies on what that relies on."""
         s, o = self.state, raw(number)
         old = s.snapshot()
-        twin = old.place(old.table(sequence.z, raw(index)))
-        place = old.source(GPU, o, twin)
-        now = old.version(GPU, place)
+        twin = old.block_id(old.table(sequence.z, raw(index)))
+        block_id = old.source(GPU, o, twin)
+        now = old.version(GPU, block_id)
         self._writes(old, o, GPU, lambda p: p == twin)
         self._expects(old, o)
         s.fields["content_gpu"] = lambda x, p, k: z3.If(
-            x == o, old.content(GPU, now, place, k), old.content(GPU, x, p, k)
+            x == o, old.content(GPU, now, block_id, k), old.content(GPU, x, p, k)
         )
         s.fields["relies_gpu"] = lambda x, p, k: z3.If(
-            x == o, old.relies(GPU, now, place, k), old.relies(GPU, x, p, k)
+            x == o, old.relies(GPU, now, block_id, k), old.relies(GPU, x, p, k)
         )
 
     def note_good(self, number: Any) -> None:
@@ -143,11 +145,11 @@ class KvGhosts:
         return old.copy(old.request(q))
 
     def _writers(self, old: State) -> tuple[Callable[..., Any], Callable[..., Any]]:
-        """Whose positions the forward writes into a place, if an entry names the block there: the only one's."""
+        """Whose positions the forward writes into a block id, if an entry names the block there: the only one's."""
         return lambda p: old.holder(old.owner(GPU, p), 0), lambda _q, b: old.ref(b) >= 1
 
     def _write_rows(self, number: Any, old: State) -> None:
-        """The forward's plan: who takes part, with which positions, in which places; and what it writes there."""
+        """The forward's plan: who takes part, with which positions, in which block ids; and what it writes there."""
         s, o = self.state, raw(number)
         self.rows = old
 
@@ -167,7 +169,7 @@ class KvGhosts:
         row("row_first", first)
         row("row_last", last)
         row("row_length", old.sent_length)
-        row("row_place", old.sent_place)
+        row("row_block_id", old.sent_block_id)
         row("row_kv", old.token_kv)
         row("row_relies", lambda q: self._rests_on(old, q))
         writer, names = self._writers(old)

@@ -2,9 +2,9 @@
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
 """A pool, and the constants of a scheduler, on formulas.
 
-Guarantees: a pool is a permutation of its places, the free ones first; `take` takes the last ones of the free
-part, and `put` leaves the order of the free places open, so that what is proved holds whichever free places a pool
-chooses (unit `any_free_place`).
+Guarantees: a pool is a permutation of its block ids, the free ones first; `take` takes the last ones of the free
+part, and `put` leaves the order of the free blocks open, so that what is proved holds whichever free blocks a
+pool chooses (unit `any_free_place`).
 """
 
 from __future__ import annotations
@@ -68,20 +68,20 @@ class SymbolicPool(NoValue):
 
     @property
     def free(self) -> Term:
-        """Number of free places."""
+        """Number of free blocks."""
         return Term(self.ledger.state.free(self.tier))
 
     @property
     def total(self) -> Term:
-        """Number of places."""
+        """Number of block ids."""
         return Term(self.ledger.state.total(self.tier))
 
     def take(self, count: Any) -> Vector:
-        """Take so many free places out of the pool."""
+        """Take so many free blocks out of the pool."""
         ledger, n = self.ledger, raw(count)
         old = ledger.state.snapshot()
         free = old.free(self.tier)
-        ledger.demand(Term(z3.And(0 <= n, n <= free)), "as many free places as are taken")
+        ledger.demand(Term(z3.And(0 <= n, n <= free)), "as many free blocks as are allocated")
         ledger.state.put(f"free_{self.name}", (), free - n)
         ledger.wrote = True
         return Vector(
@@ -92,72 +92,82 @@ class SymbolicPool(NoValue):
             lambda p: free - 1 - old.position(self.tier, p),
         )
 
-    def latest(self, places: Vector, at_least: Any) -> Term:
-        """The last operation that may still touch one of the places; `at_least` if that is later. Any places have
+    def latest(self, block_ids: Vector, at_least: Any) -> Term:
+        """The last operation that may still touch one of the block ids; `at_least` if that is later. Any block ids have
         one: lemma `latest` presumes nothing of them.
         """
         ledger, tier, s = self.ledger, self.tier, self.ledger.state.snapshot()
         last, which = z3.Int(unique("latest")), z3.Int(unique("latest_at"))
-        fences = (lambda p: s.until(tier, p), places, places.size)
+        fences = (lambda p: s.last_use(tier, p), block_ids, block_ids.size)
         for fact in facts_of_latest(*fences, raw(at_least), last, which):
             ledger.assume(fact)
         return Term(last)
 
-    def fence(self, places: Vector, until: Any) -> None:
-        """Places that are not free remember that operations up to `until` may touch them."""
+    def fence(self, block_ids: Vector, last_use: Any) -> None:
+        """Block ids that are not free remember that operations up to `last_use` may touch them."""
         ledger, tier, name = self.ledger, self.tier, self.name
         old = ledger.state.snapshot()
-        places.demand_distinct()
+        block_ids.demand_distinct()
         ledger.demand(
             Term(
-                places.every(
+                block_ids.every(
                     lambda p: z3.And(within(0, p, old.total(tier)), z3.Not(is_free(old, tier, p)))
                 )
             ),
-            "the places fenced are not free",
+            "the block ids to be fenced are in use",
         )
-        last = raw(until)
-        ledger.state.fields[f"until_{name}"] = lambda p: z3.If(
-            places.has(p), last, old.until(tier, p)
+        last = raw(last_use)
+        ledger.state.fields[f"last_use_{name}"] = lambda p: z3.If(
+            block_ids.has(p), last, old.last_use(tier, p)
         )
         ledger.wrote = True
 
-    def put(self, places: Vector, until: Any) -> None:
-        """Put places back, fenced until operation `until` is done."""
+    def put(self, block_ids: Vector, last_use: Any) -> None:
+        """Put block ids back, fenced until operation `last_use` is done."""
         ledger, tier, name = self.ledger, self.tier, self.name
         old = ledger.state.snapshot()
         free, total = old.free(tier), old.total(tier)
-        places.demand_distinct()
+        block_ids.demand_distinct()
         ledger.demand(
             Term(
-                places.every(lambda p: z3.And(within(0, p, total), z3.Not(is_free(old, tier, p))))
+                block_ids.every(
+                    lambda p: z3.And(within(0, p, total), z3.Not(is_free(old, tier, p)))
+                )
             ),
-            "the places given up are not free",
+            "the block ids to be freed are in use",
         )
         inverse = permutation(total, partial(old.order, tier), partial(old.position, tier))
-        ledger.demand_of_lemma(z3.And(*inverse), "the pool lists each place once")
+        ledger.demand_of_lemma(z3.And(*inverse), "the pool lists each block id once")
         ledger.demand_of_lemma(
-            z3.And(0 <= free, free <= total, places.size >= 0), "no pool has a negative size"
+            z3.And(0 <= free, free <= total, block_ids.size >= 0), "no pool has a negative size"
         )
         made = unique("put")
         order = z3.Function(f"{made}_order", Int, Int)
         position = z3.Function(f"{made}_position", Int, Int)
         facts = facts_of_put(
-            places, places.size, total, free, lambda p: old.position(tier, p), order, position
+            block_ids,
+            block_ids.size,
+            total,
+            free,
+            lambda p: old.position(tier, p),
+            order,
+            position,
         )
         for fact in facts:
             ledger.assume(fact)
         s = ledger.state
         s.fields[f"order_{name}"] = lambda j: order(j)
         s.fields[f"position_{name}"] = lambda p: position(p)
-        fence = raw(until)
-        s.fields[f"until_{name}"] = lambda p: z3.If(places.has(p), fence, old.until(tier, p))
-        s.put(f"free_{name}", (), free + places.size)
+        fence = raw(last_use)
+        s.fields[f"last_use_{name}"] = lambda p: z3.If(
+            block_ids.has(p), fence, old.last_use(tier, p)
+        )
+        s.put(f"free_{name}", (), free + block_ids.size)
         ledger.wrote = True
 
 
 def permutation(total: Any, order: Any, position: Any) -> list[Any]:
-    """That order and position of a pool's places are inverse: what lemma `put` presumes, and `put` demands."""
+    """That order and position of a pool's block ids are inverse: what lemma `put` presumes, and `put` demands."""
     p, j = z3.Int("p"), z3.Int("j")
     return [
         z3.ForAll(
@@ -195,21 +205,21 @@ def facts_of_latest(of: Any, v: Vector, n: Any, at_least: Any, last: Any, which:
 
 
 def facts_of_put(
-    places: Vector, n: Any, total: Any, free: Any, position: Any, order: Any, at: Any
+    block_ids: Vector, n: Any, total: Any, free: Any, position: Any, order: Any, at: Any
 ) -> list[Any]:
-    """What holds of order and position once the first n places are put back; lemma `put`.
+    """What holds of order and position once the first n block ids are put back; lemma `put`.
 
     Args:
-        places: distinct places that were not free.
+        block_ids: distinct block ids that were not free.
         n: how many of them.
-        total: places of the pool.
-        free: free places before.
+        total: block ids of the pool.
+        free: free blocks before.
         position: before.
         order: afterwards.
         at: position afterwards.
     """
     p, j = z3.Int("p"), z3.Int("j")
-    back = z3.And(places.has(p), places.seat(p) < n)
+    back = z3.And(block_ids.has(p), block_ids.seat(p) < n)
     return [
         free + n <= total,
         z3.ForAll(
@@ -252,8 +262,10 @@ class EitherPool(NoValue):
     def __init__(self, pools: Pools, tier: Any) -> None:
         self.pools, self.tier = pools, tier
 
-    def put(self, places: Vector, until: Any) -> None:
-        """Put places back into the pool that it is."""
+    def put(self, block_ids: Vector, last_use: Any) -> None:
+        """Put block ids back into the pool that it is."""
         ledger = self.pools.ledger
         for tier in (GPU, CPU):
-            ledger.branch(self.tier == tier, lambda tier=tier: self.pools[tier].put(places, until))
+            ledger.branch(
+                self.tier == tier, lambda tier=tier: self.pools[tier].put(block_ids, last_use)
+            )

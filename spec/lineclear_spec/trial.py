@@ -29,7 +29,7 @@ __all__ = ["Evidence", "Worlds", "allowed", "attempt", "explorations", "try_all"
 
 #: block step -> actions that run it
 USED_BY: dict[str, tuple[str, ...]] = {
-    "grant_gpu": (
+    "allocate_gpu": (
         "admit",
         "admit_cached",
         "append_slots",

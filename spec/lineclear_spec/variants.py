@@ -130,7 +130,7 @@ def effect_variants(statement: ast.stmt) -> dict[str, Changed]:
 
 
 def wait_variants(statement: ast.stmt) -> Changed:
-    """A wait that is longer than it must be, or shorter by one: of the barrier, or of `order`; a place that is given
+    """A wait that is longer than it must be, or shorter by one: of the barrier, or of `order`; a block id that is given
     up without a fence.
     """
     raised = {

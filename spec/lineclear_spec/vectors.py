@@ -1,6 +1,6 @@
 # pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
-"""Several records or places at once, on formulas: what a list of them is on plain data.
+"""Several records or block ids at once, on formulas: what a list of them is on plain data.
 
 Guarantees: a vector is its number of elements, the element at each index, and an index for each
 element (`seat`), so that whether something is an element is a formula without a quantifier. It does
@@ -137,7 +137,7 @@ def selected(sort: Any, size: Any, at: Any, seat: Any, chosen: Callable[[Any], A
 
 
 def places_of(ledger: Any, tier: Any, blocks: Vector) -> Vector:
-    """The places of blocks of one tier; the index of a place is that of the block that owns it."""
+    """The block ids of blocks of one tier; the index of a block id is that of the block that owns it."""
     state = ledger.state.snapshot()
 
     def owner(p: Any) -> Any:
@@ -149,7 +149,7 @@ def places_of(ledger: Any, tier: Any, blocks: Vector) -> Vector:
         ledger,
         Int,
         blocks.size,
-        lambda k: state.place(blocks.at(k)),
+        lambda k: state.block_id(blocks.at(k)),
         lambda p: blocks.seat(owner(p)),
     )
 

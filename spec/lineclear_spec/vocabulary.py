@@ -76,7 +76,7 @@ READABLE = frozenset(
     "phase offset prompt limit parallel width blocks copy moved members held pools request alive "
     "in_decode_batch table length "
     "own_tokens own_dispatched own_slots own_samples last_step last_tokens previous_tokens drafts "
-    "void last_samples previous_samples late_drafts ref tier place name readers count".split()
+    "void last_samples previous_samples late_drafts ref tier block_id name readers count".split()
 )
 #: What the kernel may read besides.
 OWN_READABLE = frozenset(

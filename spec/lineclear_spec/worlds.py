@@ -273,7 +273,7 @@ BOUNDS = (
         ),
     ),
     Bounds(
-        "copy to a fenced place", gpu_blocks=2, cpu_blocks=1, shapes=(), tokens=(1,), max_steps_in_flight=1, max_num_seqs=3, max_states=40,
+        "copy to a fenced block", gpu_blocks=2, cpu_blocks=1, shapes=(), tokens=(1,), max_steps_in_flight=1, max_num_seqs=3, max_states=40,
         start=(
             ("submit", (1, 3, 2)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("commit_step", ()),
             ("fork", ("s1", 1)), ("sample", ("s1", 1, 1, 0)), ("submit", (1, 2, 1)), ("admit", ("r2",)), ("swap_out", ("r2",)),

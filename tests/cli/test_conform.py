@@ -25,7 +25,7 @@ def good(tmp_path: Path) -> str:
 
 @pytest.fixture
 def bad(tmp_path: Path) -> str:
-    each = next(each for each in BREAKS if each.clause == "grant.published")
+    each = next(each for each in BREAKS if each.clause == "allocation.published")
     return written(tmp_path / "bad.jsonl", *each.log())
 
 
@@ -41,7 +41,9 @@ def test_a_log_that_conforms(good: str, capsys: pytest.CaptureFixture[str]) -> N
 def test_a_log_that_does_not(bad: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["conform", bad]) == 1
     text = capsys.readouterr().out
-    assert "LC411 grant: block 0 of gpu is allocated to 'b', but it is still published" in text
+    assert (
+        "LC411 allocation: block 0 of gpu is allocated to 'b', but it is still published" in text
+    )
     assert (
         "  violated  a block is allocated only if it exists, no table names it and it is not"
         in text
@@ -63,7 +65,7 @@ def test_the_reduced_log_breaks_the_same_rule(
     assert main(["conform", str(short), "--format", "json"]) == 1
     content = json.loads(capsys.readouterr().out)
     assert content["exit_code"] == 1
-    assert [v["rule"] for v in content["violations"]] == ["grant"]
+    assert [v["rule"] for v in content["violations"]] == ["allocation"]
     assert content["violations"][0]["event_number"] == content["events"] == 8
     assert content["line"] == 9
     assert len(content["reduced"]["log"]) == 9
@@ -90,13 +92,13 @@ def test_a_partial_log_is_inconclusive_if_that_is_asked(
     assert main(["conform", path]) == 0
     text = capsys.readouterr().out
     assert "unchecked  conservation    free: the log omits free" in text
-    assert "partly     grant           held: the log omits free" in text
+    assert "partly     allocation      held: the log omits free" in text
     assert main(["conform", path, "--strict"]) == 3
     assert "INCONCLUSIVE" in capsys.readouterr().out
     assert main(["conform", path, "--strict", "--format", "junit"]) == 3
     root = ElementTree.fromstring(capsys.readouterr().out)
     errors = {case.get("name") for case in root.iter("testcase") if case.find("error") is not None}
-    assert {"conservation", "grant", "release"} <= errors
+    assert {"conservation", "allocation", "release"} <= errors
     assert main(["conform", path, "--format", "junit"]) == 0
     root = ElementTree.fromstring(capsys.readouterr().out)
     skipped = {c.get("name") for c in root.iter("testcase") if c.find("skipped") is not None}
@@ -112,11 +114,13 @@ def test_the_formats_of_continuous_integration(
     failed = [
         case.get("name") for case in root.iter("testcase") if case.find("failure") is not None
     ]
-    assert failed == ["grant"]
+    assert failed == ["allocation"]
     assert len(list(root.iter("testcase"))) == len(RULES)
     assert main(["conform", bad, "--format", "github"]) == 1
     text = capsys.readouterr().out
-    assert text.startswith(f"::error file={bad},line=20,title=LC411 a log breaks the rule grant::")
+    assert text.startswith(
+        f"::error file={bad},line=20,title=LC411 a log breaks the rule allocation::"
+    )
     assert "lineclear conform: FAILED: 1 refuted" in text
     assert main(["conform", bad, "--format", "markdown"]) == 1
     assert "### lineclear conform: FAILED" in capsys.readouterr().out
@@ -272,7 +276,7 @@ def test_standard_input(
     assert main(["conform", "-"]) == 1
     text = capsys.readouterr().out
     assert text.startswith("standard input: event log")
-    assert "LC411 grant" in text
+    assert "LC411 allocation" in text
 
 
 def test_the_rules_are_printed(capsys: pytest.CaptureFixture[str]) -> None:

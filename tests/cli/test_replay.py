@@ -74,7 +74,7 @@ def test_a_mutants_test_passes_while_the_mutant_is_seen(tmp_path: Path) -> None:
     from lineclear.checks.itf import emit_test, read, write
     from lineclear_spec.trial import attempt
 
-    (mutant,) = [m for m in mutants.generate() if m.name == "grant_gpu.effect.1"]
+    (mutant,) = [m for m in mutants.generate() if m.name == "allocate_gpu.effect.1"]
     start = (("submit", (3, 4, 1)), ("admit", ("r1",)), ("swap_out", ("r1",)))
     trace = (*start, ("submit", (3, 4, 1)))
     evidence = attempt(world("preemption"), trace, ("admit", ("r2",)), mutant)
@@ -84,7 +84,7 @@ def test_a_mutants_test_passes_while_the_mutant_is_seen(tmp_path: Path) -> None:
     assert read((tmp_path / "it.itf.json").read_text()) == saved
     scope: dict[str, Any] = {}
     exec(emit_test(saved), scope)
-    scope["test_grant_gpu_effect_1"]()
+    scope["test_allocate_gpu_effect_1"]()
     scope = {}
     exec(emit_test(replace(saved, mutant="", kind="table")), scope)
     scope["test_fence_held_gpu"]()  # the unchanged table breaks no rule

@@ -35,7 +35,7 @@ def test_a_finding_is_told_with_the_command_that_finds_it_again(
 ) -> None:
     assert main(["test", BROKEN, "--workers", "1"]) == REFUTED
     out = capsys.readouterr().out
-    assert "LC411 grant.published: block 0 of gpu is allocated to 'r4'" in out
+    assert "LC411 allocation.published: block 0 of gpu is allocated to 'r4'" in out
     assert "('submit', 'r3', (0,), 2)" in out
     assert "shrunk from 10 actions to 2" in out
     again = next(line for line in out.splitlines() if line.startswith("again:"))
@@ -72,7 +72,7 @@ def test_an_exhaustive_search_that_does_not_end_is_inconclusive(
     assert main(["test", SOUND, "--exhaustive", "--seconds", "0.3"]) == INCONCLUSIVE
     assert "not exhausted" in capsys.readouterr().out
     assert main(["test", BROKEN, "--exhaustive", "--requests", "2"]) == REFUTED
-    assert "grant.published" in capsys.readouterr().out
+    assert "allocation.published" in capsys.readouterr().out
 
 
 def test_a_worker_that_dies_is_inconclusive(
@@ -144,7 +144,7 @@ def test_the_formats_for_machines_name_the_rule(capsys: pytest.CaptureFixture[st
     suites = ElementTree.fromstring(capsys.readouterr().out)
     failure = suites.find(".//failure")
     assert failure is not None
-    assert "grant.published" in failure.attrib["message"]
+    assert "allocation.published" in failure.attrib["message"]
     assert main([*command, "github"]) == REFUTED
     out = capsys.readouterr().out
     assert out.startswith("::error title=LC411 ")
@@ -162,12 +162,14 @@ def test_a_finding_becomes_a_test_and_a_log(
     assert "exists: remove it first" in capsys.readouterr().err
     scope: dict[str, Any] = {}
     exec(compile(test.read_text(), str(test), "exec"), scope)
-    with pytest.raises(Failure, match=r"grant.published: block 0 of gpu is allocated to 'r4'"):
-        scope["test_grant_published"]()
+    with pytest.raises(
+        Failure, match=r"allocation.published: block 0 of gpu is allocated to 'r4'"
+    ):
+        scope["test_allocation_published"]()
     mended = tmp_path / "test_mended.py"
     mended.write_text(test.read_text().replace("make_broken", "make_scheduler"))
     exec(compile(mended.read_text(), str(mended), "exec"), scope)
-    scope["test_grant_published"]()
+    scope["test_allocation_published"]()
     assert main(["conform", str(log)]) == REFUTED
     assert "still published" in capsys.readouterr().out
 

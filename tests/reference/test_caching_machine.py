@@ -148,7 +148,7 @@ class CachingWorld(World):
         cache = self.scheduler.cache
         assert self.mirror.names == {*self.scheduler.ledger.cached} - cache.forgotten
         for name, (place, content) in self.readers:  # what is read stays where it is, as it is
-            assert self.scheduler.ledger.cached[name].place == place
+            assert self.scheduler.ledger.cached[name].block_id == place
             assert self.content(place) == content
 
 

@@ -39,7 +39,7 @@ def project(folder: Path) -> None:
         "def test_sound(check_scheduler):\n"
         "    check_scheduler(make_scheduler, runs=10)\n"
         "def test_broken(check_scheduler):\n"
-        "    with pytest.raises(AssertionError, match='grant.published'):\n"
+        "    with pytest.raises(AssertionError, match='allocation.published'):\n"
         "        check_scheduler(make_broken, runs=10)\n"
         "class Refuses(TinyScheduler):\n"
         "    def submit(self, name, prompt, max_new):\n"
@@ -56,7 +56,7 @@ def test_items_of_named_schedulers_run_with_the_whole_suite(tmp_path: Path) -> N
     assert done.returncode == 1
     assert "4 passed" in done.stdout
     assert "1 failed" in done.stdout
-    assert "LC411 grant.published: block 0 of gpu is allocated to 'r4'" in done.stdout
+    assert "LC411 allocation.published: block 0 of gpu is allocated to 'r4'" in done.stdout
     assert "again: lineclear test tiny_scheduler:make_broken --seed 0 --run 0" in done.stdout
     assert "Traceback" not in done.stdout
 

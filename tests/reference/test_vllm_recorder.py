@@ -234,7 +234,7 @@ def test_runs_end_and_their_logs_say_what_happened(reported: dict[str, Any]) -> 
 def test_the_log_shows_a_planted_fault(reported: dict[str, Any]) -> None:
     assert reported["faults"] == {
         "a block is freed and lost": "conservation.free",
-        "a block keeps its key": "grant.published",
+        "a block keeps its key": "allocation.published",
         "keys are blind to tokens": "hit.key",
         "a table is not freed": "once.holds",
         "a step is too large": "budget.tokens",

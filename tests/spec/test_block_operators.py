@@ -97,7 +97,7 @@ def test_what_is_sent() -> None:
     for case in cases:
         both = sent_case(*case)
         first = both.ledger.sequences[0]
-        p, v = both.record(first), both.vector([7, 8], "place")
+        p, v = both.record(first), both.vector([7, 8], "block_id")
         compare(
             both,
             lambda v: v.grew(v.always(v.sequences[0]), [7, 8]),
@@ -105,7 +105,7 @@ def test_what_is_sent() -> None:
         )
         both = sent_case(*case)
         d = both.vector([both.ledger.sequences[1], both.ledger.sequences[0]], "sequence")
-        v = both.vector([7, 8], "place")
+        v = both.vector([7, 8], "block_id")
         compare(
             both,
             lambda v: v.grew([v.sequences[1], v.sequences[0]], [7, 8]),
@@ -125,7 +125,7 @@ def test_what_is_sent() -> None:
             )
             if name == "send":  # each is sent once, and only what runs
                 runs = [q for q in both.ledger.sequences if both.ledger.runs(q)]
-                parts = [(q, place) for q, place in waits if q in runs and q not in whole]
+                parts = [(q, block_id) for q, block_id in waits if q in runs and q not in whole]
                 assert list(pairs_of(both.ledger.appended)) == parts
 
 
@@ -180,13 +180,13 @@ def test_what_is_sent_of_those_that_are_due() -> None:
         ledger.grown = [(Several(due), [30 + k for k in range(len(due))])]
         both = Both(ledger)
         compare(both, lambda v: v.send(), lambda s: s.send())
-        ((sequences, places),) = ledger.appended
+        ((sequences, block_ids),) = ledger.appended
         assert list(sequences) == due
-        assert places == [30 + k for k in range(len(due))]
+        assert block_ids == [30 + k for k in range(len(due))]
 
 
 def test_records_are_used_again() -> None:
-    """The record of a place is that of its next block once nothing leads to it."""
+    """The record of a block id is that of its next block once nothing leads to it."""
     ledger = with_tables(((), ()))
     first, _, own = ledger.sequences
     others = list(own.table)
@@ -198,18 +198,18 @@ def test_records_are_used_again() -> None:
     assert set(given_up) < set(own.table)
     assert len(set(own.table)) == 4
     assert [(b.request, b.tier, b.ref) for b in own.table] == [(own.request, GPU, 1)] * 4
-    assert sorted(b.place for b in own.table) == [0, 1, 2, 3]
+    assert sorted(b.block_id for b in own.table) == [0, 1, 2, 3]
 
 
 def test_a_block_that_moves_takes_its_record_along() -> None:
     ledger = with_tables(((), ()))
     first, second, _ = ledger.sequences
     ledger.take_blocks(first, 2)
-    moved, places = list(first.table), ledger.places(GPU, first.table)
-    ledger.gpu.put(places, 0)
+    moved, block_ids = list(first.table), ledger.block_ids(GPU, first.table)
+    ledger.gpu.put(block_ids, 0)
     ledger.relocate(moved, CPU, ledger.cpu.take(2))
     ledger.take_blocks(second, 2)
-    assert ledger.places(GPU, second.table) == places[::-1]
+    assert ledger.block_ids(GPU, second.table) == block_ids[::-1]
     assert not set(second.table) & set(moved)
 
 
@@ -219,10 +219,10 @@ def test_a_sealed_block_keeps_its_record() -> None:
     ledger.take_blocks(first, 2)
     sealed, other = first.table
     ledger.seal_entry(first, 0, 7)
-    ledger.gpu.put([other.place, sealed.place], 0)
+    ledger.gpu.put([other.block_id, sealed.block_id], 0)
     ledger.take_blocks(second, 2)
     new, again = second.table
-    assert (new.place, again.place) == (sealed.place, other.place)
+    assert (new.block_id, again.block_id) == (sealed.block_id, other.block_id)
     assert new is not sealed
     assert (new.name, new.readers, sealed.name) == (0, 0, 7)
     assert again is other
@@ -251,16 +251,16 @@ def test_relocate_and_copies(target: int) -> None:
 
         def copies(v: GhostLedger) -> None:
             blocks = v.listed(v.requests[0].held)
-            sources = v.places(1 - target, blocks)
+            sources = v.block_ids(1 - target, blocks)
             v.record_copies(1 - target, sources, target, v.pools[target].take(len(blocks)))
             assert v.operations[1].blocks == [
-                (b.place, p) for b, (_, p) in zip(blocks, v.operations[1].blocks, strict=True)
+                (b.block_id, p) for b, (_, p) in zip(blocks, v.operations[1].blocks, strict=True)
             ]
 
         def noted(s: SymbolicLedger, r: Any = r) -> None:
             blocks = s.listed(r.held)
-            places = s.pools[target].take(blocks.count)
-            s.record_copies(1 - target, s.places(1 - target, blocks), target, places)
+            block_ids = s.pools[target].take(blocks.count)
+            s.record_copies(1 - target, s.block_ids(1 - target, blocks), target, block_ids)
 
         compare(both, copies, noted)
 

@@ -89,7 +89,7 @@ def a_resting_block_that_an_open_step_touches(state: Shared) -> None:
     state.do("issue_step")
     (block,) = ledger.resting
     number = ledger.forward_of(ledger.steps)
-    ledger.touched[number] |= {(block.tier, block.place)}
+    ledger.touched[number] |= {(block.tier, block.block_id)}
 
 
 def fewer_readers_than_none(state: Shared) -> None:

@@ -182,13 +182,13 @@ def test_resting() -> None:
 
 def test_fences() -> None:
     for state in (with_names(tables, (), True) for tables in SMALL):
-        for place, until in itertools.product(range(state.gpu.total), (1, 3)):
+        for block_id, last_use in itertools.product(range(state.gpu.total), (1, 3)):
             both = Both(state.clone())
-            if not both.ledger.gpu.taken[place]:
+            if not both.ledger.gpu.taken[block_id]:
                 continue
-            v, n = both.vector([place], "place"), both.record(until)
+            v, n = both.vector([block_id], "block_id"), both.record(last_use)
             compare(
                 both,
-                lambda ledger, p=place, n=until: ledger.gpu.fence([p], n),
+                lambda ledger, p=block_id, n=last_use: ledger.gpu.fence([p], n),
                 lambda s, v=v, n=n: s.gpu.fence(v, n),
             )

@@ -134,7 +134,7 @@ def test_set_of_a_request_that_may_have_one_sequence_only() -> None:
         both = Both(with_tables(((), ())))
         request = both.ledger.requests[1]
         request.held_set = None  # as in a scheduler
-        request.places = [b.place for b in request.members[0].table]
+        request.block_ids = [b.block_id for b in request.members[0].table]
         assert held_of(request) == request.members[0].table
         return both, request, [Block(request, GPU, -1) for _ in range(2)]
 

@@ -12,7 +12,7 @@ from lineclear_spec.records import GPU, Block, Request
 def test_blocks_at_rest_are_those_of_an_ordered_dict() -> None:
     draw = random.Random(0)
     request = Request(1, 1, 2, 1)
-    blocks = [Block(request, GPU, place) for place in range(60)]
+    blocks = [Block(request, GPU, block_id) for block_id in range(60)]
     rest, wanted = Resting(), OrderedDict[Block, None]()
     rest.extend(blocks[:1])  # stays until late, so that entries behind it become stale
     wanted[blocks[0]] = None
@@ -40,7 +40,7 @@ def test_blocks_at_rest_are_those_of_an_ordered_dict() -> None:
 
 def test_the_newest_are_the_last_that_came_to_rest() -> None:
     request = Request(1, 1, 2, 1)
-    one, two, three = (Block(request, GPU, place) for place in range(3))
+    one, two, three = (Block(request, GPU, block_id) for block_id in range(3))
     rest = Resting()
     rest.extend([one, two])
     seen = rest.added

@@ -139,7 +139,7 @@ def test_all_three_answers_are_told_apart() -> None:
     assert answers(ask_three, 2_000) == ["sat", "unsat", "unknown"]
 
 
-@pytest.mark.parametrize("name", ["swap_out.guard.1", "grant_gpu.effect.1"])
+@pytest.mark.parametrize("name", ["swap_out.guard.1", "allocate_gpu.effect.1"])
 def test_an_exported_mutant_is_not_unsat_throughout(name: str, tmp_path: Path) -> None:
     broken = mutant(name)
     with installed(broken) as body:

@@ -54,8 +54,8 @@ def ending(first: int, second: int, shared: str, steady: tuple[int, ...]) -> Gho
             request.members[0].words = (7,)
             request.members[0].table.append(block)
     for request, count in zip(requests, (first, second, 1), strict=True):
-        for place in ledger.gpu.take(count):
-            block = Block(request, GPU, place, 1)
+        for block_id in ledger.gpu.take(count):
+            block = Block(request, GPU, block_id, 1)
             ledger.hold(request, [block])
             request.members[0].table.append(block)
     for k in steady:
@@ -106,13 +106,13 @@ def named_states() -> Iterator[GhostLedger]:
 
 def give_up(ledger: GhostLedger, ended: list[Sequence]) -> None:
     """The operator, and what is held nowhere is named nowhere."""
-    ledger.give_up_tables(ended)
+    ledger.free_tables(ended)
     for sequence in ended:
         sequence.table[:] = [b for b in sequence.table if b.name]
 
 
 def left_open(state: GhostLedger, chosen: list[int]) -> dict[str, Callable[..., Any]]:
-    """What formulas leave open of tables that are given up, from what plain data does to a twin of the state."""
+    """What formulas leave open of tables that are freed, from what plain data does to a twin of the state."""
     twin = state.clone()
     ours: dict[Block, Block] = {}
     for here, there in zip(state.sequences, twin.sequences, strict=True):
@@ -221,7 +221,7 @@ def test_tables_that_are_given_up() -> None:
             both.given |= left_open(both.ledger, chosen)
             last = dict.fromkeys([b for q in reversed(ended) for b in q.table])
             cached, free = len(both.ledger.cached), both.ledger.gpu.free
-            compare(both, lambda v, x=ended: give_up(v, x), lambda s, d=d: s.give_up_tables(d))
+            compare(both, lambda v, x=ended: give_up(v, x), lambda s, d=d: s.free_tables(d))
             rest = {b for b in both.ledger.cached.values() if not b.ref}
             assert list(both.ledger.resting) == [b for b in reversed(last) if b in rest]
             shown[len(both.ledger.cached) - cached, both.ledger.gpu.free - free] += 1

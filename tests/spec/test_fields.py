@@ -59,7 +59,7 @@ def test_plain_data_has_no_ghost_and_nothing_that_runs_reads_one() -> None:
 
 
 class Pools(SimpleNamespace):
-    """A view of two pools of three places: which places are free, in the order of the list."""
+    """A view of two pools of three block ids: which block ids are free, in the order of the list."""
 
     listed: tuple[int, ...]
 
@@ -69,12 +69,12 @@ class Pools(SimpleNamespace):
     def total(self, _tier: int) -> int:
         return 3
 
-    def position(self, _tier: int, place: int) -> int:
-        return self.listed.index(place) if place in self.listed else 3
+    def position(self, _tier: int, block_id: int) -> int:
+        return self.listed.index(block_id) if block_id in self.listed else 3
 
 
 @pytest.mark.parametrize(("after", "same"), [((1, 0), True), ((0, 2), False), ((0,), False)])
 def test_a_pool_is_the_same_if_the_same_places_are_free(after: Any, same: bool) -> None:
-    """One place taken and another one freed leaves the count as it was, and is no frame."""
+    """One block id taken and another one freed leaves the count as it was, and is no frame."""
     part = frames.free(Pools(listed=(0, 1)), Pools(listed=after))
-    assert all(part.predicate(place) for place in range(3)) is same
+    assert all(part.predicate(block_id) for block_id in range(3)) is same

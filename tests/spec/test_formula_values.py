@@ -27,7 +27,7 @@ PARTS: dict[str, Callable[[Any], Any]] = {
     "both pools": lambda s: s.pools,
     "what is due": lambda s: s.due(),
     "the blocks of a request": lambda s: record(s, "request").held,
-    "places that were taken": lambda s: s.gpu.take(1),
+    "block ids that were taken": lambda s: s.gpu.take(1),
     "members": lambda s: record(s, "request").members,
     "a table": lambda s: record(s, "sequence").table,
 }

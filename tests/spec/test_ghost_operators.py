@@ -78,7 +78,7 @@ def test_ghosts_of_kv() -> None:
             if name == "note_twin":
                 if not first.table:
                     continue
-                ledger.record_copies(GPU, [7], GPU, [first.table[0].place])
+                ledger.record_copies(GPU, [7], GPU, [first.table[0].block_id])
             both = Both(ledger)
             p, q, n = both.record(first), both.record(second), both.record(number)
             r, one, none = both.record(first.request), both.record(1), both.record(0)

@@ -85,7 +85,7 @@ def test_a_copy_shares_no_record_and_no_container() -> None:
     ledger = replay(BRANCHES, (*FORKED, ("swap_out", ("r1",))))
     copy = ledger.clone()
     for one in (ledger, copy):
-        one.records.clear()  # each has its own, to which nothing leads while a place is free
+        one.records.clear()  # each has its own, to which nothing leads while a block id is free
         one.grown = [([s], [p]) for s, p in pairs_of(one.grown)]
 
     def reached(root: Any, seen: dict[int, Any]) -> dict[int, Any]:
@@ -134,10 +134,10 @@ def test_the_ghost_ledger_does_what_the_plain_one_does() -> None:
                 if made is not None:
                     twins[made] = twin
             for pool, other in ((plain.gpu, ghost.gpu), (plain.cpu, ghost.cpu)):
-                assert (pool.order, pool.taken, pool.until) == (
+                assert (pool.order, pool.taken, pool.last_use) == (
                     other.order,
                     other.taken,
-                    other.until,
+                    other.last_use,
                 )
             assert [repr(s.table) for s in ghost.sequences if s in twins] == [
                 repr(twins[s].table) for s in ghost.sequences if s in twins
@@ -149,7 +149,7 @@ def test_the_ghost_ledger_does_what_the_plain_one_does() -> None:
 def test_a_forward_touches_every_gpu_place_that_is_held() -> None:
     ledger = replay(BRANCHES, PROMPT)
     (block,) = ledger.sequences[0].table
-    assert ledger.touched == {1: frozenset({(GPU, block.place)})}
+    assert ledger.touched == {1: frozenset({(GPU, block.block_id)})}
 
 
 def test_a_request_that_ended_was_released_once() -> None:
@@ -266,7 +266,7 @@ WRITES: dict[str, Callable[[GhostLedger], None]] = {
     "a pool": lambda v: setattr(v.gpu, "free", 2),
     "a clock": lambda v: setattr(v, "committed", 1),
     "an operation": lambda v: v.order(1, 0),
-    "an operator": lambda v: v.gpu.put([v.sequences[0].table[0].place], 0),
+    "an operator": lambda v: v.gpu.put([v.sequences[0].table[0].block_id], 0),
 }
 
 

@@ -24,7 +24,7 @@ class AsScheduled(GhostLedger):
         """Without a set, if the table says the same."""
         request = super().new_request(*arguments)
         real = Ledger(self.limits).new_request(*arguments)
-        request.held_set, request.places = real.held_set, real.places
+        request.held_set, request.block_ids = real.held_set, real.block_ids
         return request
 
 
@@ -32,15 +32,15 @@ def stored(ledger: GhostLedger) -> dict[str, Any]:
     """Everything, with what each request holds in place of its set."""
     found = everything(ledger)
     for k, request in enumerate(ledger.requests):
-        del found[f"r{k}"]["held_set"], found[f"r{k}"]["places"]
-        assert request.places in (None, [b.place for b in request.held])
-        found[f"r{k}"]["held"] = [(b.tier, b.place) for b in request.held]
+        del found[f"r{k}"]["held_set"], found[f"r{k}"]["block_ids"]
+        assert request.block_ids in (None, [b.block_id for b in request.held])
+        found[f"r{k}"]["held"] = [(b.tier, b.block_id) for b in request.held]
         assert request.blocks == len(request.held)
     return found
 
 
 def run(bounds: Bounds, states: int) -> set[bool]:
-    """Runs to the nearest states of a world, both ways; whether requests without a set kept places."""
+    """Runs to the nearest states of a world, both ways; whether requests without a set kept block ids."""
     kept: set[bool] = set()
     for trace in search(replace(bounds, max_states=states), check=False).traces:
         one, other = GhostLedger(bounds.limits()), AsScheduled(bounds.limits())
@@ -49,7 +49,7 @@ def run(bounds: Bounds, states: int) -> set[bool]:
             apply(other, step)
         assert stored(one) == stored(other), trace
         holding = [r for r in other.requests if r.held_set is None and r.blocks]
-        kept |= {r.places is not None for r in holding}
+        kept |= {r.block_ids is not None for r in holding}
     return kept
 
 

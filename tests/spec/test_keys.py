@@ -91,9 +91,9 @@ SWAPS = ("submit", "admit", "schedule_tokens", "issue_step", "commit_step", "sam
 MORE = ("swap_in", "recompute", "complete_copy", "dispatch_copies", "lift_fences")
 ONE = replace(TINY, leave_out=tuple(sorted(set(ACTIONS) - {*SWAPS, *MORE})))
 WORLDS = {bounds.name: bounds for bounds in BOUNDS}
-#: A place is taken while its copy out is open, and given back: the copy is a barrier for others from then on.
+#: A block id is taken while its copy out is open, and given back: the copy is a barrier for others from then on.
 TAKEN = Bounds(
-    "a place that is copied from is taken", block_size=1, gpu_blocks=2, cpu_blocks=1, live=3, shapes=(), tokens=(1,),
+    "a block id that is copied from is taken", block_size=1, gpu_blocks=2, cpu_blocks=1, live=3, shapes=(), tokens=(1,),
     max_steps_in_flight=1, max_num_seqs=2,
     leave_out=tuple(sorted(set(ACTIONS) - {"admit", "recompute", "schedule_tokens", "issue_step"})),
     start=(
@@ -130,7 +130,7 @@ def test_a_key_without_one_of_its_parts_is_told_apart(part: str) -> None:
 def test_the_reduced_search_reaches_what_the_unreduced_one_does(
     bounds: Bounds, depth: int
 ) -> None:
-    """Every state within so many actions, once with all ids, places and clocks, once without."""
+    """Every state within so many actions, once with all ids, block ids and clocks, once without."""
     start = replay(bounds, ())
     level: list[GhostLedger] = [start]
     exact = {repr(everything(start))}

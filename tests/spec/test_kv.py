@@ -82,7 +82,7 @@ PREEMPTION = next(bounds for bounds in BOUNDS if bounds.name == "preemption")
 
 def test_a_search_sees_a_device_that_heeds_no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(explore, "KV_EVERY", 1)
-    fenced = next(bounds for bounds in BOUNDS if bounds.name == "copy to a fenced place")
+    fenced = next(bounds for bounds in BOUNDS if bounds.name == "copy to a fenced block")
     assert rules_of(fenced) == set()
     monkeypatch.setattr(KvDevice, "waits_over", lambda *_: True)
     monkeypatch.setattr(KvDevice, "in_order", lambda *_: True)
@@ -205,16 +205,19 @@ def damage(walk: KvWalk) -> list[tuple[str, Any]]:
         each("slots", lambda _: (1, 7)),
         each(
             "rows",
-            lambda r: KvRow(r.first, r.last, tuple(p + 1 for p in r.places), r.kv, r.relies),
+            lambda r: KvRow(r.first, r.last, tuple(p + 1 for p in r.block_ids), r.kv, r.relies),
         ),
         each(
-            "rows", lambda r: KvRow(r.first, r.last, r.places, tuple(bad for _ in r.kv), r.relies)
+            "rows",
+            lambda r: KvRow(r.first, r.last, r.block_ids, tuple(bad for _ in r.kv), r.relies),
         ),
-        each("rows", lambda r: KvRow(r.first, r.last + 1, (*r.places, 0), (*r.kv, bad), r.relies)),
-        each("rows", lambda r: KvRow(r.first, r.last, r.places[:-1], r.kv, r.relies)),
-        each("rows", lambda r: KvRow(r.first + 9, r.last, r.places, r.kv, r.relies)),
-        each("rows", lambda r: KvRow(r.first, r.last, r.places, r.kv, 88)),
-        each("rows", lambda r: KvRow(r.first, r.last, r.places, r.kv, -1)),
+        each(
+            "rows", lambda r: KvRow(r.first, r.last + 1, (*r.block_ids, 0), (*r.kv, bad), r.relies)
+        ),
+        each("rows", lambda r: KvRow(r.first, r.last, r.block_ids[:-1], r.kv, r.relies)),
+        each("rows", lambda r: KvRow(r.first + 9, r.last, r.block_ids, r.kv, r.relies)),
+        each("rows", lambda r: KvRow(r.first, r.last, r.block_ids, r.kv, 88)),
+        each("rows", lambda r: KvRow(r.first, r.last, r.block_ids, r.kv, -1)),
         each("tokens", lambda row: [bad for _ in row]),
         ("slots none", lambda d: d.slots.clear()),
         ("rows none", lambda d: d.rows.clear()),

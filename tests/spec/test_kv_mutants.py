@@ -87,7 +87,8 @@ def test_it_is_not_proved(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["issue_step.effect.2", "grant_gpu.effect.1", "publish.guard.4", "issue_step.effect.3"]
+    "name",
+    ["issue_step.effect.2", "allocate_gpu.effect.1", "publish.guard.4", "issue_step.effect.3"],
 )
 def test_some_are_not_proved(name: str) -> None:
     assert unproved(of_kv()[name][0])

@@ -92,9 +92,9 @@ def test_a_body_that_is_run_for_each_may_not_assume() -> None:
 
 def test_a_variable_is_not_bound_twice() -> None:
     with pytest.raises(Misuse, match="o_place is bound twice"):
-        quantify(("place",), lambda p: State.every("place", lambda x: x == p))
-    quantify(("place",), lambda p: State.some("place", lambda x: x == p))
-    quantify(("place",), lambda p: p == p)
+        quantify(("block_id",), lambda p: State.every("block_id", lambda x: x == p))
+    quantify(("block_id",), lambda p: State.some("block_id", lambda x: x == p))
+    quantify(("block_id",), lambda p: p == p)
 
 
 def test_what_is_listed_is_finite_only_where_an_invariant_says_so() -> None:

@@ -27,27 +27,27 @@ from lineclear_spec.view import Derived, asked
 
 #: A function of `blocks.py`, what is replaced in it by what, and a unit whose proof notices.
 STEPS: dict[str, tuple[str, str, str, str]] = {
-    "one place too few is taken": (
-        "take_blocks", "grant_gpu(ledger, count)", "grant_gpu(ledger, count - 1)", "take_blocks"),
+    "one block id too few is taken": (
+        "take_blocks", "allocate_gpu(ledger, count)", "allocate_gpu(ledger, count - 1)", "take_blocks"),
     "a fence is forgotten": (
         "clear_tables", "blocks), ledger.issued)", "blocks), 0)", "clear_tables"),
     "a fence is one too early": (
         "clear_table", "gone), ledger.issued)", "gone), ledger.issued - 1)", "clear_table"),
     "a barrier is not raised": (
-        "grant_gpu", "ledger.gpu.latest(places, ledger.barrier)", "ledger.barrier", "move_blocks_in"),
+        "allocate_gpu", "ledger.gpu.latest(block_ids, ledger.barrier)", "ledger.barrier", "move_blocks_in"),
     "a holder is not counted": ("share_table", "ledger.count_up(child, shared)", "pass", "share_table"),
     "a holder is not counted off": (
         "replace_entry", "ledger.count_down(sequence, old)", "pass", "replace_entry"),
-    "a block that others name is given up": (
+    "a block that others name is freed": (
         "clear_table", "block.ref == 0", "block.ref <= 1", "clear_table"),
     "one entry too few is shared": (
         "share_table", "parent.table[:count]", "parent.table[: count - 1]", "share_table"),
-    "places are not given back": (
+    "block ids are not given back": (
         "move_blocks", "ledger.pools[source].put(sources, ledger.issued)", "pass", "move_blocks_out"),
     "blocks stay where they are": (
         "move_blocks", "ledger.relocate(blocks, tier, targets)", "pass", "move_blocks_out"),
     "what was appended is not sent": (
-        "take_blocks", "ledger.grew(ledger.always(sequence), places)", "pass", "take_blocks"),
+        "take_blocks", "ledger.grew(ledger.always(sequence), block ids)", "pass", "take_blocks"),
 }  # fmt: skip
 
 #: A question, what is replaced in it by what, and an action whose proof notices.
@@ -143,7 +143,7 @@ PRIMITIVES: dict[str, tuple[str, str, str, str, str]] = {
 def changed(
     module: ModuleType, name: str, old: str, new: str, folder: Path, wanted: str = ""
 ) -> Any:
-    """A function of a copy of the module in which one place of the named function is replaced."""
+    """A function of a copy of the module in which one block id of the named function is replaced."""
     text = Path(module.__file__ or "").read_text()
     begin = text.index(f"def {name}(")
     end = text.find("\n\n\n", begin) % (len(text) + 1)

@@ -1,6 +1,6 @@
 # pyright: basic, reportOperatorIssue=false
 # mypy: disable-error-code="misc"
-"""Each operator of a pool means the same on plain data and on formulas, whatever places are free."""
+"""Each operator of a pool means the same on plain data and on formulas, whatever block ids are free."""
 
 from __future__ import annotations
 
@@ -33,25 +33,27 @@ def pool_cases(total: int) -> None:
             n = both.record(count)
             compare(both, lambda v, c=count: v.cpu.take(c), lambda s, n=n: s.cpu.take(n))
         taken = [p for p in range(total) if p not in free]
-        for places in lists(taken) if plain_fences else ():
+        for block_ids in lists(taken) if plain_fences else ():
             both = Both(with_pool(total, free, fences))
-            v = both.vector(places, "place")
+            v = both.vector(block_ids, "block_id")
             compare(
                 both,
-                lambda w, x=places: w.cpu.put(x, 3),
+                lambda w, x=block_ids: w.cpu.put(x, 3),
                 lambda s, v=v: s.cpu.put(v, 3),
                 put_made(CPU),
             )
-        for places in lists(list(range(total))):
+        for block_ids in lists(list(range(total))):
             for least in (0, 1, 3):
                 both = Both(with_pool(total, free, fences))
-                v, low = both.vector(places, "place"), both.record(least)
+                v, low = both.vector(block_ids, "block_id"), both.record(least)
                 at = [
-                    k for k, p in enumerate(places) if fences[p] == max(fences[p] for p in places)
+                    k
+                    for k, p in enumerate(block_ids)
+                    if fences[p] == max(fences[p] for p in block_ids)
                 ]
                 compare(
                     both,
-                    lambda w, x=places, m=least: w.cpu.latest(x, m),
+                    lambda w, x=block_ids, m=least: w.cpu.latest(x, m),
                     lambda s, v=v, m=low: s.cpu.latest(v, m),
                     lambda result, _, at=at: {
                         "latest": lambda: result,
@@ -66,13 +68,13 @@ def test_pool(total: int) -> None:
 
 
 def test_what_a_pool_refuses_is_refused_on_formulas_too() -> None:
-    """A place that is free, and one that is named twice."""
-    for places in ([0], [1, 1]):
+    """A block id that is free, and one that is named twice."""
+    for block_ids in ([0], [1, 1]):
         both = Both(with_pool(3, (0,), (0, 0, 0)))
-        v = both.vector(places, "place")
+        v = both.vector(block_ids, "block_id")
         both.symbolic.cpu.put(v, 3)
         both.before.extra = both.given
         owed = [reading(goal)(both.before, ()) for *_, goal in both.symbolic.obligations]
         assert not all(owed)
         with pytest.raises(Broken, match="is free already"):
-            both.ledger.cpu.put(places, 3)
+            both.ledger.cpu.put(block_ids, 3)

@@ -131,11 +131,11 @@ KEPT: list[tuple[Any, str, str, str]] = [
     (SymbolicPool, "put", "free_gpu", "clear_table"),
     (SymbolicPool, "put", "order_gpu", "clear_tables"),
     (SymbolicPool, "put", "position_gpu", "clear_tables"),
-    (SymbolicPool, "put", "until_gpu", "clear_table"),
-    (SymbolicPool, "put", "until_cpu", "move_blocks_in"),
+    (SymbolicPool, "put", "last_use_gpu", "clear_table"),
+    (SymbolicPool, "put", "last_use_cpu", "move_blocks_in"),
     *[
         (Blocks, "new_blocks", field, "take_blocks")
-        for field in ("ref", "tier", "place", "group", "holder", "rank", "owner_gpu")
+        for field in ("ref", "tier", "block_id", "group", "holder", "rank", "owner_gpu")
     ],
     *[(Blocks, "count_up", field, "share_table") for field in ("ref", "holder", "rank")],
     *[(Blocks, "count_down", field, "clear_table") for field in ("ref", "holder", "rank")],
@@ -145,7 +145,10 @@ KEPT: list[tuple[Any, str, str, str]] = [
         (Holdings, "_append_each", field, "give_each_one")
         for field in ("table", "index", "length")
     ],
-    *[(Blocks, "relocate", field, "move_blocks_in") for field in ("tier", "place", "owner_gpu")],
+    *[
+        (Blocks, "relocate", field, "move_blocks_in")
+        for field in ("tier", "block_id", "owner_gpu")
+    ],
     *[
         (Bulk, "record_copies", field, "move_blocks_out")
         for field in ("touch_gpu", "touch_cpu", "source_cpu")
@@ -201,7 +204,7 @@ KEPT: list[tuple[Any, str, str, str]] = [
         (Ghosts, "note_step", field, "issue_step")
         for field in ("touch_gpu", "tokens_of", "sequences_of", "step_of")
     ],
-    (Bulk, "grew", "sent_place", "take_blocks"),
+    (Bulk, "grew", "sent_block_id", "take_blocks"),
     (Bulk, "grew", "queued_length", "give_each_one"),
     (Bulk, "send_whole", "whole", "copy_on_write"),
     *[(Bulk, "send", field, "issue_step") for field in ("whole", "heard", "sent_length")],

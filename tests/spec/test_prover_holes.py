@@ -43,7 +43,7 @@ def unproved(name: str, body: Any = None) -> list[str]:
 
 
 def finish_that_leaks(ledger: Any, request: Any) -> None:
-    """Nothing is given up; a guard in a branch made the proof presume that nothing is held."""
+    """Nothing is freed; a guard in a branch made the proof presume that nothing is held."""
     ledger.require(ledger.allowed("finish", request), "the request is live")
     ledger.require(
         ledger.unscheduled(request),
@@ -138,8 +138,8 @@ def test_the_ledger_that_runs_raises_where_a_question_has_no_answer() -> None:
         (lambda s: s.wait_of(3), "the operation is open"),
         (lambda s: s.is_copy(3), "the operation is open"),
         (lambda s: s.forward_of(3), "the step asked about is in flight"),
-        (lambda s: s.gpu.take(3), "as many free places as are taken"),
-        (lambda s: s.cpu.put(s.cpu.take(3), 0), "the places given up are not free"),
+        (lambda s: s.gpu.take(3), "as many free blocks as are allocated"),
+        (lambda s: s.cpu.put(s.cpu.take(3), 0), "the block ids to be freed are in use"),
         (lambda s: s.cpu.put(s.cpu.take(3), 0), "no element is there twice"),
         (lambda s: s.leader(request_of(s)), "the request has a sequence"),
         (lambda s: request_of(s).members[3], "member has the entry that is read"),

@@ -100,7 +100,7 @@ def test_a_broken_effect_is_refuted(name: str, write: Callable[..., None], lemma
 
 @pytest.mark.parametrize("name", ["recompute", "swap_out"])
 def test_a_victim_that_keeps_its_places_is_refuted(name: str) -> None:
-    assert "every place of its own is free at once" in failing(build(name, guards_of(name)))
+    assert "every block of its own is free at once" in failing(build(name, guards_of(name)))
 
 
 @pytest.mark.usefixtures("planted")

@@ -61,8 +61,8 @@ def views_of(states: list[Tables]) -> None:
             q = both.record(both.ledger.sequences[0])
             compare(
                 both,
-                lambda v, t=tier: v.places(t, v.sequences[0].table),
-                lambda s, q=q, t=tier: s.places(t, s.listed(q.table)),
+                lambda v, t=tier: v.block_ids(t, v.sequences[0].table),
+                lambda s, q=q, t=tier: s.block_ids(t, s.listed(q.table)),
             )
 
 

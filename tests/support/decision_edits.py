@@ -182,8 +182,8 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "a request whose copy was discarded keeps its place": (
         "scheduling/transitions.py",
-        "        self.live.waiting.push(entry)\n\n    def give_up_all",
-        "\n    def give_up_all",
+        "        self.live.waiting.push(entry)\n\n    def free_all",
+        "\n    def free_all",
     ),
     "ranks are kept after the policy failed": (
         "scheduling/live_requests.py",

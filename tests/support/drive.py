@@ -160,7 +160,7 @@ class Drive:
     def tables(self, name: Hashable) -> list[list[int]]:
         """Block ids of each branch's table."""
         members = self.scheduler.entries[name].record.members
-        return [[block.place for block in sequence.table] for sequence in members]
+        return [[block.block_id for block in sequence.table] for sequence in members]
 
     def blocks(self, name: Hashable) -> int:
         """Distinct blocks that the request holds."""

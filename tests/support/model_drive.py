@@ -135,7 +135,13 @@ class Drive:
             return
         ledger = scheduler.ledger
         gpu = ledger.gpu
-        pool.poison([place for place in gpu.order[: gpu.free] if gpu.until[place] <= ledger.done])
+        pool.poison(
+            [
+                block_id
+                for block_id in gpu.order[: gpu.free]
+                if gpu.last_use[block_id] <= ledger.done
+            ]
+        )
 
 
 def prompts_of(

@@ -141,7 +141,7 @@ class LineclearUnderTest:
         ledger, entries = self.scheduler.ledger, self.scheduler.entries
         tables = {
             str(name): [
-                block.place + self.offset * (block.tier == CPU)
+                block.block_id + self.offset * (block.tier == CPU)
                 for sequence in entry.record.members
                 for block in sequence.table
             ]
@@ -153,7 +153,7 @@ class LineclearUnderTest:
         return Observation(
             tables=tables,
             free=free,
-            cached={block.place: name for name, block in ledger.cached.items()},
+            cached={block.block_id: name for name, block in ledger.cached.items()},
             waiting=[name for name, phase in phases.items() if phase is Phase.WAITING],
             running=[n for n, phase in phases.items() if phase in (Phase.RUNNING, Phase.SWAPPED)],
         )

@@ -71,10 +71,10 @@ def a_place_is_given_up_twice(patch: Patch) -> None:
     """Frees a block twice."""
     right = Pool.put
 
-    def wrong(self: Pool, places: list[int], until: int) -> None:
-        right(self, places, until)
-        if places and self.free < self.total:
-            self.order[self.free] = places[-1]
+    def wrong(self: Pool, block_ids: list[int], last_use: int) -> None:
+        right(self, block_ids, last_use)
+        if block_ids and self.free < self.total:
+            self.order[self.free] = block_ids[-1]
             self.free += 1
 
     patch.setattr(Pool, "put", wrong)
@@ -115,7 +115,7 @@ BUGS: dict[str, Bug] = {
         without("clear_tables.effect.1"), "conservation"
     ),
     "P2 sharing is not counted": Bug(sharing_is_not_counted, "references", "branches"),
-    "P3 a place is free twice": Bug(a_place_is_given_up_twice, "free_list"),
+    "P3 a block id is free twice": Bug(a_place_is_given_up_twice, "free_list"),
     "P4 a shared block is written": Bug(
         without("schedule_tokens.guard.14"), "exclusive_write", "branches in the decode batch"
     ),
@@ -131,7 +131,9 @@ BUGS: dict[str, Bug] = {
     "P10 no request is ever admitted": Bug(
         nobody_is_admitted, "LC405", None, "scheduler", "LC405"
     ),
-    "P12 a place is used again while a copy reads it": Bug(without("grant_gpu.effect.1"), "fence"),
+    "P12 a block id is used again while a copy reads it": Bug(
+        without("allocate_gpu.effect.1"), "fence"
+    ),
     "P13 computed without KV": Bug(without("forget_computed.effect.3"), "capacity"),
     "P14 a guard that is not enough": Bug(
         without("admit.guard.3"), "definedness", "full pool", "exploration", "LC402"

@@ -30,5 +30,5 @@ def assert_apart(ledger: Ledger, requests: list[Any]) -> None:
     found = led_to(ledger, requests)
     assert not found & free
     for block in found.intersection(records):
-        assert records[block.place] is block
+        assert records[block.block_id] is block
         assert block.tier == GPU

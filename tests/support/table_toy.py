@@ -104,7 +104,7 @@ def row(request: Request | None) -> Row:
     if not request.members:
         return int(request.phase), 0, ()
     sequence = request.members[0]
-    places = tuple(sorted([block.place for block in sequence.table]))
+    places = tuple(sorted([block.block_id for block in sequence.table]))
     return int(request.phase), sequence.own_tokens, places
 
 

@@ -59,7 +59,7 @@ def storage(ledger: Ledger) -> tuple[Any, ...]:
         dict(ledger.step_operations),
         dict(ledger.cached),
         list(ledger.resting),
-        [(pool.order[: pool.free], list(pool.until)) for pool in (ledger.gpu, ledger.cpu)],
+        [(pool.order[: pool.free], list(pool.last_use)) for pool in (ledger.gpu, ledger.cpu)],
     )
 
 

@@ -179,13 +179,13 @@ def same_field(
             continue
         if name == "member" and not 0 <= chosen[1] < after.width(chosen[0]):
             continue
-        if name in ("tier", "place", "group", "ref") and chosen[0] in there:
+        if name in ("tier", "block_id", "group", "ref") and chosen[0] in there:
             wanted = getattr(chosen[0], "request" if name == "group" else name)
-        elif name in ("tier", "place", "group"):
+        elif name in ("tier", "block_id", "group"):
             continue  # nothing holds the block
         else:
             wanted = expected(*chosen)
-        if name.startswith(("until", "touch", "source")) and not 0 <= chosen[-1] < before.total(
+        if name.startswith(("last_use", "touch", "source")) and not 0 <= chosen[-1] < before.total(
             GPU if name.endswith("gpu") else CPU
         ):
             continue
@@ -225,7 +225,7 @@ Tables = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 def pools(total: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Every list of free places of a pool of so many, with some fences."""
+    """Every list of free block ids of a pool of so many, with some fences."""
     for count in range(total + 1):
         for free in itertools.permutations(range(total), count):
             for fences in itertools.product((0, 2), repeat=total):
@@ -239,7 +239,7 @@ def with_pool(total: int, free: tuple[int, ...], fences: tuple[int, ...]) -> Gho
     pool.order[: len(free)] = free
     pool.free = len(free)
     pool.taken = [p not in free for p in range(total)]
-    pool.until = list(fences)
+    pool.last_use = list(fences)
     ledger.issued = 3
     return ledger
 

@@ -130,13 +130,13 @@ def alloc(check: RuleContext, event: dict[str, Any]) -> None:
     pins = bool(state.copies) and not check.header.waits
     for block in blocks:
         if not pool.first <= block < pool.last:
-            exists(check, "grant.exists", pool, block)
+            exists(check, "allocation.exists", pool, block)
             continue
         where = ((pool.name, block),)
         if block in pool.held or (twice and blocks.count(block) > 1):
             has = holders(pool, block) or (r,)
             check.broken(
-                "grant.held",
+                "allocation.held",
                 f"block {block} of {pool.name} is allocated to {r!r}, but {named(has)} holds it",
                 (r, *has),
                 where,
@@ -145,7 +145,7 @@ def alloc(check: RuleContext, event: dict[str, Any]) -> None:
         elif block in pool.published:
             key = pool.published[block]
             check.broken(
-                "grant.published",
+                "allocation.published",
                 f"block {block} of {pool.name} is allocated to {r!r}, but it is still published"
                 + (f" under {key!r}" if key is not None else "")
                 + ": an evict is missing",

@@ -26,7 +26,7 @@ def copy(check: RuleContext, event: dict[str, Any]) -> None:
     src = [(pool_of(check, name), block) for name, block in event["src"]]
     dst = [(pool_of(check, name), block) for name, block in event["dst"]]
     for pool, block in (*src, *dst):
-        exists(check, "grant.exists", pool, block)
+        exists(check, "allocation.exists", pool, block)
     for pool, block in dst:
         where = ((pool.name, block),)
         if block in pool.published:
@@ -53,8 +53,8 @@ def copy(check: RuleContext, event: dict[str, Any]) -> None:
         if other.op in after:
             continue
         theirs = {*other.src, *other.dst}
-        clash = [place for place in dst if place in theirs]
-        clash += [place for place in src if place in other.dst]
+        clash = [block_id for block_id in dst if block_id in theirs]
+        clash += [block_id for block_id in src if block_id in other.dst]
         for pool, block in clash[:1]:
             check.broken(
                 "ordered.copy",
@@ -67,11 +67,11 @@ def copy(check: RuleContext, event: dict[str, Any]) -> None:
     if check.found:
         return
     state.copies[op] = Copying(op, src, dst)
-    for (pool, block), (target, place) in zip(src, dst, strict=True):
-        target.filled[place] = pool.filled.get(block, 0)
+    for (pool, block), (target, block_id) in zip(src, dst, strict=True):
+        target.filled[block_id] = pool.filled.get(block, 0)
         if block in pool.entry:
-            target.entry[place] = pool.entry[block]
-        state.touch(target, place)
+            target.entry[block_id] = pool.entry[block]
+        state.touch(target, block_id)
 
 
 def using(pool: LoggedPool, block: int) -> int:
@@ -115,8 +115,8 @@ def steps_wait(check: RuleContext, event: dict[str, Any]) -> None:
     for copying in check.state.copies.values():
         if copying.op in after:
             continue
-        for verb, places in (("read", copying.dst), ("write", copying.src)):
-            for pool, block in places:
+        for verb, block_ids in (("read", copying.dst), ("write", copying.src)):
+            for pool, block in block_ids:
                 for table in pool.held.get(block, ()):
                     q = table.sequence
                     if q.step != n or pool.name != DEFAULT:

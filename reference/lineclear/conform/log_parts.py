@@ -37,14 +37,14 @@ def upto(events: Iterable[Event], number: int) -> list[Event]:
 
 
 def touching(
-    events: Iterable[Event], violation: Violation, places: set[tuple[str, int]]
+    events: Iterable[Event], violation: Violation, block_ids: set[tuple[str, int]]
 ) -> set[RequestId]:
     """Requests that ever named one of these blocks."""
     found: set[RequestId] = set()
     for _, event in zip(range(violation.number), events, strict=False):
         if event["e"] in ("alloc", "hit"):
             pool = event.get("pool", DEFAULT)
-            if any((pool, block) in places for block in event["blocks"]):
+            if any((pool, block) in block_ids for block in event["blocks"]):
                 found.add(event["r"])
     return found
 
@@ -53,7 +53,7 @@ def filtered(
     events: Iterable[Event],
     violation: Violation,
     requests: set[RequestId],
-    places: set[tuple[str, int]],
+    block_ids: set[tuple[str, int]],
 ) -> list[Event]:
     """The events of these requests, of the blocks they name, and of these blocks.
 
@@ -61,9 +61,9 @@ def filtered(
         events: the log.
         violation: its last event broke a rule; that event is kept in part even if it concerns no request here.
         requests: ids of requests.
-        places: (pool, block id) of blocks.
+        block_ids: (pool, block id) of blocks.
     """
-    named = set(places)
+    named = set(block_ids)
     copies: set[int] = set()
     found: list[Event] = []
     for number, event in enumerate(events, start=1):

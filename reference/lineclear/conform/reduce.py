@@ -100,19 +100,19 @@ def reduce_with(
         if found is None:
             found = trial(upto(events(), violation.number), renumber=False)
         return Reduced(header, sure(found), trial.broken, violation.number)
-    places = set(violation.blocks)
+    block_ids = set(violation.blocks)
     requests: set[RequestId] = set(violation.requests)
-    found = trial(filtered(events(), violation, requests, places))
+    found = trial(filtered(events(), violation, requests, block_ids))
     if found is None:
-        requests |= touching(events(), violation, places)
-        found = trial(filtered(events(), violation, requests, places))
+        requests |= touching(events(), violation, block_ids)
+        found = trial(filtered(events(), violation, requests, block_ids))
     if found is None:
         found = trial(upto(events(), violation.number))
     found = sure(found)
     length = -1
     while length != len(found):
         length = len(found)
-        found = fewer_requests(trial, found, violation, places)
+        found = fewer_requests(trial, found, violation, block_ids)
         if len(found) <= LONGEST:
             found = fewer_events(trial, found)
             for r in dict.fromkeys(event["r"] for event in found if "r" in event):
@@ -190,7 +190,10 @@ def fixed(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def fewer_requests(
-    trial: ReductionTrial, events: list[Event], violation: Violation, places: set[tuple[str, int]]
+    trial: ReductionTrial,
+    events: list[Event],
+    violation: Violation,
+    block_ids: set[tuple[str, int]],
 ) -> list[Event]:
     """Drops irrelevant requests, several at once and then one by one.
 
@@ -198,7 +201,7 @@ def fewer_requests(
         trial: returns the events up to the same violation, None if it does not come.
         events: a log that breaks the rule.
         violation: the broken rule.
-        places: (pool, block id) of the blocks that it names.
+        block_ids: (pool, block id) of the blocks that it names.
     """
     names = list(dict.fromkeys(event["r"] for event in events if "r" in event))
     size = len(names) // 2
@@ -207,7 +210,7 @@ def fewer_requests(
         while at < len(names):
             rest = names[:at] + names[at + size :]
             shorter = replace(violation, number=len(events))
-            found = trial(filtered(events, shorter, set(rest), places)) if rest else None
+            found = trial(filtered(events, shorter, set(rest), block_ids)) if rest else None
             if found is None:
                 at += size
             else:

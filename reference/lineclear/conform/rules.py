@@ -43,7 +43,7 @@ ENDS = ("finish", "abort", "fail")
 
 ROWS = (
     Rule(
-        "grant",
+        "allocation",
         "LC411",
         "a block is allocated only if it exists, no table names it and it is not published",
         "Two requests write into one block, or a cached prefix is overwritten while it can be hit.",

@@ -167,11 +167,11 @@ class TableReplay:
         leader = self.ledger.leader(sequence.request)
         if sequence is leader and sequence.request.phase == Phase.WAITING:
             r, hits = event["r"], self.hits.get(event["r"], 0)
-            if len(self.places(r, 0)) != hits + len(event["blocks"]):
+            if len(self.block_ids(r, 0)) != hits + len(event["blocks"]):
                 raise Differs(f"{r!r} finds blocks behind allocated ones")
             self.hits[r] = hits + len(event["blocks"])
             return
-        shared = [block.place for block in leader.table][: len(event["blocks"])]
+        shared = [block.block_id for block in leader.table][: len(event["blocks"])]
         if "keys" in event or sequence.table or shared != event["blocks"]:
             raise TableError(
                 f"event {self.checker.number} hits blocks for a request that runs, for which the table "
@@ -194,11 +194,11 @@ class TableReplay:
         for table in self.checker.state.pools[DEFAULT].held.get(block, ()):
             sequence = self.sequences[table.sequence.live.r, table.sequence.s]
             for index, entry in enumerate(sequence.table):
-                if entry.place == block and sequence.alive:
+                if entry.block_id == block and sequence.alive:
                     return sequence, index
         raise Differs(f"block {block} is published, but no table of the ledger names it")
 
-    def places(self, r: RequestId, s: int) -> list[int]:
+    def block_ids(self, r: RequestId, s: int) -> list[int]:
         """The blocks that the log's table names."""
         q = self.checker.state.live[r].sequences[s]
         table = q.tables.get((DEFAULT, ""))
@@ -208,7 +208,7 @@ class TableReplay:
         """Gives the ledger's table the blocks that the log allocated, and room for `needed`."""
         ledger, sequence = self.ledger, self.sequences[r, s]
         request = sequence.request
-        new = self.places(r, s)[sequence.length :]
+        new = self.block_ids(r, s)[sequence.length :]
         if request.phase == Phase.WAITING:
             most = ledger.need(sequence.own_tokens)
             if len(new) < most:
@@ -232,10 +232,10 @@ class TableReplay:
 
     def same(self, r: RequestId, s: int) -> None:
         """Reports ledger and log if they disagree about a table."""
-        mine = [block.place for block in self.sequences[r, s].table]
-        if mine != self.places(r, s):
+        mine = [block.block_id for block in self.sequences[r, s].table]
+        if mine != self.block_ids(r, s):
             raise Differs(
-                f"the block table of {r!r} is {mine} by the table's actions, {self.places(r, s)} in the log"
+                f"the block table of {r!r} is {mine} by the table's actions, {self.block_ids(r, s)} in the log"
             )
 
     # ---- preemption and copies -----------------------------------------------------------------
@@ -275,10 +275,10 @@ class TableReplay:
             out = kinds == {(DEFAULT, "cpu")}
             if request is None or not (out or kinds == {("cpu", DEFAULT)}):
                 raise Differs("it belongs to no request that is swapped out or in")
-            blocks = [block.place for block in request.held]
+            blocks = [block.block_id for block in request.held]
             if sorted(blocks) != sorted(pairs):
                 raise Differs(f"it moves {sorted(pairs)}, but the request holds {sorted(blocks)}")
-            steer(ledger.cpu if out else ledger.gpu, [pairs[place] for place in blocks])
+            steer(ledger.cpu if out else ledger.gpu, [pairs[block_id] for block_id in blocks])
             (actions.swap_out if out else actions.swap_in)(ledger, request)
             self.moving = None
         number = self.numbers[event["op"]] = ledger.issued
@@ -289,8 +289,8 @@ class TableReplay:
         for (r, s), sequence in self.sequences.items():
             if not sequence.alive or r not in self.checker.state.live:
                 continue
-            mine = [block.place for block in sequence.table]
-            theirs = self.places(r, s)
+            mine = [block.block_id for block in sequence.table]
+            theirs = self.block_ids(r, s)
             if src in mine and dst in theirs and theirs.index(dst) == mine.index(src):
                 return sequence
         raise Differs(f"no table has block {dst} in place of block {src}")
@@ -377,13 +377,15 @@ class TableReplay:
                 raise Differs(f"the free blocks of {name} differ from the table's")
 
 
-def steer(pool: Pool, places: list[int]) -> None:
+def steer(pool: Pool, block_ids: list[int]) -> None:
     """Makes the pool allocate these blocks next: the engine chooses among free blocks."""
-    if len(places) > pool.free:
-        raise Differs(f"{len(places)} blocks of {pool.name} are allocated, {pool.free} are free")
-    for k, place in enumerate(places):
+    if len(block_ids) > pool.free:
+        raise Differs(
+            f"{len(block_ids)} blocks of {pool.name} are allocated, {pool.free} are free"
+        )
+    for k, block_id in enumerate(block_ids):
         to = pool.free - 1 - k
-        if place not in pool.order[: to + 1]:
-            raise Differs(f"block {place} of {pool.name} is allocated but not free")
-        at = pool.order.index(place)
-        pool.order[to], pool.order[at] = place, pool.order[to]
+        if block_id not in pool.order[: to + 1]:
+            raise Differs(f"block {block_id} of {pool.name} is allocated but not free")
+        at = pool.order.index(block_id)
+        pool.order[to], pool.order[at] = block_id, pool.order[to]

@@ -47,9 +47,11 @@ class TableNames:
         self.used.add(name)
         return name
 
-    def listed(self, place: int) -> int:
+    def listed(self, block_id: int) -> int:
         """The name under which this block is found, 0 if it is not."""
-        return next((n for n, block in self.ledger.cached.items() if block.place == place), 0)
+        return next(
+            (n for n, block in self.ledger.cached.items() if block.block_id == block_id), 0
+        )
 
     def give(self, sequence: Sequence, index: int, name: int) -> None:
         """The sequence's block at this entry has this name; those before it may have any."""
@@ -63,14 +65,14 @@ class TableNames:
         words[index] = name
         sequence.words = tuple(words)
 
-    def find(self, sequence: Sequence, places: Ordered[int]) -> int:
+    def find(self, sequence: Sequence, block_ids: Ordered[int]) -> int:
         """Names a waiting sequence's first blocks as they are listed; returns the tokens of these."""
-        for index, place in enumerate(places):
-            name = self.listed(place)
+        for index, block_id in enumerate(block_ids):
+            name = self.listed(block_id)
             if not name:
-                raise Differs(f"block {place} is found, but it is not published")
+                raise Differs(f"block {block_id} is found, but it is not published")
             self.give(sequence, index, name)
-        return len(places) * self.ledger.limits.block_size
+        return len(block_ids) * self.ledger.limits.block_size
 
     def publish(self, sequence: Sequence, index: int, key: Hashable) -> None:
         """The block at this entry can be found from now on."""
@@ -80,10 +82,10 @@ class TableNames:
         self.give(sequence, index, name)
         actions.publish(self.ledger, sequence, index)
 
-    def withdraw(self, place: int) -> None:
+    def withdraw(self, block_id: int) -> None:
         """The block can be found no more."""
-        name = self.listed(place)
+        name = self.listed(block_id)
         if not name:
-            raise Differs(f"block {place} is evicted, but it is not published")
+            raise Differs(f"block {block_id} is evicted, but it is not published")
         rests = self.ledger.listing(name).ref == 0
         (actions.evict if rests else actions.unlist)(self.ledger, name)

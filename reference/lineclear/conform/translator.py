@@ -142,7 +142,7 @@ class Translator:
 
     def _grow(self, sequence: Sequence) -> None:
         _, blocks = self._tables[sequence]
-        new = [block.place for block in sequence.table[len(blocks) :]]
+        new = [block.block_id for block in sequence.table[len(blocks) :]]
         if new:
             self._emit(e="alloc", **self._of(sequence), blocks=new)
             blocks.extend(new)
@@ -153,15 +153,15 @@ class Translator:
     def _admit_cached(self, request: Request, shared: int) -> None:
         leader = request.members[0]
         count = self.ledger.need(shared)
-        blocks = [block.place for block in leader.table[:count]]
+        blocks = [block.block_id for block in leader.table[:count]]
         self._emit(e="hit", **self._of(leader), blocks=blocks, keys=list(leader.words[:count]))
         self._tables[leader] = (GPU, list(blocks))
         self._grow(leader)
 
     def _publish(self, sequence: Sequence, index: int) -> None:
         block = sequence.table[index]
-        self._listed[block.name] = block.place
-        self._emit(e="store", blocks=[block.place], keys=[block.name])
+        self._listed[block.name] = block.block_id
+        self._emit(e="store", blocks=[block.block_id], keys=[block.name])
 
     def _publish_run(self, sequence: Sequence, first: int, end: int) -> None:
         blocks = sequence.table[first:end]
@@ -171,8 +171,8 @@ class Translator:
         """Blocks that are found under their names; those that were not before are told."""
         for block in found:
             if block.name not in self._listed:
-                self._listed[block.name] = block.place
-                self._emit(e="store", blocks=[block.place], keys=[block.name])
+                self._listed[block.name] = block.block_id
+                self._emit(e="store", blocks=[block.block_id], keys=[block.name])
 
     def _evict(self, name: int) -> None:
         self._emit(e="evict", blocks=[self._listed.pop(name)], keys=[name])
@@ -184,8 +184,8 @@ class Translator:
 
     def _copy_on_write(self, sequence: Sequence) -> None:
         _, blocks = self._tables[sequence]
-        now = [block.place for block in sequence.table]
-        at = next(k for k, place in enumerate(now) if place != blocks[k])
+        now = [block.block_id for block in sequence.table]
+        at = next(k for k, block_id in enumerate(now) if block_id != blocks[k])
         operation = self.ledger.operations[self.ledger.issued]
         self._emit(e="free", **self._of(sequence), at=at, blocks=[blocks[at]])
         self._emit(e="alloc", **self._of(sequence), at=at, blocks=[now[at]])
@@ -195,7 +195,7 @@ class Translator:
     def _fork(self, parent: Sequence, _: int) -> None:
         request = parent.request
         child = request.members[-1]
-        blocks = [block.place for block in child.table]
+        blocks = [block.block_id for block in child.table]
         number = self._join(request, child)
         self._tables[child] = (GPU, blocks)
         self._emit(
@@ -208,7 +208,7 @@ class Translator:
         )
 
     def _rejoin(self, sequence: Sequence, _: int) -> None:
-        blocks = [block.place for block in sequence.table]
+        blocks = [block.block_id for block in sequence.table]
         self._emit(e="hit", **self._of(sequence), blocks=list(blocks))
         self._tables[sequence] = (GPU, blocks)
 
@@ -247,11 +247,11 @@ class Translator:
         named: set[int] = set()
         old: list[tuple[Sequence, list[int]]] = []
         for sequence in self._members[request]:
-            blocks = [block.place for block in sequence.table]
-            for place in blocks:
-                kind = "hit" if place in named else "alloc"
-                self._emit(e=kind, **self._of(sequence), blocks=[place], **pool(target))
-                named.add(place)
+            blocks = [block.block_id for block in sequence.table]
+            for block_id in blocks:
+                kind = "hit" if block_id in named else "alloc"
+                self._emit(e=kind, **self._of(sequence), blocks=[block_id], **pool(target))
+                named.add(block_id)
             old.append((sequence, self._tables[sequence][1]))
             self._tables[sequence] = (target, blocks)
         self._copy(self.ledger.operations[self.ledger.issued], source, target)

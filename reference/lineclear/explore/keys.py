@@ -136,7 +136,7 @@ def misplaced(world: World, live: list[Any]) -> tuple[tuple[int, int, int], ...]
             branch = bench.live[entry.name].branches[entry.branch(sequence)]
             tokens = branch.history[: ledger.num_computed_tokens(sequence)]
             tier = "cpu" if table[0].tier == CPU else "gpu"
-            places = [block.place for block in table]
+            places = [block.block_id for block in table]
             found += [(k, j, position) for position in bench.device.wrong(tier, places, tokens)]
     return tuple(found)
 
@@ -148,7 +148,7 @@ def spoiled(world: World) -> tuple[int, ...]:
     for name, block in world.scheduler.ledger.cached.items():
         family, place = divmod(name - 1, MEMBERS)
         tokens = [-MEMBERS * family - place * size - k - 1 for k in range(size)]
-        if any(True for _ in world.bench.device.wrong("gpu", [block.place], tokens)):
+        if any(True for _ in world.bench.device.wrong("gpu", [block.block_id], tokens)):
             found.append(name)
     return tuple(sorted(found))
 

@@ -71,7 +71,7 @@ def stale() -> WalkScript:
         RequestShape(8, 1, priority=3),  # displaces the second one once more
     )
     bounds = SearchBounds(
-        "a copy that was given up fails while another is open", config, shapes, live=4
+        "a copy that was freed fails while another is open", config, shapes, live=4
     )
     moves: tuple[Move, ...] = (
         ("submit", 0),

@@ -27,9 +27,9 @@ SOMETIMES = (
     "displaced by a more important one that waited",
     "swap fell back to recompute: the CPU pool is full",
     "a less important CPU copy is discarded",
-    "a fenced block is granted, and the next forward waits",
-    "a fenced block is granted to a sequence in the decode batch",
-    "a shared block is copied to a fenced place",
+    "a fenced block is allocated, and the next forward waits",
+    "a fenced block is allocated to a sequence in the decode batch",
+    "a shared block is copied to a fenced block",
     "swapped out while a step computes for it",
     "recomputed while its copy in is open",
     "a copy in failed",
@@ -94,11 +94,11 @@ class Notes:
         if ledger.barrier > self.barrier:
             self.barrier = ledger.barrier
             if any(number <= ledger.barrier for number in ledger.operations):
-                seen.add("a fenced block is granted, and the next forward waits")
+                seen.add("a fenced block is allocated, and the next forward waits")
                 if name == "issue_step":
-                    seen.add("a fenced block is granted to a sequence in the decode batch")
+                    seen.add("a fenced block is allocated to a sequence in the decode batch")
                 if name == "copy_on_write":
-                    seen.add("a shared block is copied to a fenced place")
+                    seen.add("a shared block is copied to a fenced block")
         if name in ("swap_out", "recompute"):
             request = arguments[0]
             if name == "swap_out" and any(ledger.in_flight(s) for s in request.members):

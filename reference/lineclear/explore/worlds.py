@@ -122,7 +122,7 @@ def special() -> list[SearchBounds]:
             **calm,
         ),
         SearchBounds(
-            "a group copies a block to a place that is being copied out",
+            "a group copies a block to a block id that is being copied out",
             small(block_size=2, num_gpu_blocks=4, num_cpu_blocks=4, max_num_seqs=3, max_model_len=7),
             (RequestShape(1, 4, 2), RequestShape(5, 2)),
             fails=False,

@@ -133,7 +133,7 @@ def state(ledger: Ledger) -> dict[str, Any]:
                         "num_tokens": ledger.num_tokens(sequence),
                         "num_computed_tokens": ledger.num_computed_tokens(sequence),
                         "num_allocated_slots": ledger.num_allocated_slots(sequence),
-                        "table": [block.place for block in sequence.table],
+                        "table": [block.block_id for block in sequence.table],
                         "references": [block.ref for block in sequence.table],
                     }
                     for sequence in request.members
@@ -146,9 +146,11 @@ def state(ledger: Ledger) -> dict[str, Any]:
 
 def digest(ledger: Ledger, earlier: bool = False) -> str:
     """A short name of the state: equal states have equal names. `earlier`: the name in journals of format 1."""
-    pools: list[Any] = [[pool.order[: pool.free], pool.until] for pool in (ledger.gpu, ledger.cpu)]
+    pools: list[Any] = [
+        [pool.order[: pool.free], pool.last_use] for pool in (ledger.gpu, ledger.cpu)
+    ]
     if ledger.cached:
-        pools.append(sorted((name, block.place) for name, block in ledger.cached.items()))
+        pools.append(sorted((name, block.block_id) for name, block in ledger.cached.items()))
     said = in_earlier_words(state(ledger)) if earlier else state(ledger)
     text = json.dumps([said, pools], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]

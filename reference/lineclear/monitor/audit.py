@@ -109,12 +109,12 @@ def audit_ledger(ledger: Ledger) -> int:
     Raises:
         Violation: the first one that does not hold.
     """
-    held: tuple[list[int], list[int]] = ([], [])  # places of both tiers
+    held: tuple[list[int], list[int]] = ([], [])  # block ids of both tiers
     sealed: Counter[Block] = Counter()
     for phase, queue in queues(ledger):
         for request in queue:
             for block in check_request(ledger, request, phase, sealed):
-                held[block.tier].append(block.place)
+                held[block.tier].append(block.block_id)
     held[GPU].extend(check_cache(ledger, sealed))
     check_pool(ledger.gpu, held[GPU])
     check_pool(ledger.cpu, held[CPU])
@@ -165,8 +165,10 @@ def check_request(
         check_counters(ledger, sequence, size)
     if set(own) != set(request.held):
         raise InvariantViolation("holdings", f"{request} does not list the blocks of its tables")
-    if request.places not in (None, [block.place for block in request.held]):
-        raise InvariantViolation("holdings", f"{request} does not list the places of its blocks")
+    if request.block_ids not in (None, [block.block_id for block in request.held]):
+        raise InvariantViolation(
+            "holdings", f"{request} does not list the block ids of its blocks"
+        )
     tier = CPU if phase == Phase.SWAPPED else GPU
     for block, count in own.items():
         if block.request is not request:
@@ -199,7 +201,7 @@ def check_words(ledger: Ledger, sequence: Sequence, size: int) -> None:
 
 
 def check_cache(ledger: Ledger, sealed: Counter[Block]) -> list[int]:
-    """Sealed blocks are named as often as they say, and can be found by at most one name; the GPU places
+    """Sealed blocks are named as often as they say, and can be found by at most one name; the GPU blocks
     of those that tables name, and of those that rest.
     """
     for name, block in ledger.cached.items():
@@ -213,20 +215,20 @@ def check_cache(ledger: Ledger, sealed: Counter[Block]) -> list[int]:
     resting = [block for block in ledger.cached.values() if not block.ref]
     if set(resting) != set(ledger.resting):
         raise InvariantViolation("catalogue", "the blocks that rest are listed wrong")
-    return [block.place for block in (*sealed, *resting)]
+    return [block.block_id for block in (*sealed, *resting)]
 
 
 def check_pool(pool: Pool, held: list[int]) -> None:
-    """Free and held places are all there are, each once."""
+    """Free and held blocks are all there are, each once."""
     free = pool.order[: pool.free]
     if len(set(free)) != pool.free or not set(free) <= set(range(pool.total)):
         raise InvariantViolation(
-            "free_list", f"the {pool.name} list does not name each free place once"
+            "free_list", f"the {pool.name} list does not name each free block once"
         )
     if len(held) != len(set(held)):
-        raise InvariantViolation("conservation", f"a {pool.name} place backs two blocks")
+        raise InvariantViolation("conservation", f"a {pool.name} block backs two blocks")
     if set(free) & set(held):
-        raise InvariantViolation("conservation", f"a {pool.name} place is free and held")
+        raise InvariantViolation("conservation", f"a {pool.name} block is free and held")
     if len(free) + len(held) != pool.total:
         raise InvariantViolation(
             "conservation",

@@ -1,6 +1,6 @@
 """The ordering rule of operations, and a recorder that checks accesses against it.
 
-Two accesses to the same place of a tier conflict if at least one of them writes. The rule:
+Two accesses to the same block id of a tier conflict if at least one of them writes. The rule:
 
     conflicting accesses are ordered, the later operation after the earlier one.
 
@@ -10,7 +10,7 @@ What orders two operations o < n is, and is only,
     both run on one stream, which runs them as they were issued; or
     a chain of such pairs leads from o to n.
 
-The specification proves, as the invariant `ordered`, that any two operations that touch one place
+The specification proves, as the invariant `ordered`, that any two operations that touch one block id
 while the earlier is open have o <= wait(n) or are both on the compute stream. That is a special
 case of the rule here (reads that do not conflict are ordered too, and no chain is needed), so a
 backend that issues a plan's operations under their waits obeys the rule; this module checks that it
@@ -29,16 +29,16 @@ __all__ = ["Access", "Hazard", "Hazards"]
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One operation touches one place.
+    """One operation touches one block id.
 
     Attributes:
         tier: gpu or cpu.
-        place: which block.
+        block_id: which block.
         write: whether it writes there.
     """
 
     tier: str
-    place: int
+    block_id: int
     write: bool
 
 
@@ -54,7 +54,7 @@ class Issued:
     stream: str | None
     after: frozenset[int]
     what: str
-    places: frozenset[tuple[str, int]]
+    block_ids: frozenset[tuple[str, int]]
 
 
 class Hazards:
@@ -96,18 +96,18 @@ class Hazards:
             before.add(self._last[stream])
         reached = self._reached(before)
         touched = list(dict.fromkeys(accesses))
-        places = frozenset([(access.tier, access.place) for access in touched])
-        mine = Issued(number, stream, frozenset(before), what, places)
+        block_ids = frozenset([(access.tier, access.block_id) for access in touched])
+        mine = Issued(number, stream, frozenset(before), what, block_ids)
         for access in touched:
-            place = (access.tier, access.place)
-            earlier = self._touched.setdefault(place, [])
+            block_id = (access.tier, access.block_id)
+            earlier = self._touched.setdefault(block_id, [])
             for other, writes in earlier:
                 if other == number or other not in self._open or not (writes or access.write):
                     continue
                 if other not in reached:
                     first = self._open[other]
                     raise Hazard(
-                        f"{access.tier} block {access.place}: {what} {number} on stream {stream} "
+                        f"{access.tier} block {access.block_id}: {what} {number} on stream {stream} "
                         f"{'writes' if access.write else 'reads'} what {first.what} {other} on "
                         f"stream {first.stream} {'writes' if writes else 'reads'}, and nothing "
                         "orders the two"
@@ -124,13 +124,13 @@ class Hazards:
         for other in self._reached({number}):
             issued = self._open.pop(other, None)
             if issued is not None:
-                left |= issued.places
-        for place in left:
-            kept = [pair for pair in self._touched[place] if pair[0] in self._open]
+                left |= issued.block_ids
+        for block_id in left:
+            kept = [pair for pair in self._touched[block_id] if pair[0] in self._open]
             if kept:
-                self._touched[place] = kept
+                self._touched[block_id] = kept
             else:
-                del self._touched[place]
+                del self._touched[block_id]
 
     def _reached(self, numbers: set[int]) -> set[int]:
         """These operations and all open ones that come before them."""

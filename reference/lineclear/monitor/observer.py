@@ -17,9 +17,9 @@ from lineclear_spec.records import Request as Record
 
 __all__ = ["Observer"]
 
-Places = tuple[frozenset[int], frozenset[int]]  # of the GPU and of the CPU
+BlockIds = tuple[frozenset[int], frozenset[int]]  # of the GPU and of the CPU
 
-NOWHERE: Places = (frozenset(), frozenset())
+NOWHERE: BlockIds = (frozenset(), frozenset())
 
 
 class Observer:
@@ -35,7 +35,7 @@ class Observer:
         self.kv: dict[Record, dict[Sequence, int]] = {}  # positions with KV; see _positions
         self.born: dict[Record, int] = {}  # the last operation before its present residence
         self.ended: set[int] = set()  # ids
-        self.touched: dict[int, Places] = {}  # places of each operation that is open
+        self.touched: dict[int, BlockIds] = {}  # block ids of each operation that is open
         self.read: dict[Sequence, list[int]] = {}  # tables as who reads plans alone knows them
         self.building = [
             0,
@@ -170,39 +170,39 @@ class Observer:
         """Who reads plans alone has the table of every sequence that runs."""
         running = [s for record in self.ledger.running for s in record.members]
         self.read = {s: self.read[s] for s in running if s in self.read}
-        self.read |= {s: list(places) for s, places in self.ledger.named}
-        for sequence, place in pairs_of(self.ledger.appended):
+        self.read |= {s: list(block_ids) for s, block_ids in self.ledger.named}
+        for sequence, block_id in pairs_of(self.ledger.appended):
             if sequence in self.read:
-                self.read[sequence].append(place)
+                self.read[sequence].append(block_id)
         for sequence in running:
-            places = [block.place for block in sequence.table]
-            if self.read.get(sequence) != places:
+            block_ids = [block.block_id for block in sequence.table]
+            if self.read.get(sequence) != block_ids:
                 raise InvariantViolation(
                     "sent",
-                    f"{sequence} has blocks {places}, and plans say {self.read.get(sequence)}",
+                    f"{sequence} has blocks {block_ids}, and plans say {self.read.get(sequence)}",
                 )
 
     def _decided(self, *_: object) -> None:
-        """The operation decided last is ordered behind every open one that touches its places."""
+        """The operation decided last is ordered behind every open one that touches its block ids."""
         ledger = self.ledger
         new = ledger.operations[ledger.issued]
-        places = self._places(new)
+        block_ids = self._block_ids(new)
         self.touched = {n: at for n, at in self.touched.items() if n in ledger.operations}
         for number, others in self.touched.items():
             both_compute = new.kind in COMPUTE and ledger.operations[number].kind in COMPUTE
             if number <= new.wait or both_compute:
                 continue
             for tier in (GPU, CPU):
-                common = places[tier] & others[tier]
+                common = block_ids[tier] & others[tier]
                 if common:
                     raise InvariantViolation(
                         "ordered",
                         f"{new} and {ledger.operations[number]} touch {name(tier)} block "
                         f"{min(common)}, and {new} waits for operations up to {new.wait} only",
                     )
-        self.touched[new.number] = places
+        self.touched[new.number] = block_ids
 
-    def _places(self, operation: Operation) -> Places:
+    def _block_ids(self, operation: Operation) -> BlockIds:
         """The blocks that an operation reads or writes; for a forward, all blocks of running requests."""
         if operation.kind == FORWARD:
             return self._held(), frozenset()
@@ -213,13 +213,15 @@ class Observer:
         return (targets, sources) if operation.kind == SWAP_IN else (sources, targets)
 
     def _held(self) -> frozenset[int]:
-        """GPU places of the blocks that running requests name."""
+        """GPU blocks of the blocks that running requests name."""
         ledger = self.ledger
         if not ledger.sealed:
-            return frozenset([block.place for record in ledger.running for block in record.held])
+            return frozenset(
+                [block.block_id for record in ledger.running for block in record.held]
+            )
         return frozenset(
             [
-                block.place
+                block.block_id
                 for record in ledger.running
                 for sequence in record.members
                 for block in sequence.table
@@ -240,18 +242,20 @@ class Observer:
         if not ledger.operations:
             return
         held = self._held()
-        moved = {block.place: record.moved for record in ledger.swapped for block in record.held}
+        moved = {
+            block.block_id: record.moved for record in ledger.swapped for block in record.held
+        }
         for number, operation in ledger.operations.items():
             self._check_copy(operation)
             gpu, cpu = self.touched.get(number, NOWHERE)
             guarded = operation.kind in COMPUTE or number <= ledger.barrier
-            until = ledger.gpu.until
-            for place in gpu - held if guarded else gpu:
-                if place in held or number > until[place]:
-                    raise unguarded(operation, GPU, place)
-            for place in cpu:
-                if number > moved.get(place, ledger.cpu.until[place]):
-                    raise unguarded(operation, CPU, place)
+            last_use = ledger.gpu.last_use
+            for block_id in gpu - held if guarded else gpu:
+                if block_id in held or number > last_use[block_id]:
+                    raise unguarded(operation, GPU, block_id)
+            for block_id in cpu:
+                if number > moved.get(block_id, ledger.cpu.last_use[block_id]):
+                    raise unguarded(operation, CPU, block_id)
 
     def _alive(self) -> Iterator[Sequence]:
         ledger = self.ledger
@@ -291,10 +295,10 @@ class Observer:
             )
 
 
-def unguarded(operation: Operation, tier: int, place: int) -> InvariantViolation:
+def unguarded(operation: Operation, tier: int, block_id: int) -> InvariantViolation:
     """The error if the next access of a block may precede the end of an operation on it."""
     return InvariantViolation(
-        "fence", f"no operation waits for {operation} on {name(tier)} block {place}"
+        "fence", f"no operation waits for {operation} on {name(tier)} block {block_id}"
     )
 
 

@@ -32,7 +32,7 @@ __all__ = ["FreeList", "RepeatedAudit"]
 
 
 class FreeList:
-    """The free places of one pool, and what of them was found right before.
+    """The free blocks of one pool, and what of them was found right before.
 
     Args:
         pool: whose list it is.
@@ -42,40 +42,40 @@ class FreeList:
         """Nothing was looked at yet."""
         self.pool = pool
         self.known: list[int] = []  # the free part of the list as it was found right
-        self.places: set[int] = set()  # the same places
+        self.block_ids: set[int] = set()  # the same block ids
 
     def check(self, held: list[int]) -> None:
-        """Free and held places are all there are, each once.
+        """Free and held blocks are all there are, each once.
 
         Raises:
             Violation: they are not.
         """
         pool = self.pool
         if not self._follow(pool.order[: pool.free]) or not (
-            len(self.places) == pool.free
+            len(self.block_ids) == pool.free
             and pool.free + len(held) == pool.total
             and len(set(held)) == len(held)
-            and self.places.isdisjoint(held)
+            and self.block_ids.isdisjoint(held)
         ):
-            self.known, self.places = [], set()
+            self.known, self.block_ids = [], set()
             check_pool(pool, held)
 
     def _follow(self, free: list[int]) -> bool:
-        """Takes in the list of today; False if a place in it is named twice or does not exist."""
-        known, places = self.known, self.places
+        """Takes in the list of today; False if a block id in it is named twice or does not exist."""
+        known, block_ids = self.known, self.block_ids
         if free == known:
             return True
         same, step = min(len(free), len(known)), 1
         while free[:same] != known[:same]:
             # The list grows and shrinks at its end, so the two part near it.
             same, step = max(0, same - step), 4 * step
-        places.difference_update(known[same:])
+        block_ids.difference_update(known[same:])
         fresh = free[same:]
-        inside = all(0 <= place < self.pool.total for place in fresh)
-        before = len(places)
-        places.update(fresh)
+        inside = all(0 <= block_id < self.pool.total for block_id in fresh)
+        before = len(block_ids)
+        block_ids.update(fresh)
         self.known = free
-        return inside and len(places) == before + len(fresh)
+        return inside and len(block_ids) == before + len(fresh)
 
 
 class RepeatedAudit:
@@ -103,12 +103,12 @@ class RepeatedAudit:
         for phase, queue in queues(ledger):
             tier = CPU if phase == Phase.SWAPPED else GPU
             for request in queue:
-                places = plain_places(ledger, request, phase, tier)
-                if places is not None:
-                    held[tier].extend(places)
+                block_ids = plain_block_ids(ledger, request, phase, tier)
+                if block_ids is not None:
+                    held[tier].extend(block_ids)
                     continue
                 for block in check_request(ledger, request, phase, sealed):
-                    held[block.tier].append(block.place)
+                    held[block.tier].append(block.block_id)
         if sealed or ledger.cached:
             held[GPU].extend(check_cache(ledger, sealed))
         for tier in (GPU, CPU):
@@ -117,10 +117,10 @@ class RepeatedAudit:
         return 12 + audit_orders(self.scheduler)
 
 
-def plain_places(
+def plain_block_ids(
     ledger: Ledger, request: Request, phase: Phase, tier: int
 ) -> Iterable[int] | None:
-    """The places of a request of one sequence of which `check_request` would say nothing.
+    """The block ids of a request of one sequence of which `check_request` would say nothing.
 
     Args:
         ledger: the ledger that is audited.
@@ -150,8 +150,8 @@ def plain_places(
         return None
     if not sequence.in_decode_batch or not plain_counters(ledger, request):
         check_counters(ledger, sequence, ledger.limits.block_size)
-    places = [block.place for block in table]
-    return places if request.places in (None, places) else None
+    block_ids = [block.block_id for block in table]
+    return block_ids if request.block_ids in (None, block_ids) else None
 
 
 def plain_counters(ledger: Ledger, request: Request) -> bool:

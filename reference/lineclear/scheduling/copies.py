@@ -62,7 +62,7 @@ class Copies:
         for number in bad:
             record = ledger.operations[number].request
             entry = None if record is None or record.copy != number else self.live.of.get(record)
-            if entry is None:  # what it moved is given up already
+            if entry is None:  # what it moved is freed already
                 actions.complete_copy(ledger, number)
                 continue
             self.transitions.lose(entry)

@@ -128,20 +128,22 @@ class Dispatch:
         appended = self.ledger.appended
         members = self.batch.members
         try:
-            ((sequences, places),) = appended  # one of those that were due, or of all
-            return NewBlocks(tuple([members[sequence] for sequence in sequences]), tuple(places))
+            ((sequences, block_ids),) = appended  # one of those that were due, or of all
+            return NewBlocks(
+                tuple([members[sequence] for sequence in sequences]), tuple(block_ids)
+            )
         except KeyError:
             pass  # one of them is not in the decode batch
         new: list[Names] = []
-        for sequence, place in pairs_of(appended):
+        for sequence, block_id in pairs_of(appended):
             entry = self.live.of[sequence.request]
-            new.append((entry.name, entry.branch(sequence), place))
+            new.append((entry.name, entry.branch(sequence), block_id))
         return tuple(new)
 
     def _tables(self) -> tuple[Table, ...]:
         """The tables that the step's action sent whole, by the names of their sequences."""
         tables: list[Table] = []
-        for sequence, places in self.ledger.named:
+        for sequence, block_ids in self.ledger.named:
             entry = self.live.of[sequence.request]
-            tables.append((entry.name, entry.branch(sequence), places))
+            tables.append((entry.name, entry.branch(sequence), block_ids))
         return tuple(tables)

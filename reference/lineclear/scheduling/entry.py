@@ -163,7 +163,7 @@ class Entry:
         return sum(map(ledger.num_tokens, self.record.members))
 
     def num_computed_tokens(self, ledger: Ledger) -> int:
-        """Tokens whose KV is lost if the request gives up its blocks."""
+        """Tokens whose KV is lost if the request frees its blocks."""
         return sum(map(ledger.num_computed_tokens, self.record.members))
 
 

@@ -154,7 +154,7 @@ class PrefixCache:
     # ---- room ----------------------------------------------------------------------------------
 
     def free_up(self, count: int, keep: set[Block] | frozenset[Block] = frozenset()) -> None:
-        """Evicts until so many places are free, or no block rests but those to keep."""
+        """Evicts until so many block ids are free, or no block rests but those to keep."""
         ledger = self.ledger
         lacking = count - ledger.gpu.free
         if lacking <= 0 or not ledger.resting:
@@ -201,7 +201,7 @@ class PrefixCache:
         return record.blocks + len(self.sealed_of(record))
 
     def gain(self, record: Record) -> int:
-        """Blocks that are available once a running request has given up its own."""
+        """Blocks that are available once a running request has freed its own."""
         sealed, held = self.sealed_of(record), self.held
         rests = [block.ref == n and block.name not in held for block, n in sealed.items()]
         return record.blocks + sum(rests)
@@ -233,13 +233,13 @@ class PrefixCache:
     # ---- readers -------------------------------------------------------------------------------
 
     def hold(self, name: int) -> int | None:
-        """A reader holds the block that is found under the name; its place, None if none is found."""
+        """A reader holds the block that is found under the name; its block id, None if none is found."""
         block = self.ledger.cached.get(name)
         if block is None or name in self.forgotten:
             return None
         actions.hold_block(self.ledger, name)
         self.held[name] += 1
-        return block.place
+        return block.block_id
 
     def let_go(self, name: int) -> None:
         """A reader holds the block no longer."""

@@ -183,13 +183,13 @@ class Transitions:
         return True
 
     def _discard(self, entry: Entry) -> None:
-        """Gives up the CPU copy of a swapped request, which waits at its place."""
+        """Frees the CPU copy of a swapped request, which waits at its place."""
         self.counters.recomputed_tokens += entry.num_computed_tokens(self.ledger)
         actions.discard_swapped(self.ledger, entry.record)
         self.counters.discarded += 1
         self.live.waiting.push(entry)
 
-    def give_up_all(self) -> None:
+    def free_all(self) -> None:
         """Every running and swapped request waits, and holds no block."""
         for record in tuple(self.ledger.running):
             self.preempt(self.live.of[record], swap=False)

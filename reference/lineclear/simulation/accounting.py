@@ -116,7 +116,7 @@ class Accounting:
                 stopped.append(position)
         return sampled, sorted(stopped)
 
-    def give_up(self, request_id: Hashable) -> None:
+    def free(self, request_id: Hashable) -> None:
         """What the request has computed has to be computed again."""
         live = self.live[request_id]
         self.decodes.put_back(live)

@@ -176,7 +176,7 @@ class Simulation:
             self.observer(name, arguments)
         if name in GIVING_UP:
             record = cast("Record", arguments[0])
-            self.accounting.give_up(self.scheduler.of[record].name)
+            self.accounting.free(self.scheduler.of[record].name)
 
     # ---- one turn of the engine ----------------------------------------------------------------
 

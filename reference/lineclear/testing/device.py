@@ -125,16 +125,16 @@ class Device:
         given_up = {request_id for request_id, _ in plan.preempted}
         for (request_id, _), sequence in self.branches.items():
             sequence.has_table = sequence.has_table and request_id not in given_up
-        whole = {(name, branch): places for name, branch, places in plan.tables}
-        for named, places in whole.items():
+        whole = {(name, branch): block_ids for name, branch, block_ids in plan.tables}
+        for named, block_ids in whole.items():
             sequence = self._branch(named)
-            sequence.table, sequence.has_table = list(places), True
-        for request_id, number, place in plan.new_blocks:
+            sequence.table, sequence.has_table = list(block_ids), True
+        for request_id, number, block_id in plan.new_blocks:
             if (request_id, number) in whole:
                 raise WrongContent(
                     f"{label((request_id, number))}: blocks besides its whole table"
                 )
-            self._known((request_id, number)).table.append(place)
+            self._known((request_id, number)).table.append(block_id)
         made: Forward | None = None
         for operation in plan.operations:
             if operation.kind == "forward":
@@ -144,8 +144,8 @@ class Device:
                 writes = frozenset([slot[:2] for row in made.rows for slot, _ in row.writes])
             else:
                 source, target = TIERS[operation.kind]
-                reads = frozenset([(source, place) for place, _ in operation.blocks])
-                writes = frozenset([(target, place) for _, place in operation.blocks])
+                reads = frozenset([(source, block_id) for block_id, _ in operation.blocks])
+                writes = frozenset([(target, block_id) for _, block_id in operation.blocks])
                 self._pairs[operation.number] = operation
             self._dispatch(operation, reads, writes)
         self.advance()
@@ -161,7 +161,9 @@ class Device:
         after = (self._compute,) if compute and self._compute else ()
         if self.hazards is not None:
             waits = [n for n in self.record.unknown if n <= operation.wait]
-            accesses = [Access(*place, place in writes) for place in sorted(reads | writes)]
+            accesses = [
+                Access(*block_id, block_id in writes) for block_id in sorted(reads | writes)
+            ]
             stream = "compute" if compute else None
             self.hazards.issue(number, stream, waits, accesses, operation.kind)
         if compute:
@@ -189,13 +191,13 @@ class Device:
             )
         guesses = [self.token() for _ in range(row.drafts)]
         token = self.token() if row.samples else None
-        places = [*history[:sure], *guesses]
-        if len(places) > len(branch.table) * self.block_size:
+        block_ids = [*history[:sure], *guesses]
+        if len(block_ids) > len(branch.table) * self.block_size:
             raise WrongContent(
-                f"{label(name)}: {len(places)} positions in {len(branch.table)} blocks of "
+                f"{label(name)}: {len(block_ids)} positions in {len(branch.table)} blocks of "
                 f"{self.block_size}"
             )
-        slots = [(self._slot(branch, position), own) for position, own in enumerate(places)]
+        slots = [(self._slot(branch, position), own) for position, own in enumerate(block_ids)]
         branch.position = sure
         if token is not None:
             branch.pending.append(token)
@@ -316,10 +318,10 @@ class Device:
         """The failed copies on whose content a row rests."""
         return row.copies & self.record.failed
 
-    def wrong(self, tier: str, places: list[int], tokens: list[int]) -> Iterator[int]:
+    def wrong(self, tier: str, block_ids: list[int], tokens: list[int]) -> Iterator[int]:
         """Positions whose content, in these blocks, is garbage or not the token that is given."""
         for position, own in enumerate(tokens):
             block, offset = divmod(position, self.block_size)
-            token, copies = self.content.get((tier, places[block], offset), (GARBAGE, SURE))
+            token, copies = self.content.get((tier, block_ids[block], offset), (GARBAGE, SURE))
             if token != own or copies & self.record.failed:
                 yield position

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 __all__ = ["Dispatched", "OperationRecord", "Order", "RecordError"]
 
-#: (tier, place of a block).
+#: (tier, block id of a block).
 Place = tuple[str, int]
 NOWHERE: frozenset[Place] = frozenset()
 

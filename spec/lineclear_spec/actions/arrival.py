@@ -57,7 +57,7 @@ def reject(ledger: Ledger, request: Request) -> None:
 
 @action("finish")
 def finish(ledger: Ledger, request: Request) -> None:
-    """A live request ends, complete as its caller says, and gives up all it holds, once."""
+    """A live request ends, complete as its caller says, and frees all it holds, once."""
     # GUARD
     ledger.require(ledger.allowed("finish", request), "the request is live")
     ledger.require(
@@ -73,7 +73,7 @@ def finish(ledger: Ledger, request: Request) -> None:
 @action("finish")
 def finish_each(ledger: Ledger) -> None:
     """Every request that has one sequence, one in the decode batch which knows every token that it may know, ends,
-    and gives up all it holds, once. Full blocks of its output that have a name are published.
+    and frees all it holds, once. Full blocks of its output that have a name are published.
     """
     # GUARD
     ledger.require(ledger.committed == ledger.steps, "no step is in flight")
@@ -91,7 +91,7 @@ def finish_each(ledger: Ledger) -> None:
 
 @action("abort")
 def abort(ledger: Ledger, request: Request) -> None:
-    """A request that is no longer wanted gives up all it holds, once, in whatever phase it lives."""
+    """A request that is no longer wanted frees all it holds, once, in whatever phase it lives."""
     # GUARD
     ledger.require(ledger.allowed("abort", request), "the request is live")
     ledger.require(

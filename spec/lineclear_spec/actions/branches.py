@@ -77,7 +77,7 @@ def rejoin(ledger: Ledger, sequence: Sequence, shared: Number) -> None:
 
 @action()
 def prune(ledger: Ledger, sequence: Sequence) -> None:
-    """One branch of several ends and gives up what only it holds."""
+    """One branch of several ends and frees what only it holds."""
     # GUARD
     ledger.require(sequence.alive, "the sequence is alive")
     ledger.require(not_(sequence.in_decode_batch), "the sequence is not in the decode batch")

@@ -111,7 +111,7 @@ def admit_cached(ledger: Ledger, request: Request, shared: Number) -> None:
 
 @action()
 def evict(ledger: Ledger, name: Number) -> None:
-    """A block that no table entry refers to can be found no more, and its place is free."""
+    """A block that no table entry refers to can be found no more, and its block is free."""
     # GUARD
     ledger.require(ledger.is_listed(name), "a block can be found under the name")
     ledger.require(ledger.listing(name).ref == 0, "no table entry refers to the block")

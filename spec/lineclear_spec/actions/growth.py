@@ -72,5 +72,6 @@ def copy_on_write(ledger: Ledger, sequence: Sequence) -> None:
     ledger.send_whole(sequence)
     ledger.note_twin(number, sequence, index)
     # The compute stream orders forwards before and after the copy with it, so no forward waits for it. Swaps it does
-    # not: `barrier` is at least the fence of the new place and the swap-in that brought the source (`fence.held_gpu`).
+    # not: `barrier` is at least the fence of the new block id and the swap-in that brought the source
+    # (`fence.held_gpu`).
     ledger.order(number, ledger.barrier)

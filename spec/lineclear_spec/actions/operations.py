@@ -30,7 +30,7 @@ def complete_copy(ledger: Ledger, number: Number) -> None:
 
 @action("fail_copy")
 def fail_copy(ledger: Ledger, request: Request) -> None:
-    """A request whose copy failed gives up its blocks and waits; samples computed on the failed
+    """A request whose copy failed frees its blocks and waits; samples computed on the failed
     copy are void.
     """
     # GUARD
@@ -67,6 +67,6 @@ def lift_fences(ledger: Ledger) -> None:
     number = ledger.complete_up_to()
     ledger.require(number > ledger.done, "another operation is complete")
     # EFFECT
-    # Only this guard, pictures and audits read `done`. Fences stay as they are: a place that is taken still raises
+    # Only this guard, pictures and audits read `done`. Fences stay as they are: a block that is taken still raises
     # `barrier`, to an operation that is complete, for which nothing has to wait.
     ledger.done = number

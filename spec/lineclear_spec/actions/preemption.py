@@ -46,16 +46,16 @@ def swap_out(ledger: Ledger, request: Request) -> None:
     # contract in `deltas/preemption.py`, which says apart from this text what changes and that nothing else does.
     number = ledger.decide(SWAP_OUT, request)
     # A block step, proved once against a contract of its own (`contracts/moving.py`), which stands for it here. It
-    # fences the GPU places that it frees with `ledger.issued`, which is this copy: who takes one waits for it.
+    # fences the GPU blocks that it frees with `ledger.issued`, which is this copy: who takes one waits for it.
     ledger.move_blocks(request, CPU)
     # A ghost: the proofs remember what the copy brings, and no guard reads that. On Python objects it does nothing.
     ledger.note_swap(number, CPU)
     # The copy waits for everything decided before it. Forwards in flight still read and write its sources; earlier
-    # swaps may still touch its targets, whose fences `barrier` does not count, as only GPU places raise it.
+    # swaps may still touch its targets, whose fences `barrier` does not count, as only GPU blocks raise it.
     ledger.order(number, number - 1)
     # Until the copy is complete or has failed `swap_in` refuses the request: its second guard reads this.
     request.copy = number
-    # Bounds every open operation that touches a CPU place of the request (`fence.held_cpu`); `swap_in` waits for it.
+    # Bounds every open operation that touches a CPU block of the request (`fence.held_cpu`); `swap_in` waits for it.
     request.moved = number
     ledger.move(request, "swap_out")
     # `lineclear prove swap_out` prints what is proved; `lineclear explain swap_out.effect.2` shows what breaks without
@@ -89,7 +89,7 @@ def swap_in(ledger: Ledger, request: Request) -> None:
 
 @action("recompute")
 def recompute(ledger: Ledger, request: Request) -> None:
-    """A running request gives up its blocks and waits; known tokens stay, and samples unless its
+    """A running request frees its blocks and waits; known tokens stay, and samples unless its
     copy in is still open.
     """
     # GUARD
@@ -111,14 +111,14 @@ def recompute(ledger: Ledger, request: Request) -> None:
 
 @action("discard_swapped")
 def discard_swapped(ledger: Ledger, request: Request) -> None:
-    """A swapped request gives up its CPU blocks and waits; what its sequences know and were promised
+    """A swapped request frees its CPU blocks and waits; what its sequences know and were promised
     stays.
     """
     # GUARD
     ledger.require(ledger.allowed("discard_swapped", request), "the request is swapped out")
     # EFFECT
-    # An open copy is the one to the CPU: the fence of the CPU places covers it. Samples stay, whether or not it fails:
-    # the steps that owe them read the GPU blocks, before the copy.
+    # An open copy is the one to the CPU: the fence of the CPU blocks covers it. Samples stay, whether or not it
+    # fails: the steps that owe them read the GPU blocks, before the copy.
     ledger.clear_tables(request)
     request.copy = 0
     ledger.move(request, "discard_swapped")

@@ -11,13 +11,13 @@ from lineclear_spec.invariants import CPU, GPU, RUNNING, holds, is_free, private
 from lineclear_spec.logic import and_, implies, not_, or_
 
 CLEARING = (
-    "free_gpu", "order_gpu", "position_gpu", "until_gpu", "free_cpu", "order_cpu", "position_cpu", "until_cpu",
+    "free_gpu", "order_gpu", "position_gpu", "last_use_gpu", "free_cpu", "order_cpu", "position_cpu", "last_use_cpu",
     "ref", "holder", "rank", "slot", "held", "blocks", "length",
 )  # fmt: skip
 
 
 def given_up(old: Any, new: Any, tier: int, name: str) -> list[Part]:
-    """What putting places back does to a pool: free places stay free, and each one put back is fenced by the
+    """What putting block ids back does to a pool: free blocks stay free, and each one put back is fenced by the
     operation decided last.
 
     Args:
@@ -29,27 +29,27 @@ def given_up(old: Any, new: Any, tier: int, name: str) -> list[Part]:
     return [
         Part(
             f"only_frees_{name}",
-            ("place",),
+            ("block_id",),
             lambda p: implies(
                 and_(in_pool(old, tier, p), is_free(old, tier, p)), is_free(new, tier, p)
             ),
         ),
         Part(
             f"fences_{name}",
-            ("place",),
+            ("block_id",),
             lambda p: implies(
                 and_(in_pool(old, tier, p), is_free(new, tier, p)),
                 or_(
-                    new.until(tier, p) == old.issued,
-                    and_(is_free(old, tier, p), new.until(tier, p) == old.until(tier, p)),
+                    new.last_use(tier, p) == old.issued,
+                    and_(is_free(old, tier, p), new.last_use(tier, p) == old.last_use(tier, p)),
                 ),
             ),
         ),
         Part(
-            f"until_{name}",
-            ("place",),
+            f"last_use_{name}",
+            ("block_id",),
             lambda p: or_(
-                new.until(tier, p) == old.until(tier, p), new.until(tier, p) == old.issued
+                new.last_use(tier, p) == old.last_use(tier, p), new.last_use(tier, p) == old.issued
             ),
         ),
     ]
@@ -64,7 +64,7 @@ def rested(old: Any, new: Any) -> Part:
         ("block",),
         lambda b: implies(
             and_(old.ref(b) >= 1, new.ref(b) == 0, old.listed(b)),
-            new.until(GPU, old.place(b)) == old.issued,
+            new.last_use(GPU, old.block_id(b)) == old.issued,
         ),
     )
 

@@ -19,9 +19,9 @@ __all__ = [
     "QUEUED",
     "Contract",
     "Part",
+    "allocation_of",
     "attained",
     "contract",
-    "grant_of",
     "in_pool",
     "invariant",
     "larger",
@@ -146,7 +146,7 @@ def same(
 
 
 #: Fields that say which entries wait to be sent.
-QUEUED = ("sent_place", "queued_length")
+QUEUED = ("sent_block_id", "queued_length")
 
 
 def queued(old: Any, new: Any) -> list[Part]:
@@ -166,14 +166,14 @@ def queued(old: Any, new: Any) -> list[Part]:
             ("sequence", "index"),
             lambda q, i: implies(
                 and_(heard(q), within(old.length(q), i, new.length(q))),
-                new.sent_place(q, i) == new.place(new.table(q, i)),
+                new.sent_block_id(q, i) == new.block_id(new.table(q, i)),
             ),
         ),
         Part(
             "sent",
             ("sequence", "index"),
             lambda q, i: implies(
-                i < old.queued_length(q), new.sent_place(q, i) == old.sent_place(q, i)
+                i < old.queued_length(q), new.sent_block_id(q, i) == old.sent_block_id(q, i)
             ),
         ),
     ]
@@ -185,24 +185,26 @@ def larger(v: Any, first: Any, second: Any) -> Any:
 
 
 def in_pool(v: Any, tier: int, p: Any) -> Any:
-    """Whether the place exists."""
+    """Whether the block id exists."""
     return within(0, p, v.total(tier))
 
 
-def grant_of(old: Any, new: Any, p: Any) -> Any:
-    """Whether the GPU place was free and is not any more."""
+def allocation_of(old: Any, new: Any, p: Any) -> Any:
+    """Whether the GPU block was free and is not any more."""
     return and_(in_pool(old, GPU, p), is_free(old, GPU, p), not_(is_free(new, GPU, p)))
 
 
 def attained(old: Any, new: Any, wait: Any, *at_least: Any) -> Any:
     """Whether a wait is no longer than it must be: it is one of the numbers that it has to reach at least, or
-    the fence of a GPU place that was granted.
+    the fence of a GPU block that was allocated.
 
     Args:
         old: the state before.
         new: the state after.
         wait: the number of an operation.
-        at_least: numbers that it has to reach whatever was granted.
+        at_least: numbers that it has to reach whatever was allocated.
     """
-    fence = old.some("place", lambda p: and_(grant_of(old, new, p), old.until(GPU, p) == wait))
+    fence = old.some(
+        "block_id", lambda p: and_(allocation_of(old, new, p), old.last_use(GPU, p) == wait)
+    )
     return or_(*[wait == number for number in at_least], fence)

@@ -21,10 +21,10 @@ def moving(r: Any, tier: int) -> tuple[str, ...]:
     """Fields that a move to the tier may write."""
     _, _, source, target = tiers(tier)
     return (
-        *[f"{f}_{source}" for f in (*POOL, "until", "touch")],
+        *[f"{f}_{source}" for f in (*POOL, "last_use", "touch")],
         *[f"{f}_{target}" for f in (*POOL, "owner", "touch", "source")],
         "tier",
-        "place",
+        "block_id",
         *(("barrier",) if tier == GPU else ()),
     )
 
@@ -59,12 +59,12 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
             "block",
             old,
             new,
-            ("tier", "place"),
+            ("tier", "block_id"),
             lambda b: and_(present(old, b), not_(mine(b))),
         ),
         Part(
-            "grants",
-            ("place",),
+            "allocates",
+            ("block_id",),
             lambda p: implies(
                 and_(in_pool(old, target, p), not_(is_free(new, target, p))),
                 or_(
@@ -75,14 +75,14 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
                     and_(
                         is_free(old, target, p),
                         old.group(new.owner(target, p)) == r,
-                        *([old.until(GPU, p) <= new.barrier] if target == GPU else []),
+                        *([old.last_use(GPU, p) <= new.barrier] if target == GPU else []),
                     ),
                 ),
             ),
         ),
         Part(
             "keeps",
-            ("place",),
+            ("block_id",),
             lambda p: implies(
                 and_(in_pool(old, target, p), not_(is_free(old, target, p))),
                 not_(is_free(new, target, p)),
@@ -91,7 +91,7 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
         *given_up(old, new, source, source_name),
         Part(
             "touch_source",
-            ("operation", "place"),
+            ("operation", "block_id"),
             lambda o, p: implies(
                 and_(new.touch(source, o, p), not_(old.touch(source, o, p))),
                 and_(
@@ -105,7 +105,7 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
         ),
         Part(
             "touch_target",
-            ("operation", "place"),
+            ("operation", "block_id"),
             lambda o, p: implies(
                 and_(new.touch(target, o, p), not_(old.touch(target, o, p))),
                 and_(
@@ -113,7 +113,7 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
                     in_pool(old, target, p),
                     is_free(old, target, p),
                     not_(is_free(new, target, p)),
-                    *([old.until(GPU, p) <= new.barrier] if target == GPU else []),
+                    *([old.last_use(GPU, p) <= new.barrier] if target == GPU else []),
                 ),
             ),
         ),
@@ -122,7 +122,7 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
         parts.append(
             Part(
                 f"touched_{name}",
-                ("operation", "place"),
+                ("operation", "block_id"),
                 lambda o, p, t=tier_moved: implies(old.touch(t, o, p), new.touch(t, o, p)),
             )
         )
@@ -133,9 +133,9 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
             lambda b: implies(
                 mine(b),
                 and_(
-                    new.source(target, old.issued, new.place(b)) == old.place(b),
-                    new.touch(source, old.issued, old.place(b)),
-                    new.touch(target, old.issued, new.place(b)),
+                    new.source(target, old.issued, new.block_id(b)) == old.block_id(b),
+                    new.touch(source, old.issued, old.block_id(b)),
+                    new.touch(target, old.issued, new.block_id(b)),
                 ),
             ),
         )
@@ -143,7 +143,7 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
     parts.append(
         Part(
             "sources",
-            ("operation", "place"),
+            ("operation", "block_id"),
             lambda o, p: implies(
                 o != old.issued, new.source(target, o, p) == old.source(target, o, p)
             ),
@@ -173,7 +173,7 @@ contract(
             lambda b: implies(and_(private(v, b), v.group(b) == r), v.tier(b) == tiers(tier)[0]),
         ),
         *clock_sane(v),
-        Part("until_source", ("place",), lambda p: v.until(CPU, p) <= v.issued),
+        Part("last_use_source", ("block_id",), lambda p: v.last_use(CPU, p) <= v.issued),
     ],
     ensures=moved,
 )

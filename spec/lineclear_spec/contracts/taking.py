@@ -1,5 +1,5 @@
 # pyright: basic
-"""Contracts of the block steps that take free GPU places for new blocks."""
+"""Contracts of the block steps that take free GPU blocks for new blocks."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from lineclear_spec.logic import and_, implies, not_, or_
 
 POOL = ("free", "order", "position")
 TAKING = (
-    "free_gpu", "order_gpu", "position_gpu", "owner_gpu", "barrier", "ref", "tier", "place", "group", "slot", "holder",
-    "table", "length", "index", "rank", "held", "blocks",
+    "free_gpu", "order_gpu", "position_gpu", "owner_gpu", "barrier", "ref", "tier", "block_id", "group", "slot",
+    "holder", "table", "length", "index", "rank", "held", "blocks",
 )  # fmt: skip
 
 
@@ -28,31 +28,31 @@ def clock_sane(v: Any) -> list[Part]:
     """Requirement: fences and barrier name operations that were decided."""
     return [
         Part("barrier", (), lambda: v.barrier <= v.issued),
-        Part("until_gpu", ("place",), lambda p: v.until(GPU, p) <= v.issued),
+        Part("last_use_gpu", ("block_id",), lambda p: v.last_use(GPU, p) <= v.issued),
     ]
 
 
 def all_past(v: Any) -> Any:
     """Whether fences and barrier name only operations before the one decided last."""
-    return and_(v.barrier < v.issued, v.every("place", lambda p: v.until(GPU, p) < v.issued))
+    return and_(v.barrier < v.issued, v.every("block_id", lambda p: v.last_use(GPU, p) < v.issued))
 
 
-def granted(old: Any, new: Any) -> list[Part]:
-    """What granting GPU places does to the pool: places in use keep their owners, and the barrier is the largest of
-    what it was and of the fences of the places that were granted.
+def allocated(old: Any, new: Any) -> list[Part]:
+    """What allocating GPU blocks does to the pool: block ids in use keep their owners, and the barrier is the
+    largest of what it was and of the fences of the block ids that were allocated.
     """
     return [
         Part(
-            "grants",
-            ("place",),
+            "allocates",
+            ("block_id",),
             lambda p: implies(
                 and_(in_pool(old, GPU, p), not_(is_free(new, GPU, p))),
-                or_(not_(is_free(old, GPU, p)), old.until(GPU, p) <= new.barrier),
+                or_(not_(is_free(old, GPU, p)), old.last_use(GPU, p) <= new.barrier),
             ),
         ),
         Part(
             "keeps",
-            ("place",),
+            ("block_id",),
             lambda p: implies(
                 and_(in_pool(old, GPU, p), not_(is_free(old, GPU, p))),
                 and_(not_(is_free(new, GPU, p)), new.owner(GPU, p) == old.owner(GPU, p)),
@@ -67,7 +67,12 @@ def granted(old: Any, new: Any) -> list[Part]:
 def blocks_kept(old: Any, new: Any) -> Part:
     """Blocks that were there before are named as often, and lie where they were."""
     return same(
-        "blocks", "block", old, new, ("ref", "tier", "place", "group"), lambda b: present(old, b)
+        "blocks",
+        "block",
+        old,
+        new,
+        ("ref", "tier", "block_id", "group"),
+        lambda b: present(old, b),
     )
 
 
@@ -119,7 +124,7 @@ contract(
             "counted", (), lambda: new.blocks(old.request(q)) == old.blocks(old.request(q)) + count
         ),
         same("others", "request", old, new, ("blocks",), lambda r: r != old.request(q)),
-        *granted(old, new),
+        *allocated(old, new),
         *queued(old, new),
     ],
 )
@@ -167,7 +172,7 @@ contract(
                 ),
             ),
         ),
-        *granted(old, new),
+        *allocated(old, new),
         *queued(old, new),
     ],
 )
@@ -207,7 +212,7 @@ contract(
                 present(old, b),
                 and_(
                     new.tier(b) == old.tier(b),
-                    new.place(b) == old.place(b),
+                    new.block_id(b) == old.block_id(b),
                     new.group(b) == old.group(b),
                     new.ref(b) == old.ref(b) - old.if_else(b == old.table(q, i), 1, 0),
                 ),
@@ -226,10 +231,10 @@ contract(
             "counted", (), lambda: new.blocks(old.request(q)) == old.blocks(old.request(q)) + count
         ),
         same("others", "request", old, new, ("blocks",), lambda r: r != old.request(q)),
-        *granted(old, new),
+        *allocated(old, new),
         Part(
             "touch",
-            ("operation", "place"),
+            ("operation", "block_id"),
             lambda o, p: implies(
                 and_(new.touch(GPU, o, p), not_(old.touch(GPU, o, p))),
                 and_(
@@ -237,28 +242,28 @@ contract(
                     in_pool(old, GPU, p),
                     not_(is_free(new, GPU, p)),
                     new.ref(new.owner(GPU, p)) >= 1,
-                    or_(not_(is_free(old, GPU, p)), old.until(GPU, p) <= new.barrier),
+                    or_(not_(is_free(old, GPU, p)), old.last_use(GPU, p) <= new.barrier),
                 ),
             ),
         ),
         Part(
             "touched",
-            ("operation", "place"),
+            ("operation", "block_id"),
             lambda o, p: implies(old.touch(GPU, o, p), new.touch(GPU, o, p)),
         ),
         Part(
             "sources",
-            ("operation", "place"),
+            ("operation", "block_id"),
             lambda o, p: implies(o != old.issued, new.source(GPU, o, p) == old.source(GPU, o, p)),
         ),
         Part(
             "copied",
             (),
             lambda: and_(
-                new.source(GPU, old.issued, new.place(new.table(q, i)))
-                == old.place(old.table(q, i)),
-                new.touch(GPU, old.issued, old.place(old.table(q, i))),
-                new.touch(GPU, old.issued, new.place(new.table(q, i))),
+                new.source(GPU, old.issued, new.block_id(new.table(q, i)))
+                == old.block_id(old.table(q, i)),
+                new.touch(GPU, old.issued, old.block_id(old.table(q, i))),
+                new.touch(GPU, old.issued, new.block_id(new.table(q, i))),
             ),
         ),
     ],

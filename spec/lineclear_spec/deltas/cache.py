@@ -55,7 +55,7 @@ def publish(old: Any, new: Any, q: Any, index: Any, _: Any) -> list[Part]:
         now(
             "frame_block",
             lambda: new.ref(block) == old.ref(block),
-            lambda: new.place(block) == old.place(block),
+            lambda: new.block_id(block) == old.block_id(block),
         ),
         request_same(old, new, r, "blocks"),
         sequence_same(old, new, q),
@@ -135,7 +135,7 @@ def publish_run(old: Any, new: Any, q: Any, first: Any, end: Any, _: Any) -> lis
             "block",
             old,
             new,
-            ("ref", "tier", "place", "group"),
+            ("ref", "tier", "block_id", "group"),
             lambda b: present(old, b),
         ),
         same("frame_sealed", "block", old, new, ("name", "listed"), lambda b: old.name(b) != 0),
@@ -210,14 +210,14 @@ def unnamed(old: Any, new: Any, name: Any) -> list[Part]:
 
 @ensures
 def evict(old: Any, new: Any, name: Any, _: Any) -> list[Part]:
-    """One place more is free, and waits for no more than it did."""
-    place = old.place(old.cached(name))
+    """One block more is free, and waits for no more than it did."""
+    block_id = old.block_id(old.cached(name))
     return [
         now(
             "freed",
             lambda: new.free(GPU) == old.free(GPU) + 1,
-            lambda: is_free(new, GPU, place),
-            lambda: new.until(GPU, place) <= larger(old, old.until(GPU, place), 0),
+            lambda: is_free(new, GPU, block_id),
+            lambda: new.last_use(GPU, block_id) <= larger(old, old.last_use(GPU, block_id), 0),
         ),
         *unnamed(old, new, name),
     ]
@@ -231,7 +231,7 @@ def unlist(old: Any, new: Any, name: Any, _: Any) -> list[Part]:
         now(
             "kept",
             lambda: new.ref(block) == old.ref(block),
-            lambda: new.place(block) == old.place(block),
+            lambda: new.block_id(block) == old.block_id(block),
         ),
         free(old, new),
         *unnamed(old, new, name),

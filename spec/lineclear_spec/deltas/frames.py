@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lineclear_spec.contracts import Part, attained, grant_of, same
+from lineclear_spec.contracts import Part, allocation_of, attained, same
 from lineclear_spec.invariants import CPU, GPU, is_free, present, private, within
 from lineclear_spec.logic import and_, implies, not_
 
@@ -28,7 +28,7 @@ CALENDARS = ("boundary", "ending")
 SEQUENCE = (
     "alive", "in_decode_batch", "drafts", "late_drafts", "void", "length", *OWN_COUNTERS, *CALENDARS,
 )  # fmt: skip
-BLOCK = ("tier", "place", "group", "name", "listed", "readers")
+BLOCK = ("tier", "block_id", "group", "name", "listed", "readers")
 #: What counters mean, however they are kept: questions of `queries.py`, and fields.
 OBSERVED = (
     "num_tokens", "num_dispatched_tokens", "num_computed_tokens", "num_allocated_slots", "scheduled_samples",
@@ -45,15 +45,15 @@ LEFT_OUT: dict[str, tuple[str, ...]] = {
         "order", "position", "owner", "slot", "held", "holder", "rank", "index", "seat", "decode_batch",
         "decode_batch_index",
     ),
-    "of a place that is not taken, until it is: `fence` says what it has to be": ("until",),
+    "of a block id that is not taken, until it is: `fence` says what it has to be": ("last_use",),
     "of the names that lead to a block, fixed by `name` and `listed` (`catalogue`)": ("cached",),
     "of an operation, written where it is numbered, which the delta of that action says": (
         "is_forward", "compute", "request_of", "forward_of", "step_of", "tokens_of", "sequences_of",
     ),
     "of what plans send of tables: `sent` says what it has to be": (
-        "whole", "heard", "sent_length", "queued_length", "sent_place",
+        "whole", "heard", "sent_length", "queued_length", "sent_block_id",
     ),
-    "of an operation and the places that it touches: contracts of block steps say which": ("touch", "source"),
+    "of an operation and the block ids that it touches: contracts of block steps say which": ("touch", "source"),
 }  # fmt: skip
 
 POSTCONDITIONS: dict[str, Callable[..., list[Part]]] = {}
@@ -80,10 +80,10 @@ def clocks(old: Any, new: Any, *moving: str) -> Part:
 
 
 def free(old: Any, new: Any) -> Part:
-    """In each pool the same places are free."""
+    """In each pool the same block ids are free."""
     return Part(
         "frame_pools",
-        ("place",),
+        ("block_id",),
         lambda p: and_(
             *[new.free(tier) == old.free(tier) for tier in (GPU, CPU)],
             *[
@@ -258,7 +258,7 @@ def tables_same(old: Any, new: Any) -> Part:
 
 
 def blocks_same(old: Any, new: Any, but: Any = None) -> Part:
-    """No block that has a place changes, with the exception of one if it is given."""
+    """No block that has a block id changes, with the exception of one if it is given."""
     return same(
         "frame_blocks",
         "block",
@@ -280,21 +280,21 @@ def all_records_same(old: Any, new: Any) -> list[Part]:
 
 
 def waits(old: Any, new: Any, wait: Callable[[], Any], *at_least: Any) -> list[Part]:
-    """The wait is exactly the largest of some numbers and of the fences of the GPU places that
-    were granted: no shorter, so that it is safe, and no longer, so that nothing is held up.
+    """The wait is exactly the largest of some numbers and of the fences of the GPU blocks that
+    were allocated: no shorter, so that it is safe, and no longer, so that nothing is held up.
 
     Args:
         old: the state before.
         new: the state after.
         wait: the number up to which operations are waited for.
-        at_least: numbers that it has to reach whatever was granted.
+        at_least: numbers that it has to reach whatever was allocated.
     """
     return [
         now("waits_enough", *[lambda number=number: number <= wait() for number in at_least]),
         Part(
             "waits_for_fences",
-            ("place",),
-            lambda p: implies(grant_of(old, new, p), old.until(GPU, p) <= wait()),
+            ("block_id",),
+            lambda p: implies(allocation_of(old, new, p), old.last_use(GPU, p) <= wait()),
         ),
         Part("waits_no_longer", (), lambda: attained(old, new, wait(), *at_least)),
     ]

@@ -101,8 +101,8 @@ def copy_on_write(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
             lambda: new.compute(number),
             lambda: not_(new.is_forward(number)),
             lambda: new.wait(number) == new.barrier,
-            lambda: new.touch(GPU, number, old.place(old.table(q, i))),
-            lambda: new.touch(GPU, number, new.place(new.table(q, i))),
+            lambda: new.touch(GPU, number, old.block_id(old.table(q, i))),
+            lambda: new.touch(GPU, number, new.block_id(new.table(q, i))),
         ),
         Part(
             "kept",

@@ -46,8 +46,8 @@ def carried_over(old: Any, new: Any, r: Any, source: int, target: int, phase: in
                 and_(private(old, b), old.group(b) == r),
                 and_(
                     new.tier(b) == target,
-                    new.touch(source, number, old.place(b)),
-                    new.touch(target, number, new.place(b)),
+                    new.touch(source, number, old.block_id(b)),
+                    new.touch(target, number, new.block_id(b)),
                 ),
             ),
         ),

@@ -144,7 +144,8 @@ def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
             "touches",
             ("block",),
             lambda b: implies(
-                and_(new.ref(b) >= 1, new.tier(b) == GPU), new.touch(GPU, new.issued, new.place(b))
+                and_(new.ref(b) >= 1, new.tier(b) == GPU),
+                new.touch(GPU, new.issued, new.block_id(b)),
             ),
         ),
         requests_same(old, new, "blocks"),

@@ -5,8 +5,8 @@ The letters of all clauses, contracts and postconditions:
 
 - v: a state; `v.f(x)` is the field f of the record x (`fields.py`), or the question f about it (`view.py`). In
   contracts and postconditions `old` and `new` are two states.
-- r request, q and x sequence, b block, t tier, p place, o and n operation, s step, i, j and k index; in clauses of KV
-  i is a position and k a slot of a block.
+- r request, q and x sequence, b block, t tier, p block id, o and n operation, s step, i, j and k index; in clauses
+  of KV i is a position and k a slot of a block.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def rests(v: Any, b: Any) -> Any:
 
 
 def present(v: Any, b: Any) -> Any:
-    """Whether the block has a place: an entry names it, or it can be found."""
+    """Whether the block has a block id: an entry names it, or it can be found."""
     return or_(v.ref(b) >= 1, v.listed(b))
 
 
@@ -193,7 +193,7 @@ def leads(v: Any, name: Any) -> Any:
 
 
 def is_free(v: Any, tier: int, p: Any) -> Any:
-    """Whether the place lies in the free part of its pool."""
+    """Whether the block id lies in the free part of its pool."""
     return v.position(tier, p) < v.free(tier)
 
 

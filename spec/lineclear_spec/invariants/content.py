@@ -55,7 +55,7 @@ def now(v: Any, field: str, tier: int, b: Any, i: Any) -> Any:
         b: the block.
         i: the position.
     """
-    p = v.place(b)
+    p = v.block_id(b)
     return getattr(v, field)(tier, v.version(tier, p), p, v.slot_of(i))
 
 

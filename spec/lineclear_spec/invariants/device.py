@@ -1,7 +1,7 @@
 # pyright: basic
-"""Invariants of a device: what it has carried out, and which version each place has.
+"""Invariants of a device: what it has carried out, and which version each block id has.
 
-A version of a place is the number of the last operation that wrote it. The ledger *decides* versions in the
+A version of a block id is the number of the last operation that wrote it. The ledger *decides* versions in the
 order of numbers; the device carries operations out in any order that their waits allow.
 """
 
@@ -12,7 +12,7 @@ from lineclear_spec.logic import and_, implies, not_, or_
 
 declare_kv(
     "device",
-    "what is complete has run, nothing runs before a plan dispatches it, and of two operations on one place "
+    "what is complete has run, nothing runs before a plan dispatches it, and of two operations on one block id "
     "the earlier one runs first",
     (
         "closed",
@@ -29,7 +29,7 @@ declare_kv(
     *each_tier(
         "order",
         lambda t: (
-            ("operation", "operation", "place"),
+            ("operation", "operation", "block_id"),
             lambda v, o, n, p: implies(
                 and_(1 <= o, o < n, v.touch(t, o, p), v.touch(t, n, p), v.ran(n)), v.ran(o)
             ),
@@ -41,11 +41,11 @@ declare_kv(
 
 declare_kv(
     "version",
-    "the version that an operation meets is that of the last one decided before it that writes the place",
+    "the version that an operation meets is that of the last one decided before it that writes the block id",
     *each_tier(
         "now",
         lambda t: (
-            ("place",),
+            ("block_id",),
             lambda v, p: and_(
                 0 <= v.version(t, p),
                 v.version(t, p) <= v.issued,
@@ -57,7 +57,7 @@ declare_kv(
     *each_tier(
         "last",
         lambda t: (
-            ("operation", "place"),
+            ("operation", "block_id"),
             lambda v, o, p: implies(v.writes(t, o, p), and_(1 <= o, o <= v.version(t, p))),
             lambda v, o, p: [(v.writes(t, o, p),)],
         ),
@@ -65,7 +65,7 @@ declare_kv(
     *each_tier(
         "touch",
         lambda t: (
-            ("operation", "place"),
+            ("operation", "block_id"),
             lambda v, o, p: implies(v.writes(t, o, p), v.touch(t, o, p)),
             lambda v, o, p: [(v.writes(t, o, p),)],
         ),
@@ -73,7 +73,7 @@ declare_kv(
     *each_tier(
         "expected",
         lambda t: (
-            ("operation", "place"),
+            ("operation", "block_id"),
             lambda v, n, p: implies(
                 v.touch(t, n, p),
                 and_(
@@ -88,7 +88,7 @@ declare_kv(
     *each_tier(
         "before",
         lambda t: (
-            ("operation", "operation", "place"),
+            ("operation", "operation", "block_id"),
             lambda v, o, n, p: implies(
                 and_(v.writes(t, o, p), v.touch(t, n, p), o < n), o <= v.expected(t, n, p)
             ),
@@ -100,11 +100,11 @@ declare_kv(
 
 declare_kv(
     "memory",
-    "the version that a place has is the last one written by an operation that has run",
+    "the version that a block id has is the last one written by an operation that has run",
     *each_tier(
         "actual",
         lambda t: (
-            ("place",),
+            ("block_id",),
             lambda v, p: or_(
                 v.actual(t, p) == 0, and_(v.ran(v.actual(t, p)), v.writes(t, v.actual(t, p), p))
             ),
@@ -114,7 +114,7 @@ declare_kv(
     *each_tier(
         "latest",
         lambda t: (
-            ("operation", "place"),
+            ("operation", "block_id"),
             lambda v, o, p: implies(and_(v.writes(t, o, p), v.ran(o)), o <= v.actual(t, p)),
             lambda v, o, p: [(v.writes(t, o, p), v.actual(t, p))],
         ),

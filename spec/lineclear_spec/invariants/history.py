@@ -2,7 +2,7 @@
 """Invariants of what operations write: copies, forwards, and the plan of each forward.
 
 None of this is ever written again: it says of an operation what was decided when it was numbered. What a
-place holds *relies* on the one copy without which it would be something else: 0 if there is none, -1 if
+block id holds *relies* on the one copy without which it would be something else: 0 if there is none, -1 if
 what it holds is never to be used.
 """
 
@@ -15,12 +15,12 @@ from lineclear_spec.logic import and_, implies, not_, or_
 
 
 def copies_in(v: Any, o: Any, p: Any) -> Any:
-    """Whether the operation copies to the GPU place from the CPU."""
+    """Whether the operation copies to the GPU block from the CPU."""
     return and_(v.writes(GPU, o, p), not_(v.compute(o)))
 
 
 def twins(v: Any, o: Any, p: Any) -> Any:
-    """Whether the operation copies to the GPU place from another one."""
+    """Whether the operation copies to the GPU block from another one."""
     return and_(v.writes(GPU, o, p), v.compute(o), not_(v.is_forward(o)))
 
 
@@ -31,14 +31,14 @@ def copied(label: str, target: int, source: int, copies: Any, own: bool) -> list
         label: of the parts.
         target: the tier that it writes.
         source: the tier that it reads.
-        copies: whether the operation is one that writes the place, from (view, operation, place).
+        copies: whether the operation is one that writes the block id, from (view, operation, block id).
         own: whether the copy may fail, as swaps may, so that what it brings relies on it; a copy on write passes
             on what its source relies on.
     """
 
     def origin(v: Any, o: Any, p: Any, k: Any, field: str) -> Any:
-        place = v.source(target, o, p)
-        return getattr(v, field)(source, v.expected(source, o, place), place, k)
+        block_id = v.source(target, o, p)
+        return getattr(v, field)(source, v.expected(source, o, block_id), block_id, k)
 
     def relies(v: Any, o: Any, p: Any, k: Any) -> Any:
         there, before = v.relies(target, o, p, k), origin(v, o, p, k, "relies")
@@ -49,13 +49,13 @@ def copied(label: str, target: int, source: int, copies: Any, own: bool) -> list
     parts: list[KvPart] = [
         KvPart(
             f"source_{label}",
-            ("operation", "place"),
+            ("operation", "block_id"),
             lambda v, o, p: implies(copies(v, o, p), v.touch(source, o, v.source(target, o, p))),
             lambda v, o, p: [(v.source(target, o, p), v.writes(target, o, p))],
         ),
         KvPart(
             f"content_{label}",
-            ("operation", "place", "kv_slot"),
+            ("operation", "block_id", "kv_slot"),
             lambda v, o, p, k: implies(
                 copies(v, o, p), v.content(target, o, p, k) == origin(v, o, p, k, "content")
             ),
@@ -63,7 +63,7 @@ def copied(label: str, target: int, source: int, copies: Any, own: bool) -> list
         ),
         KvPart(
             f"relies_{label}",
-            ("operation", "place", "kv_slot"),
+            ("operation", "block_id", "kv_slot"),
             lambda v, o, p, k: implies(copies(v, o, p), relies(v, o, p, k)),
             lambda v, o, p, k: [(v.source(target, o, p), v.relies(target, o, p, k))],
         ),
@@ -72,7 +72,7 @@ def copied(label: str, target: int, source: int, copies: Any, own: bool) -> list
         parts.append(
             KvPart(
                 f"fails_{label}",
-                ("operation", "place", "kv_slot"),
+                ("operation", "block_id", "kv_slot"),
                 lambda v, o, p, k: implies(
                     copies(v, o, p),
                     or_(v.relies(target, o, p, k) == -1, v.relies(target, o, p, k) == o),
@@ -84,10 +84,10 @@ def copied(label: str, target: int, source: int, copies: Any, own: bool) -> list
 
 
 def position_at(v: Any, n: Any, p: Any, k: Any) -> Any:
-    """The position that a forward writes to a slot of a place.
+    """The position that a forward writes to a slot of a block id.
 
     Args:
-        v, n, p, k: state, forward, place and slot of the block.
+        v, n, p, k: state, forward, block id and slot of the block.
     """
     return v.position_of(v.written_as(n, p), k)
 
@@ -110,7 +110,7 @@ declare_kv(
     *copied("twin", GPU, GPU, twins, own=False),
     (
         "kept_content",
-        ("operation", "place", "kv_slot"),
+        ("operation", "block_id", "kv_slot"),
         lambda v, n, p, k: implies(
             and_(v.is_forward(n), v.writes(GPU, n, p), not_(v.slot_written(n, p, k))),
             v.content(GPU, n, p, k) == v.content(GPU, v.expected(GPU, n, p), p, k),
@@ -119,7 +119,7 @@ declare_kv(
     ),
     (
         "kept_relies",
-        ("operation", "place", "kv_slot"),
+        ("operation", "block_id", "kv_slot"),
         lambda v, n, p, k: implies(
             and_(v.is_forward(n), v.writes(GPU, n, p), not_(v.slot_written(n, p, k))),
             v.relies(GPU, n, p, k) == v.relies(GPU, v.expected(GPU, n, p), p, k),
@@ -128,7 +128,7 @@ declare_kv(
     ),
     (
         "written",
-        ("operation", "place", "kv_slot"),
+        ("operation", "block_id", "kv_slot"),
         lambda v, n, p, k: implies(
             v.slot_written(n, p, k),
             and_(
@@ -141,7 +141,7 @@ declare_kv(
     ),
     (
         "written_content",
-        ("operation", "place", "kv_slot"),
+        ("operation", "block_id", "kv_slot"),
         lambda v, n, p, k: implies(
             v.slot_written(n, p, k),
             v.content(GPU, n, p, k) == v.row_kv(n, v.writer(n, p), position_at(v, n, p, k)),
@@ -150,7 +150,7 @@ declare_kv(
     ),
     (
         "written_relies",
-        ("operation", "place", "kv_slot"),
+        ("operation", "block_id", "kv_slot"),
         lambda v, n, p, k: implies(
             v.slot_written(n, p, k),
             v.relies(GPU, n, p, k) == v.row_relies(n, v.writer(n, p)),
@@ -175,7 +175,7 @@ def place_of(v: Any, n: Any, q: Any, i: Any) -> Any:
     Args:
         v, n, q, i: state, forward, sequence and position.
     """
-    return v.row_place(n, q, v.block_of(i))
+    return v.row_block_id(n, q, v.block_of(i))
 
 
 def meets(v: Any, field: str, n: Any, q: Any, i: Any) -> Any:
@@ -222,11 +222,11 @@ declare_kv(
     ),
     (
         "written",
-        ("operation", "place", "kv_slot"),
+        ("operation", "block_id", "kv_slot"),
         lambda v, n, p, k: implies(
             v.slot_written(n, p, k),
             and_(
-                v.row_place(n, v.writer(n, p), v.written_as(n, p)) == p,
+                v.row_block_id(n, v.writer(n, p), v.written_as(n, p)) == p,
                 v.block_of(position_at(v, n, p, k)) == v.written_as(n, p),
                 v.slot_of(position_at(v, n, p, k)) == k,
             ),
@@ -289,7 +289,7 @@ declare_kv(
     *each_tier(
         "",
         lambda t: (
-            ("place", "kv_slot"),
+            ("block_id", "kv_slot"),
             lambda v, p, k: or_(
                 v.memory(t, p, k) == v.content(t, v.actual(t, p), p, k),
                 v.fails(v.relies(t, v.actual(t, p), p, k)),

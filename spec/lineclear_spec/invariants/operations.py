@@ -161,12 +161,12 @@ declare(
 declare(
     "ordered",
     "boundary",
-    "two operations that touch one place are ordered: by the later one's wait, or both on the compute stream; "
+    "two operations that touch one block id are ordered: by the later one's wait, or both on the compute stream; "
     "an operation waits for earlier ones only, and what a complete forward waited for is complete",
     *each_tier(
         "",
         lambda t: (
-            ("operation", "operation", "place"),
+            ("operation", "operation", "block_id"),
             lambda v, o, n, p: implies(
                 and_(o < n, v.touch(t, o, p), v.touch(t, n, p), v.open(o)),
                 or_(o <= v.wait(n), and_(v.compute(o), v.compute(n))),
@@ -176,7 +176,7 @@ declare(
     *each_tier(
         "decided",
         lambda t: (
-            ("operation", "place"),
+            ("operation", "block_id"),
             lambda v, o, p: implies(v.touch(t, o, p), o <= v.issued),
         ),
     ),
@@ -199,32 +199,32 @@ declare(
 declare(
     "fence",
     "boundary",
-    "an open operation that touches a free or resting place is numbered up to the place's fence; one that "
-    "touches a held place is one that its readers wait for",
+    "an open operation that touches a free or resting block is numbered up to the block's fence; one that "
+    "touches a held block is one that its readers wait for",
     *each_tier(
         "free",
         lambda t: (
-            ("operation", "place"),
+            ("operation", "block_id"),
             lambda v, o, p: implies(
                 and_(within(0, p, v.total(t)), is_free(v, t, p), v.touch(t, o, p), v.open(o)),
-                o <= v.until(t, p),
+                o <= v.last_use(t, p),
             ),
         ),
     ),
-    *each_tier("until", lambda t: (("place",), lambda v, p: v.until(t, p) <= v.issued)),
+    *each_tier("last_use", lambda t: (("block_id",), lambda v, p: v.last_use(t, p) <= v.issued)),
     (
         "resting",
         ("operation", "block"),
         lambda v, o, b: implies(
-            and_(rests(v, b), v.touch(GPU, o, v.place(b)), v.open(o)),
-            o <= v.until(GPU, v.place(b)),
+            and_(rests(v, b), v.touch(GPU, o, v.block_id(b)), v.open(o)),
+            o <= v.last_use(GPU, v.block_id(b)),
         ),
     ),
     # Why a forward is safe: it waits for all up to the barrier, and for the compute stream by its order, so no
     # other open operation touches what it reads or writes.
     (
         "held_gpu",
-        ("operation", "place"),
+        ("operation", "block_id"),
         lambda v, o, p: implies(
             and_(
                 within(0, p, v.total(GPU)),
@@ -238,7 +238,7 @@ declare(
     # A swap in waits for the last swap of its request, `moved`, and so for all that still touch its sources.
     (
         "held_cpu",
-        ("operation", "place"),
+        ("operation", "block_id"),
         lambda v, o, p: implies(
             and_(
                 within(0, p, v.total(CPU)),

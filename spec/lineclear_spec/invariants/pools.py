@@ -19,7 +19,7 @@ from lineclear_spec.logic import and_, implies, not_, or_
 declare(
     "free_list",
     "step",
-    "each pool's list names every place exactly once, the free ones first",
+    "each pool's list names every block id exactly once, the free ones first",
     *each_tier("count", lambda t: ((), lambda v: and_(v.free(t) >= 0, v.free(t) <= v.total(t)))),
     *each_tier(
         "list",
@@ -32,9 +32,9 @@ declare(
         ),
     ),
     *each_tier(
-        "place",
+        "block_id",
         lambda t: (
-            ("place",),
+            ("block_id",),
             lambda v, p: implies(
                 within(0, p, v.total(t)),
                 and_(within(0, v.position(t, p), v.total(t)), v.order(t, v.position(t, p)) == p),
@@ -46,17 +46,17 @@ declare(
 declare(
     "conservation",
     "step",
-    "in each pool every place is free (fenced or not) or backs exactly one block, which is named or can be found",
+    "in each pool every block id is free (fenced or not) or backs exactly one block, which is named or can be found",
     *each_tier(
         "no_leak",
         lambda t: (
-            ("place",),
+            ("block_id",),
             lambda v, p: implies(
                 and_(within(0, p, v.total(t)), not_(is_free(v, t, p))),
                 and_(
                     present(v, v.owner(t, p)),
                     v.tier(v.owner(t, p)) == t,
-                    v.place(v.owner(t, p)) == p,
+                    v.block_id(v.owner(t, p)) == p,
                 ),
             ),
         ),
@@ -68,9 +68,9 @@ declare(
             lambda v, b: implies(
                 and_(present(v, b), v.tier(b) == t),
                 and_(
-                    within(0, v.place(b), v.total(t)),
-                    not_(is_free(v, t, v.place(b))),
-                    v.owner(t, v.place(b)) == b,
+                    within(0, v.block_id(b), v.total(t)),
+                    not_(is_free(v, t, v.block_id(b))),
+                    v.owner(t, v.block_id(b)) == b,
                 ),
             ),
         ),
@@ -178,7 +178,7 @@ declare(
 declare(
     "readers",
     "step",
-    "a block that readers outside hold can be found, so its place is not free",
+    "a block that readers outside hold can be found, so its block id is not free",
     ("count", ("block",), lambda v, b: v.readers(b) >= 0),
     ("found", ("block",), lambda v, b: implies(v.readers(b) >= 1, v.listed(b))),
 )

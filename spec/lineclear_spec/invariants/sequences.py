@@ -232,7 +232,7 @@ declare(
         ("sequence", "index"),
         lambda v, q, i: implies(
             and_(sent_in_parts(v, q), within(0, i, v.length(q))),
-            v.sent_place(q, i) == v.place(v.table(q, i)),
+            v.sent_block_id(q, i) == v.block_id(v.table(q, i)),
         ),
     ),
 )

@@ -161,7 +161,7 @@ def test_an_ended_request_may_give_up_its_blocks_later_if_the_engine_says_so() -
         clauses(late, *ended, e("check", free=[2, 3]), back, e("check", free=[0, 1, 2, 3])) == []
     )
     assert clauses(late, *ended, e("submit", "b", prompt=2), e("alloc", "b", blocks=[1])) == [
-        "grant.held"
+        "allocation.held"
     ]
     assert clauses(late, *ended, A[0]) == ["once.again"]
     assert clauses(late, *ended, back, back) == ["release.known"]
@@ -269,7 +269,7 @@ QUEUE = [
 @pytest.mark.parametrize(
     ("header", "events", "broken"),
     [
-        (SMALL, [A[0], e("alloc", "a", blocks=[0, 0])], ["grant.held", "grant.held"]),
+        (SMALL, [A[0], e("alloc", "a", blocks=[0, 0])], ["allocation.held", "allocation.held"]),
         (SMALL, [*A, e("alloc", "a", at=1, blocks=[2])], ["release.slice"]),
         (SMALL, [*RUNS, e("hit", "a", at=0, blocks=[1])], ["release.slice", "hit.content"]),
         (SMALL, [*A, e("check", free=[2, 3, 4, 5, 6, 7, 7])], ["conservation.free"]),
@@ -291,7 +291,7 @@ QUEUE = [
         (CPU, [*OUT, e("copy", op=1, src=[["gpu", 0]], dst=[["cpu", 0]])],
          ["ordered.done", "ordered.copy"]),
         (CPU, [*OUT[:-1], {**OUT[-1], "dst": [["cpu", 0], ["cpu", 9]]}],
-         ["grant.exists", "exclusive_write.shared"]),
+         ["allocation.exists", "exclusive_write.shared"]),
         (FENCED, [*FENCE, step(2, ["b", 0, 2, 1])], ["ordered.fence"]),
         (FENCED, [*FENCE, step(2, ["b", 0, 2, 1], after_step=1)], []),
         (FENCED, [*FENCE, e("settle", n=1), step(2, ["b", 0, 2, 1])], []),

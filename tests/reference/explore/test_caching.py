@@ -120,5 +120,5 @@ def test_the_order_of_eviction_and_wrong_content_are_part_of_a_state() -> None:
     resting.remove(oldest)
     resting.extend([oldest])
     block = next(iter(third.scheduler.ledger.resting))
-    third.bench.device.content["gpu", block.place, 0] = (99, frozenset())
+    third.bench.device.content["gpu", block.block_id, 0] = (99, frozenset())
     assert len({world_key(world) for world in worlds}) == 3

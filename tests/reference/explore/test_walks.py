@@ -47,7 +47,7 @@ EDITS: dict[str, tuple[str, str, str, str]] = {
         "scheduling.copies",
         "None if record is None or record.copy != number else self.live.of.get(record)",
         "None if record is None or not record.copy else self.live.of.get(record)",
-        "a copy that was given up",
+        "a copy that was freed",
     ),
     "what a request kept before counts when it enters again": (
         "scheduling.transitions",
@@ -222,7 +222,7 @@ def after(name: str) -> tuple[World, SearchBounds]:
 
 
 def test_the_copy_that_fails_was_given_up_and_the_request_has_another() -> None:
-    world, _ = after("a copy that was given up")
+    world, _ = after("a copy that was freed")
     second = next(entry for entry in world.live() if entry.name == 2)
     assert second.preemptions == 2
     assert second.record.copy > 0

@@ -113,7 +113,7 @@ def test_a_copy_that_nobody_waits_for_is_noticed() -> None:
 def test_a_place_that_was_given_up_without_a_fence_is_noticed() -> None:
     world = World()
     world.swap_out()
-    world.ledger.gpu.until = [0] * 8
+    world.ledger.gpu.last_use = [0] * 8
     broken("fence", world.observer.check)
 
 
@@ -170,8 +170,8 @@ def test_a_scheduler_without_waits_or_fences_is_caught(monkeypatch: pytest.Monke
     assert run("swap") == ""
     put = Pool.put
 
-    def forgetful(pool: Pool, places: Collection[int], until: int) -> None:
-        put(pool, places, 0)
+    def forgetful(pool: Pool, block_ids: Collection[int], last_use: int) -> None:
+        put(pool, block_ids, 0)
 
     with monkeypatch.context() as patch:
         patch.setattr(Pool, "put", forgetful)

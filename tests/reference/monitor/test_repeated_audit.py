@@ -19,13 +19,13 @@ from lineclear.workload.workload import Arrival, Workload
 from lineclear_spec.records import Pool
 
 FIELDS = {
-    "Block": ("ref", "tier", "place", "request"),
+    "Block": ("ref", "tier", "block_id", "request"),
     "Sequence": (
         "drafts", "own_tokens", "last_samples", "last_step", "last_tokens", "offset",
         "previous_samples", "previous_tokens", "own_samples", "own_dispatched", "request",
         "own_slots", "in_decode_batch", "table",
     ),
-    "Request": ("phase", "parallel", "prompt", "limit", "held_set", "places", "members"),
+    "Request": ("phase", "parallel", "prompt", "limit", "held_set", "block_ids", "members"),
     "Pool": ("free", "order", "total"),
     "Ledger": ("steps", "committed", "issued", "done", "dispatched"),
 }  # fmt: skip
@@ -156,7 +156,7 @@ def test_the_states_that_are_spoilt_have_everything() -> None:
 
 
 def below(pool: Pool) -> None:
-    """Exchanges a place deep in the list, which nothing has touched since, for another one."""
+    """Exchanges a block id deep in the list, which nothing has touched since, for another one."""
     pool.order[0] = pool.order[1]
 
 
@@ -171,10 +171,10 @@ def test_a_place_deep_in_the_free_list_is_looked_at_again() -> None:
 
 def test_places_that_are_not_those_of_the_blocks_are_seen() -> None:
     scheduler = world(12).scheduler
-    request = next(r for r in scheduler.ledger.running if r.places and len(r.places) > 1)
+    request = next(r for r in scheduler.ledger.running if r.block_ids and len(r.block_ids) > 1)
     audit(scheduler)
-    assert request.places is not None
-    request.places.reverse()
+    assert request.block_ids is not None
+    request.block_ids.reverse()
     with pytest.raises(InvariantViolation, match="holdings"):
         audit(scheduler)
 
@@ -187,6 +187,6 @@ def test_a_run_is_followed_without_a_full_look() -> None:
         assert quick.check() == audit(simulation.scheduler)
         free_list, pool = quick.free_lists[0], simulation.scheduler.ledger.gpu
         assert free_list.known == pool.order[: pool.free]
-        assert free_list.places == set(free_list.known)
+        assert free_list.block_ids == set(free_list.known)
         checks += 1
     assert checks > 60

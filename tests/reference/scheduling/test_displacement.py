@@ -130,7 +130,7 @@ def test_the_watermark_is_waived_for_a_head_that_displaces_all_that_run() -> Non
 
 
 def test_a_displaced_request_is_swapped_with_the_head_in_one_step() -> None:
-    """The blocks that the victim gives up are granted in the same plan, behind its copy."""
+    """The blocks that the victim gives up are allocated in the same plan, behind its copy."""
     drive = Drive(num_gpu_blocks=5, scheduling_policy="priority", preemption_mode="swap")
     drive.add("low", 16, 4, priority=0)
     drive.step()

@@ -193,7 +193,7 @@ def test_with_two_steps_in_flight_everything_sampled_on_a_failed_copy_in_is_drop
 
 
 def test_a_request_recomputed_while_its_copy_in_is_open_drops_what_was_sampled_on_it() -> None:
-    """Its KV was given up before it was known to be good."""
+    """Its KV was freed before it was known to be good."""
     drive = Drive(
         num_gpu_blocks=5,
         preemption_mode="swap",

@@ -27,7 +27,7 @@ def test_a_second_request_computes_only_what_is_not_found() -> None:
     assert computed(plan, "second") == 7 - 4
     tables = {name: places for name, _, places in plan.tables}
     first = (
-        [b.place for b in scheduler.entries["first"].first.table]
+        [b.block_id for b in scheduler.entries["first"].first.table]
         if "first" in scheduler.entries
         else []
     )
@@ -289,12 +289,12 @@ def full_of(*families: tuple[int, ...], **changes: Any) -> Scheduler:
 def test_a_block_that_is_held_is_not_evicted(rule: str) -> None:
     scheduler = full_of((1, 2), (5, 6), prefix_eviction=rule)
     place = scheduler.hold(2)  # it has rested longest
-    assert place == scheduler.ledger.cached[2].place
+    assert place == scheduler.ledger.cached[2].block_id
     assert scheduler.cache.available == 7
     assert scheduler.hold(77) is None
     ask(scheduler, "large", (11, 12, 13, 14, 15, 16), most=1)
     step(scheduler)
-    assert scheduler.ledger.cached[2].place == place
+    assert scheduler.ledger.cached[2].block_id == place
     assert {1, 5, 6} & {*scheduler.ledger.cached} == set()
     assert "1 blocks are held by readers; progress presumes that holds end" in (
         scheduler.stall_report().text()

@@ -58,8 +58,8 @@ def test_a_run_is_replayed_from_its_journal() -> None:
     assert done >= {"publish", "admit_cached", "evict", "name_blocks"}
     again = replay(lines)
     assert again.complete
-    assert {n: b.place for n, b in again.ledger.cached.items()} == {
-        n: b.place for n, b in scheduler.ledger.cached.items()
+    assert {n: b.block_id for n, b in again.ledger.cached.items()} == {
+        n: b.block_id for n, b in scheduler.ledger.cached.items()
     }
 
 

@@ -52,7 +52,7 @@ def test_an_abort_may_be_a_message_for_as_long_as_it_is_declared() -> None:
 
 
 class Eager(TinyScheduler):
-    """Publishes the blocks of a prompt when they are granted, so that the same step finds them."""
+    """Publishes the blocks of a prompt when they are allocated, so that the same step finds them."""
 
     def __init__(self, declared: bool) -> None:
         super().__init__()

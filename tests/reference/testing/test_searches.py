@@ -35,7 +35,7 @@ def test_random_runs_find_the_planted_bug() -> None:
     found, _ = random_runs(make_broken, range(1_000))
     assert time.process_time() - started < BOUND
     assert found is not None
-    assert found.failure.rule == "grant.published"
+    assert found.failure.rule == "allocation.published"
 
 
 def test_the_exhaustive_search_finds_the_planted_bug() -> None:
@@ -43,7 +43,7 @@ def test_the_exhaustive_search_finds_the_planted_bug() -> None:
     result = exhaust(make_broken)
     assert time.process_time() - started < BOUND
     assert result.failure is not None
-    assert result.failure.rule == "grant.published"
+    assert result.failure.rule == "allocation.published"
     assert not result.complete
 
 
@@ -62,7 +62,7 @@ def test_hypothesis_finds_the_planted_bug() -> None:
     with pytest.raises(Failure) as caught:
         run_state_machine_as_test(stateful(make_broken), settings=chosen)
     assert time.process_time() - started < BOUND
-    assert caught.value.rule == "grant.published"
+    assert caught.value.rule == "allocation.published"
     assert failure_of(make_broken, caught.value.actions) is not None
 
 
@@ -162,7 +162,7 @@ class TwoBugs(TinyScheduler):
 def test_shrinking_does_not_slip_to_another_bug() -> None:
     number = next(
         n for n in range(300)
-        if (f := random_run(TwoBugs, 0, n)) is not None and f.rule == "grant.published"
+        if (f := random_run(TwoBugs, 0, n)) is not None and f.rule == "allocation.published"
     )  # fmt: skip
     failure = random_run(TwoBugs, 0, number)
     assert failure is not None

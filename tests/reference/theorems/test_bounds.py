@@ -252,7 +252,7 @@ def test_coming_back_without_a_lift_is_seen(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_token_is_charged_twice_with_two_steps_in_flight_and_swaps() -> None:
-    """Why F10 is lost there: it is sampled, its copy in is given up, and it is sampled again."""
+    """Why F10 is lost there: it is sampled, its copy in is freed, and it is sampled again."""
     changes: dict[str, Any] = {
         "scheduling_policy": "vtc",
         "policy_options": (),
