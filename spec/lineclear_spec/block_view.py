@@ -25,7 +25,7 @@ class BlockView:
     _held: dict[Request, list[Block]]
     _holders: dict[Block, list[Sequence]]
     _cached: dict[int, Block]
-    _words: dict[Sequence, tuple[int, ...]]
+    _block_names: dict[Sequence, tuple[int, ...]]
     _preceding: dict[int, int]
 
     # ---- block ids -----------------------------------------------------------------------------------
@@ -102,16 +102,16 @@ class BlockView:
         """How many blocks come before the one of that name."""
         return self._preceding.get(name, -1)
 
-    def word(self, s: Sequence, i: int) -> int:
+    def block_name(self, s: Sequence, i: int) -> int:
         """The name of its block i."""
-        words = self._words.get(s, ())
+        words = self._block_names.get(s, ())
         return words[i] if 0 <= i < len(words) else 0
 
-    def opening(self, r: Request, i: int) -> int:
+    def prompt_names(self, r: Request, i: int) -> int:
         """The name of block i of its prompt."""
-        return r.opening[i] if 0 <= i < len(r.opening) else 0
+        return r.prompt_names[i] if 0 <= i < len(r.prompt_names) else 0
 
-    def slot(self, b: Block) -> int:
+    def held_index(self, b: Block) -> int:
         """Its index among the blocks of its request."""
         held = self._held.get(self.group(b), [])
         return held.index(b) if b in held else -1

@@ -74,8 +74,8 @@ def arguments_of(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator[tup
         yield from ((n,) for n in sorted(ledger.cached) if bool(ledger.cached[n].readers) == held)
     elif name == "admit_cached":
         for r in requests:
-            opening = ledger.requests[int(r[1:]) - 1].opening
-            yield from ((r, bounds.block_size * n) for n in range(1, len(opening) + 1))
+            prompt_names = ledger.requests[int(r[1:]) - 1].prompt_names
+            yield from ((r, bounds.block_size * n) for n in range(1, len(prompt_names) + 1))
     else:
         yield from ((r,) for r in requests)
 
@@ -84,7 +84,7 @@ def named_entries(ledger: GhostLedger, sequences: list[str]) -> Iterator[tuple[A
     """Entries of tables whose tokens have names."""
     for s in sequences:
         sequence = ledger.sequences[int(s[1:]) - 1]
-        for index in range(min(len(sequence.table), len(sequence.words))):
+        for index in range(min(len(sequence.table), len(sequence.block_names))):
             yield s, index
 
 
@@ -94,7 +94,7 @@ def named_runs(ledger: GhostLedger, sequences: list[str]) -> Iterator[tuple[Any,
     """
     for s in sequences:
         sequence = ledger.sequences[int(s[1:]) - 1]
-        last = min(len(sequence.table), len(sequence.words))
+        last = min(len(sequence.table), len(sequence.block_names))
         yield from ((s, first, end) for first in (0, 1) for end in range(first + 2, last + 1))
 
 
@@ -152,24 +152,24 @@ def absurd_arguments(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator
     elif name == "fork":
         yield from ((s, n) for s in sequences for n in (-3, 0, 1, 3))
     elif name == "publish":
-        if any(r.opening for r in ledger.requests):
+        if any(r.prompt_names for r in ledger.requests):
             for s in sequences:
                 entries = len(ledger.sequences[int(s[1:]) - 1].table)
                 yield from ((s, index) for index in range(-1, entries + 1))
     elif name == "publish_run":
-        if any(r.opening for r in ledger.requests):
+        if any(r.prompt_names for r in ledger.requests):
             for s in sequences:
                 entries = len(ledger.sequences[int(s[1:]) - 1].table)
                 yield from ((s, f, e) for f in range(-1, 2) for e in range(-1, entries + 2))
     elif name in ("evict", "unlist", "hold_block", "release_block"):
-        if any(r.opening for r in ledger.requests):
-            names = {n for r in ledger.requests for n in r.opening}
+        if any(r.prompt_names for r in ledger.requests):
+            names = {n for r in ledger.requests for n in r.prompt_names}
             yield from ((n,) for n in sorted({0, *names} - set(ledger.cached)))
         if name == "release_block":
             yield from ((n,) for n, block in sorted(ledger.cached.items()) if not block.readers)
     elif name == "admit_cached":
         for r in requests:
-            if ledger.requests[int(r[1:]) - 1].opening:
+            if ledger.requests[int(r[1:]) - 1].prompt_names:
                 yield from ((r, n) for n in range(-1, bounds.max_model_len + 1))
     elif name == "rejoin":
         yield from ((s, n) for s in sequences for n in (-2, 0, 1, 2, 3, 4))

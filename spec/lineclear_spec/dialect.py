@@ -70,22 +70,22 @@ class Walk:
         """One function and all that it reaches; `statement` if it states a theorem."""
         if not isinstance(function, FunctionType):
             raise Forbidden(f"{function!r} is no plain function, so that it cannot be checked")
-        code, block_id = function.__code__, place_of(function)
+        code, place = function.__code__, place_of(function)
         if code.co_freevars:
             raise Forbidden(
-                f"{block_id} reads variables of another function: {code.co_freevars[0]}"
+                f"{place} reads variables of another function: {code.co_freevars[0]}"
             )
         if (id(function), statement) in self.seen:
             return
         node, certain = source_of(function)
         if isinstance(node, ast.AsyncFunctionDef):
-            raise Forbidden(f"{block_id} is asynchronous")
+            raise Forbidden(f"{place} is asynchronous")
         self.seen.add((id(function), statement))
         self.files.add(code.co_filename)
         Body(self, function, node, statement).check()
         if not certain:
             raise Forbidden(
-                f"{block_id}: its source is not what runs: import it anew, or `register` its tree"
+                f"{place}: its source is not what runs: import it anew, or `register` its tree"
             )
 
     def finish(self) -> None:

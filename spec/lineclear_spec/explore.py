@@ -140,8 +140,8 @@ def perform(ledger: GhostLedger, step: Step, own: tuple[Any, ...]) -> Any:
     too: names that are given late are searched by the tests of `Ledger.name_blocks` and of the scheduler alone.
     """
     made = ACTIONS[step[0]].body(ledger, *own)
-    if step[0] == "submit" and made.request.opening:
-        ledger.name_blocks(made, made.request.opening[len(made.words) :])
+    if step[0] == "submit" and made.request.prompt_names:
+        ledger.name_blocks(made, made.request.prompt_names[len(made.block_names) :])
     return made
 
 

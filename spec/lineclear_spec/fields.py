@@ -50,9 +50,12 @@ BLOCK: Fields = {
     "cached": ((Int,), Block),  # name -> the block that can be found under it, if one is listed
 }
 BLOCK_GHOSTS: Fields = {
-    "slot": ((Block,), Int),  # its index in `held` of its request, while it is private
+    "held_index": ((Block,), Int),  # its index in `held` of its request, while it is private
     "holder": ((Block, Int), Sequence),  # the k-th sequence whose table names it, for k < ref
-    "rank": ((Sequence, Block), Int),  # the k for which the sequence is the block's k-th holder
+    "holder_index": (
+        (Sequence, Block),
+        Int,
+    ),  # the k for which the sequence is the block's k-th holder
     "index": ((Sequence, Block), Int),  # the block's index in the sequence's table
 }
 
@@ -65,7 +68,10 @@ SEQUENCE: Fields = {
     ),  # whether it decodes one token in each step, by `offset`
     "table": ((Sequence, Int), Block),  # the block table, by index below `length`
     "length": ((Sequence,), Int),  # entries of the table: `len(Sequence.table)`
-    "word": ((Sequence, Int), Int),  # the name that the k-th block of its tokens is ever given
+    "block_name": (
+        (Sequence, Int),
+        Int,
+    ),  # the name that the k-th block of its tokens is ever given
     "offset": (
         (Sequence,),
         Int,
@@ -88,7 +94,7 @@ SEQUENCE: Fields = {
     "ending": ((Sequence,), Int),  # the step in which it reaches its limit
 }
 SEQUENCE_GHOSTS: Fields = {
-    "seat": ((Sequence,), Int),  # its index among the members of its request
+    "member_index": ((Sequence,), Int),  # its index among the members of its request
     "decode_batch_index": ((Sequence,), Int),  # its index in the batch, while in the decode batch
 }
 
@@ -114,9 +120,12 @@ REQUEST: Fields = {
     "prompt": ((Request,), Int),  # tokens of the prompt
     "limit": ((Request,), Int),  # tokens that a sequence may know, prompt included
     "parallel": ((Request,), Int),  # sequences that it may have at once
-    "copy": ((Request,), Int),  # number of its swap that is not complete, 0 if there is none
-    "moved": ((Request,), Int),  # number of its last swap, complete or not; 0 before the first
-    "opening": ((Request, Int), Int),  # the name that the k-th full block of the prompt is given
+    "open_swap": ((Request,), Int),  # number of its swap that is not complete, 0 if there is none
+    "last_swap": ((Request,), Int),  # number of its last swap, complete or not; 0 before the first
+    "prompt_names": (
+        (Request, Int),
+        Int,
+    ),  # the name that the k-th full block of the prompt is given
 }
 REQUEST_GHOSTS: Fields = {
     "born": ((Request,), Int),  # the last operation decided before it was last admitted

@@ -199,12 +199,12 @@ class GhostLedger(Ledger):
         return found
 
     def new_request(
-        self, prompt: int, limit: int, parallel: int, opening: tuple[int, ...] = ()
+        self, prompt: int, limit: int, parallel: int, prompt_names: tuple[int, ...] = ()
     ) -> Request:
         """See `Ledger.new_request`; it is remembered, and has a set of what it holds in any case, so that a broken
         table which forgets the set is seen.
         """
-        request = super().new_request(prompt, limit, parallel, opening)
+        request = super().new_request(prompt, limit, parallel, prompt_names)
         request.held_set, request.block_ids = {}, None
         self.requests.append(request)
         return request
@@ -280,7 +280,7 @@ class GhostLedger(Ledger):
         """A copy is complete: if its request still waits for it, it has succeeded."""
         self.completing = number
         request = self.operations[number].request
-        if request is not None and request.copy == number:
+        if request is not None and request.open_swap == number:
             self.device.good.add(number)
 
     def note_voided(self, request: Request) -> None:

@@ -110,7 +110,7 @@ def several(ledger: SymbolicLedger, name: str) -> Vector:
 #: read may have any value, so everything else is unknown in the start state.
 EMPTY = frozenset(
     "last_use_gpu last_use_cpu touch_gpu touch_cpu ref length alive in_decode_batch last_step phase queue width blocks "
-    "copy moved releases born decode_batch_size issued done dispatched barrier steps committed step_tokens "
+    "open_swap last_swap releases born decode_batch_size issued done dispatched barrier steps committed step_tokens "
     "step_sequences open is_forward name readers listed "
     "writes_gpu writes_cpu version_gpu version_cpu actual_gpu actual_cpu ran good takes slot_written".split()
 )
@@ -121,7 +121,7 @@ def start_state() -> State:
     fields: dict[str, Any] = {}
     for name, (arguments, result) in FIELDS.items():
         # Names that the caller ever gives, whatever the ledger is: `Ledger.name_blocks` says why.
-        given = name in ("word", "opening")
+        given = name in ("block_name", "prompt_names")
         fields[name] = fresh(name if given else f"start_{name}", name)
         if name in EMPTY:
             nothing = z3.IntVal(0) if result == z3.IntSort() else z3.BoolVal(False)

@@ -61,10 +61,10 @@ def state_key(ledger: GhostLedger) -> Key:
             [(*counters(ledger, s), tuple([label(b) for b in s.table])) for s in r.members]
         )
         held = tuple([label(b) for b in r.held])
-        copy = bisect_right(numbers, r.copy) if r.copy else -1
+        copy = bisect_right(numbers, r.open_swap) if r.open_swap else -1
         # read by swap_in alone, and written by every swap_out
-        moved = bisect_right(numbers, r.moved) if r.phase == Phase.SWAPPED else 0
-        words = tuple([s.words for s in r.members])
+        moved = bisect_right(numbers, r.last_swap) if r.phase == Phase.SWAPPED else 0
+        words = tuple([s.block_names for s in r.members])
         rows.append(
             (int(r.phase), r.prompt, r.limit, r.parallel, copy, moved, members, held, words)
         )
@@ -152,7 +152,7 @@ def operation(
     request, owner = record.request, -1
     if request is not None and request in rank:
         holds = request.phase in (Phase.RUNNING, Phase.SWAPPED)
-        if request.copy == number or (holds and number > ledger.born[request]):
+        if request.open_swap == number or (holds and number > ledger.born[request]):
             owner = rank[request]
     kind = "swap" if record.kind in (SWAP_OUT, SWAP_IN) else record.kind
     return kind, bisect_right(numbers, record.wait), number > ledger.dispatched, owner

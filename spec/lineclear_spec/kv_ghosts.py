@@ -88,14 +88,14 @@ class KvDevice:
     def of_prompt(self, r: Request, i: int) -> Kv:
         """The KV of a token of a prompt: what the name of its block means, also of one that is filled later."""
         k = i // self.ledger.limits.block_size
-        name = r.opening[k] if k < len(r.opening) else 0
+        name = r.prompt_names[k] if k < len(r.prompt_names) else 0
         return ("name", name, i) if name else ("prompt", r.id, i)
 
     def know(self, q: Sequence, known: int) -> None:
         """The sequence knows so many tokens: those in blocks that have names are what the names mean."""
         size = self.ledger.limits.block_size
-        for i in range(min(known, len(q.words) * size)):
-            kv, name = self.token(q, i), q.words[i // size]
+        for i in range(min(known, len(q.block_names) * size)):
+            kv, name = self.token(q, i), q.block_names[i // size]
             if name and kv != ("name", name, i):
                 self.same[kv] = ("name", name, i)
 
@@ -175,7 +175,7 @@ class KvDevice:
                 ledger.num_dispatched_tokens(q) + (1 if q.in_decode_batch else 0),
             )
             kv = tuple([self.token(q, i) for i in range(last)])
-            row = KvRow(first, last, ledger.reader.get(q.id, ()), kv, q.request.copy)
+            row = KvRow(first, last, ledger.reader.get(q.id, ()), kv, q.request.open_swap)
             self.rows[o, q.id] = row
             for p in row.block_ids[first // size :]:
                 block_ids.add(p)

@@ -66,10 +66,11 @@ WORLDS = {
 TOPICS: dict[str, tuple[str, ...]] = {
     "waits": ("ledger.order(", "every operation that it waits for"),
     "fences and barriers": (
-        "barrier", "ledger.gpu.take(", ".put(", ".fence(", "request.moved =", "allocate_gpu(",
+        "barrier", "ledger.gpu.take(", ".put(", ".fence(", "request.last_swap =", "allocate_gpu(",
     ),
     "copies": (
-        "record_copies", "relocate", "copy of it is open", "its copy to the CPU", "request.copy =", "ledger.close(",
+        "record_copies", "relocate", "copy of it is open", "its copy to the CPU", "request.open_swap =",
+        "ledger.close(",
         "forget_copy", "void_samples", "move_blocks", "clear_tables",
     ),
     "plan": ("grew", "send_whole", "send_tables", "ledger.send()"),

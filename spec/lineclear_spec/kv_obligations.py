@@ -74,8 +74,8 @@ USED: dict[str, tuple[str, ...]] = {
     VERSION: ("ordered", "clocks"),
     HISTORY: ("references", "conservation"),
     KV: (
-        "pending", "capacity", "group_local", "residency", "members", "catalogue", "own_words", "exclusive_write",
-        "free_list", "decode_batch", "words", "tokens_exist", "drafts", "pending_samples", "limit",
+        "pending", "capacity", "group_local", "residency", "members", "catalogue", "own_names", "exclusive_write",
+        "free_list", "decode_batch", "block_names", "tokens_exist", "drafts", "pending_samples", "limit",
     ),
 }  # fmt: skip
 

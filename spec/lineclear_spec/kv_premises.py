@@ -54,10 +54,10 @@ def premises(action: str, v: State, new: State, values: list[Any], result: Any) 
     if action == "commit_step":
         found = [KvPremise("done", v.ran(v.forward_of(v.committed + 1)))]
     elif action == "fail_copy":
-        found = [KvPremise("done", v.ran(v.copy(values[0])))]
+        found = [KvPremise("done", v.ran(v.open_swap(values[0])))]
     elif action == "complete_copy":
         o = values[0]
-        waited = v.copy(v.request_of(o)) == o
+        waited = v.open_swap(v.request_of(o)) == o
         found = [
             KvPremise("done", v.ran(o)),
             KvPremise("good", z3.Implies(waited, z3.Not(v.fails(o)))),
@@ -111,8 +111,8 @@ def names(action: str, v: State, new: State, values: list[Any], result: Any) -> 
     """
     q, i = z3.Const("q", Sequence), z3.Int("i")
     k = v.block_of(i)
-    means = new.token_kv(q, i) == v.name_kv(new.word(q, k), i)
-    full = z3.And(i >= 0, k < v.block_of(new.num_tokens(q)), new.word(q, k) >= 1)
+    means = new.token_kv(q, i) == v.name_kv(new.block_name(q, k), i)
+    full = z3.And(i >= 0, k < v.block_of(new.num_tokens(q)), new.block_name(q, k) >= 1)
 
     def since(start: Any) -> Any:
         return z3.Implies(z3.And(full, v.block_of(start) <= k), means)

@@ -76,7 +76,7 @@ def rests_on(old: State, q: Any) -> Any:
     """A forward that begins in a sealed block reads sealed blocks alone, which rest on no copy."""
     k = BLOCK_OF(old.first_scheduled(q))
     sealed = z3.And(within(0, k, old.length(q)), old.name(old.table(q, k)) != 0)
-    return z3.If(sealed, 0, old.copy(old.request(q)))
+    return z3.If(sealed, 0, old.open_swap(old.request(q)))
 
 
 def into(s: State, q: Any, k: Any) -> Any:

@@ -95,12 +95,12 @@ class KvWalk:
                 if arguments[0] in ledger.operations
                 else None
             )
-            waited = request is not None and request.copy == arguments[0]
+            waited = request is not None and request.open_swap == arguments[0]
             return arguments[0] in device.ran and not (waited and arguments[0] in device.fails)
         if name == "commit_step":
             return ledger.step_operations.get(ledger.committed + 1) in device.ran
         if name == "fail_copy":
-            copy = ledger.requests[int(arguments[0][1:]) - 1].copy
+            copy = ledger.requests[int(arguments[0][1:]) - 1].open_swap
             return copy in device.ran and copy in device.fails
         return True
 
@@ -121,8 +121,8 @@ class KvWalk:
             made = self.bodies[name](ledger, *own)
         except (Refused, Broken, KeyError, IndexError, ValueError):
             return False
-        if name == "submit" and made.request.opening:
-            ledger.name_blocks(made, made.request.opening[len(made.words) :])
+        if name == "submit" and made.request.prompt_names:
+            ledger.name_blocks(made, made.request.prompt_names[len(made.block_names) :])
         self.samples += name in LEARNING
         after = ConcreteView(ledger)
         done = Executed(name, before, after, own, made)
@@ -136,7 +136,7 @@ class KvWalk:
         ledger = self.ledger
         (sequence,), given = records(ledger, step[1][:1]), step[1][1:]
         full = ledger.num_tokens(sequence) // ledger.limits.block_size
-        if len(sequence.words) + len(given) > full:
+        if len(sequence.block_names) + len(given) > full:
             return False
         ledger.name_blocks(sequence, given)
         self.trace.append(step)

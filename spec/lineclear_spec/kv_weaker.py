@@ -73,17 +73,21 @@ WEAKER: dict[str, Predicate] = {
         may_touch(v, GPU, o, p), or_(v.compute(o), o <= v.barrier)
     ),
     "fence.held_cpu": lambda v, o, p: implies(
-        may_touch(v, CPU, o, p), o <= v.moved(v.group(v.owner(CPU, p)))
+        may_touch(v, CPU, o, p), o <= v.last_swap(v.group(v.owner(CPU, p)))
     ),
     # without `copy <= moved`
     "pending.copy": lambda v, r: and_(
-        0 <= v.copy(r),
-        v.copy(r) <= v.issued,
-        0 <= v.moved(r),
-        v.moved(r) <= v.issued,
+        0 <= v.open_swap(r),
+        v.open_swap(r) <= v.issued,
+        0 <= v.last_swap(r),
+        v.last_swap(r) <= v.issued,
         implies(
-            v.copy(r) >= 1,
-            and_(v.open(v.copy(r)), not_(v.is_forward(v.copy(r))), v.request_of(v.copy(r)) == r),
+            v.open_swap(r) >= 1,
+            and_(
+                v.open(v.open_swap(r)),
+                not_(v.is_forward(v.open_swap(r))),
+                v.request_of(v.open_swap(r)) == r,
+            ),
         ),
     ),
     # more tokens than were allowed
@@ -256,9 +260,10 @@ OF_DEVICE = (
         "out",
         ("request",),
         lambda v, r: implies(
-            and_(v.phase(r) == SWAPPED, v.copy(r) >= 1), v.wait(v.copy(r)) == v.copy(r) - 1
+            and_(v.phase(r) == SWAPPED, v.open_swap(r) >= 1),
+            v.wait(v.open_swap(r)) == v.open_swap(r) - 1,
         ),
-        lambda v, r: [(v.copy(r),)],
+        lambda v, r: [(v.open_swap(r),)],
     ),
     clause(
         "held",
@@ -273,7 +278,7 @@ OF_DEVICE = (
                 v.touch(CPU, o, p),
                 not_(v.ran(o)),
             ),
-            within(1, o, v.copy(v.group(v.owner(CPU, p))) + 1),
+            within(1, o, v.open_swap(v.group(v.owner(CPU, p))) + 1),
         ),
         lambda v, o, p: [(v.touch(CPU, o, p),)],
     ),

@@ -110,7 +110,7 @@ class Ledger(EndedRequests):
         return self.decode_batch.changes
 
     def new_request(
-        self, prompt: int, limit: int, parallel: int, opening: tuple[int, ...] = ()
+        self, prompt: int, limit: int, parallel: int, prompt_names: tuple[int, ...] = ()
     ) -> Request:
         """A request with a fresh id; new, and in no queue. No action makes one: a caller does.
 
@@ -121,7 +121,7 @@ class Ledger(EndedRequests):
             opening: names of the full blocks of the prompt; empty if it has none.
         """
         self.requests_made += 1
-        return Request(self.requests_made, prompt, limit, parallel, opening)
+        return Request(self.requests_made, prompt, limit, parallel, prompt_names)
 
     # ---- guards and branches -----------------------------------------------------------------------
 
@@ -170,8 +170,8 @@ class Ledger(EndedRequests):
         """A sequence with a fresh id and every counter 0; it is not alive yet."""
         self.sequences_made += 1
         sequence = Sequence(self.sequences_made, request)
-        if request.opening:
-            sequence.words = request.opening[: self.block_of(request.prompt)]
+        if request.prompt_names:
+            sequence.block_names = request.prompt_names[: self.block_of(request.prompt)]
         return sequence
 
     def new_operation(self, kind: str, request: Request | None) -> None:

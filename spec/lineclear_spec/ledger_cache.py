@@ -41,7 +41,7 @@ class CachedBlocks(Kernel):
 
     def name_of(self, sequence: Sequence, index: int) -> int:
         """The name of the tokens of an entry's block; 0 if it is not given."""
-        words = sequence.words
+        words = sequence.block_names
         return words[index] if index < len(words) else 0
 
     def name_blocks(self, sequence: Sequence, names: Iterable[int]) -> None:
@@ -54,20 +54,20 @@ class CachedBlocks(Kernel):
         """
         added = tuple(names)
         request = sequence.request
-        lacking = request.prompt // self.limits.block_size - len(sequence.words)
+        lacking = request.prompt // self.limits.block_size - len(sequence.block_names)
         if lacking > 0:  # every sequence of the request has names for as many blocks as this one
             late = added[:lacking]
-            request.opening = sequence.words + late
+            request.prompt_names = sequence.block_names + late
             for other in request.members:
                 if other is not sequence:
-                    other.words += late
-        sequence.words += added
+                    other.block_names += late
+        sequence.block_names += added
         if self.journal is not None:
             self.journal("name_blocks", (sequence, added))
 
     def inherit(self, parent: Sequence, child: Sequence, count: int) -> None:
         """The child's first names are its parent's."""
-        child.words = parent.words[:count]
+        child.block_names = parent.block_names[:count]
 
     def is_listed(self, name: int) -> bool:
         """Whether a block can be found under the name."""
@@ -75,7 +75,7 @@ class CachedBlocks(Kernel):
 
     def all_listed(self, sequence: Sequence, count: int) -> bool:
         """Whether a block can be found under each of the sequence's first names."""
-        words = sequence.words
+        words = sequence.block_names
         if count < 0:
             raise Broken(f"{count} names asked for")
         return count <= len(words) and all(map(self.cached.__contains__, words[:count]))
@@ -94,7 +94,7 @@ class CachedBlocks(Kernel):
         Raises:
             KeyError: none is found under one of them.
         """
-        return list(map(self.cached.__getitem__, sequence.words[:count]))
+        return list(map(self.cached.__getitem__, sequence.block_names[:count]))
 
     def finds(self, block: Block) -> bool:
         """Whether the block can be found under its name."""
@@ -146,7 +146,7 @@ class CachedBlocks(Kernel):
             end: index behind the last one.
         """
         cached = self.cached
-        entries = zip(sequence.words[first:end], sequence.table[first:end], strict=False)
+        entries = zip(sequence.block_names[first:end], sequence.table[first:end], strict=False)
         return {
             name: block
             for name, block in entries

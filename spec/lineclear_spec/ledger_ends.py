@@ -71,7 +71,7 @@ class EndedRequests(CachedBlocks):
             held = [] if block_ids is not None else list(request.held)
             first = len(table) - len(held if block_ids is None else block_ids)
             first, end = max(0, first), (sequence.offset + self.committed) // size
-            names = () if request.copy else sequence.words[first:end]
+            names = () if request.open_swap else sequence.block_names[first:end]
             if request.held_set is not None:
                 request.held_set.clear()
             if not self.sealed and not names:  # no block has a name

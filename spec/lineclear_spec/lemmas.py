@@ -199,7 +199,7 @@ def holders_of_others() -> Obligations:
             [z3.Int("j")],
             z3.Implies(
                 within(0, z3.Int("j"), old.ref(b)),
-                old.rank(old.holder(b, z3.Int("j")), b) == z3.Int("j"),
+                old.holder_index(old.holder(b, z3.Int("j")), b) == z3.Int("j"),
             ),
         ),
     ]
@@ -262,7 +262,10 @@ def hold_each() -> Obligations:
 
     def there(b: Any) -> Any:
         whose = owner(blocks.seat(b))
-        return z3.And(within(0, old.slot(b), old.blocks(whose)), old.held(whose, old.slot(b)) == b)
+        return z3.And(
+            within(0, old.held_index(b), old.blocks(whose)),
+            old.held(whose, old.held_index(b)) == b,
+        )
 
     def facts(m: Any, count: Any, at: Any, slot: Any) -> list[Any]:
         return facts_of_hold_each(old, blocks, owner, m, count, at, slot)
@@ -274,7 +277,7 @@ def hold_each() -> Obligations:
         blocks.every(lambda b: z3.Not(there(b))),
     ]
     goals = induction(
-        facts(z3.IntVal(0), old.blocks, old.held, old.slot),
+        facts(z3.IntVal(0), old.blocks, old.held, old.held_index),
         facts(k, count, at, slot),
         [z3.Not(z3.And(within(0, slot(b), count(r)), at(r, slot(b)) == b))],
         facts(
@@ -311,7 +314,7 @@ def drop_each() -> Obligations:
         blocks.every(lambda b: its_request_holds(old, b)),
     ]
     goals = induction(
-        facts(z3.IntVal(0), old.blocks, old.held, old.slot),
+        facts(z3.IntVal(0), old.blocks, old.held, old.held_index),
         facts(k, count, at, slot),
         [z3.And(within(0, slot(b), count(r)), at(r, slot(b)) == b)],
         facts(

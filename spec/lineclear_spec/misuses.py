@@ -24,19 +24,19 @@ __all__ = ["places_given_up"]
 
 
 def gives(ledger: Any, size: int, block_id: Any) -> None:
-    """Gives up so many block ids that are all this one, where the CPU pool has a free block."""
+    """Frees so many block ids that are all this one, where the CPU pool has a free block."""
     one = Vector(ledger, Int, z3.IntVal(size), lambda _: block_id, lambda _: z3.IntVal(0))
     ledger.branch(ledger.cpu.free >= 1, lambda: ledger.cpu.put(one, ledger.issued))
 
 
 def free_one(ledger: Any, sequence: Any) -> None:
-    """Gives up a block id that is free."""
+    """Frees a block id that is free."""
     gives(ledger, 1, ledger.state.order(CPU, ledger.state.free(CPU) - 1))
     blocks.clear_table(ledger, sequence)
 
 
 def twice(ledger: Any, sequence: Any) -> None:
-    """Gives up one block id twice."""
+    """Frees one block id twice."""
     gives(ledger, 2, z3.IntVal(0))
     blocks.clear_table(ledger, sequence)
 

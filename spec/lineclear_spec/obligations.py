@@ -189,7 +189,7 @@ def start() -> Unit:
         z3.ForAll(
             [x, i], z3.Implies(z3.And(i >= 0, of(x, i) >= 1), state.preceding(of(x, i)) == i)
         )
-        for x, of in ((q, state.word), (r, state.opening))
+        for x, of in ((q, state.block_name), (r, state.prompt_names))
     ]
     return Unit("start", [*background(), *bounds, *honest], [], goals)
 

@@ -98,16 +98,16 @@ class Unknowns:
         return Term(value)
 
 
-def total(name: str, block_ids: list[Any], r: Candidate, s: Candidate) -> list[tuple[str, Any]]:
+def total(name: str, places: list[Any], r: Candidate, s: Candidate) -> list[tuple[str, Any]]:
     """That the places of three requests, of which the first two are given, are in a total order.
 
     Args:
         name: key or rank.
-        block_ids: of the three.
+        places: of the three.
         r: whose place is the first.
         s: whose place is the second.
     """
-    a, b, c = block_ids
+    a, b, c = places
     apart = raw(r.arrival != s.arrival)
     return [
         (f"the {name} is irreflexive", raw(not_(a < a))),
@@ -167,7 +167,7 @@ def differs(policy: Any, method: str, view: Any, answer: tuple[Any, ...]) -> boo
         answer: what the method says of it; sums of floats are compared to one part in a million.
     """
     unknown = Candidate("given", policy)
-    block_id = unknown.order if method == "key" else unknown.rank
+    place = unknown.order if method == "key" else unknown.rank
     fields = (*Candidate._numbers, "predicted_tokens", "arrival_time", "deadline", "number")
     known = []
     for field in fields:
@@ -179,7 +179,7 @@ def differs(policy: Any, method: str, view: Any, answer: tuple[Any, ...]) -> boo
             formula = formula.value
         whole_number = field not in ("arrival_time", "deadline")
         known.append((raw(formula), z3.IntVal(value) if whole_number else z3.RealVal(value)))
-    parts = block_id.parts[:-1]
+    parts = place.parts[:-1]
     if len(parts) != len(answer):
         return True
     for part, wanted in zip(parts, answer, strict=True):

@@ -189,4 +189,4 @@ def forget_copy(ledger: Ledger, number: Number) -> None:
     ledger.demand(not_(operation.is_forward), "the operation is a copy")
     ledger.note_good(number)
     request = operation.request
-    request.copy = if_else(request.copy == number, 0, request.copy)
+    request.open_swap = if_else(request.open_swap == number, 0, request.open_swap)

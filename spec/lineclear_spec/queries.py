@@ -141,7 +141,7 @@ def divisible(ledger: Ledger, sequence: Sequence) -> Truth:
 def writable(ledger: Ledger, sequence: Sequence) -> Truth:
     """Whether no other entry refers to a block from that of the first position on that is not computed yet.
 
-    No sealed block is among these: one lies before what is computed (invariant `own_words`).
+    No sealed block is among these: one lies before what is computed (invariant `own_names`).
     """
     first = ledger.num_computed_tokens(sequence)
     ledger.demand(first >= 0, "what the sequence has computed is not negative")

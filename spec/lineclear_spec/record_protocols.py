@@ -111,8 +111,8 @@ class Request(Protocol):
     limit: Number
     parallel: Number
     phase: Number
-    copy: Number
-    moved: Number
+    open_swap: Number
+    last_swap: Number
 
     @property
     def width(self) -> Number: ...

@@ -229,8 +229,8 @@ class Request:
     """
 
     __slots__ = (
-        "block_ids", "copy", "held_set", "id", "limit", "members", "moved", "opening", "parallel", "phase",
-        "prompt",
+        "block_ids", "held_set", "id", "last_swap", "limit", "members", "open_swap", "parallel", "phase",
+        "prompt", "prompt_names",
     )  # fmt: skip
 
     def __init__(
@@ -239,7 +239,7 @@ class Request:
         prompt: int,
         limit: int,
         parallel: int,
-        opening: tuple[int, ...] = (),
+        prompt_names: tuple[int, ...] = (),
     ) -> None:
         self.id = request_id
         self.prompt = prompt
@@ -251,9 +251,11 @@ class Request:
         self.held_set: dict[Block, None] | None = None if parallel == 1 else {}
         # where what it holds lies, in that order; None if not kept: it has a set, was swapped, gave a name to another
         self.block_ids: list[int] | None = None  # block than its first, or holds nothing
-        self.opening = opening
-        self.copy = 0  # the operation number of its open swap, 0 if none is open
-        self.moved = 0  # the operation number of its last swap, open or not; 0 if there was none
+        self.prompt_names = prompt_names
+        self.open_swap = 0  # the operation number of its open swap, 0 if none is open
+        self.last_swap = (
+            0  # the operation number of its last swap, open or not; 0 if there was none
+        )
 
     @property
     def width(self) -> int:
@@ -302,9 +304,9 @@ class Sequence:
     """
 
     __slots__ = (
-        "alive", "drafts", "id", "in_decode_batch", "last_samples", "last_step", "last_tokens", "late_drafts",
-        "offset", "own_dispatched", "own_samples", "own_slots", "own_tokens", "previous_samples",
-        "previous_tokens", "request", "table", "void", "words",
+        "alive", "block_names", "drafts", "id", "in_decode_batch", "last_samples", "last_step", "last_tokens",
+        "late_drafts", "offset", "own_dispatched", "own_samples", "own_slots", "own_tokens",
+        "previous_samples", "previous_tokens", "request", "table", "void",
     )  # fmt: skip
 
     def __init__(self, sequence_id: int, request: Request) -> None:
@@ -327,7 +329,9 @@ class Sequence:
         # Drafts whose KV a recompute dropped while their step owes a sample: it may accept up to so many of them.
         self.late_drafts = 0
         self.void = 0  # samples of steps up to this one are void: dropped when they come
-        self.words: tuple[int, ...] = ()  # names of its full blocks, as far as they are given
+        self.block_names: tuple[
+            int, ...
+        ] = ()  # names of its full blocks, as far as they are given
 
     @property
     def length(self) -> int:

@@ -20,7 +20,7 @@ from lineclear_spec.terms import raw
 __all__ = ["PREMISES", "salts"]
 
 #: The invariants from which the theorem follows.
-PREMISES = ("group_local", "own_words", "catalogue")
+PREMISES = ("group_local", "own_names", "catalogue")
 SALT = z3.Function("salt", Request, Int)
 SALT_OF_NAME = z3.Function("salt_of_name", Int, Int)
 
@@ -28,11 +28,11 @@ SALT_OF_NAME = z3.Function("salt_of_name", Int, Int)
 def honest(s: State) -> Any:
     """A name determines the salt of every request one of whose sequences has it."""
     q, i = z3.Const("q", Sequence), z3.Int("i")
-    name = s.word(q, i)
+    name = s.block_name(q, i)
     return z3.ForAll(
         [q, i],
         z3.Implies(name >= 1, SALT_OF_NAME(name) == SALT(s.request(q))),
-        patterns=[s.word(q, i)],
+        patterns=[s.block_name(q, i)],
     )
 
 
@@ -49,8 +49,8 @@ def salts(premises: tuple[str, ...] = PREMISES) -> tuple[list[Any], list[tuple[s
     share = z3.And(
         within(0, i, s.length(one)), within(0, j, s.length(other)), block == s.table(other, j)
     )
-    found = s.cached(s.word(one, i))
-    nameless = z3.ForAll([k], s.word(one, k) == 0, patterns=[s.word(one, k)])
+    found = s.cached(s.block_name(one, i))
+    nameless = z3.ForAll([k], s.block_name(one, k) == 0, patterns=[s.block_name(one, k)])
     clauses = [
         quantify(c.domains, lambda *x, c=c: raw(c.predicate(s, *x)))
         for name in premises
@@ -64,7 +64,7 @@ def salts(premises: tuple[str, ...] = PREMISES) -> tuple[list[Any], list[tuple[s
         (
             "a block that is found under a request's name has the request's salt",
             z3.Implies(
-                z3.And(s.word(one, i) >= 1, raw(leads(s, s.word(one, i)))),
+                z3.And(s.block_name(one, i) >= 1, raw(leads(s, s.block_name(one, i)))),
                 z3.And(
                     SALT_OF_NAME(s.name(found)) == SALT(s.request(one)),
                     s.cached(s.name(found)) == found,

@@ -59,10 +59,10 @@ class ConcreteView(DeviceView, BlockView, Derived):
         self._decode_batch = list(ledger.decode_batch)
         self._queues = [set(queue) if queue is not None else set() for queue in ledger.queues]
         self._cached = dict(ledger.cached)
-        self._words = {s: s.words for s in self.sequences}
+        self._block_names = {s: s.block_names for s in self.sequences}
         self._preceding = {
             name: k
-            for words in (*self._words.values(), *[r.opening for r in self.requests])
+            for words in (*self._block_names.values(), *[r.prompt_names for r in self.requests])
             for k, name in enumerate(words)
         }
         self.blocks_seen = list(
@@ -124,7 +124,7 @@ class ConcreteView(DeviceView, BlockView, Derived):
             setattr(self, name, value)
         for name in NUMBERS:
             self._read(name, {s: getattr(s, name) for s in self.sequences}, NO_SEQUENCE)
-        for name in ("prompt", "limit", "parallel", "copy", "moved"):
+        for name in ("prompt", "limit", "parallel", "open_swap", "last_swap"):
             self._read(name, {r: getattr(r, name) for r in self.requests}, NO_REQUEST)
         self.domains = self._domains()
 
@@ -141,7 +141,7 @@ class ConcreteView(DeviceView, BlockView, Derived):
         ]
         totals = [self.total(GPU), self.total(CPU)]
         refs = [self.ref(b) for b in self.blocks_seen]
-        names = [len(words) for words in self._words.values()]
+        names = [len(words) for words in self._block_names.values()]
         counts = [*(len(row) for row in rows), *refs, *names, len(self._decode_batch), *totals]
         return {
             "request": self.requests,
@@ -214,12 +214,12 @@ class ConcreteView(DeviceView, BlockView, Derived):
         rows = self._tables.get(s, [])
         return rows.index(b) if b in rows else -1
 
-    def rank(self, s: Sequence, b: Block) -> int:
+    def holder_index(self, s: Sequence, b: Block) -> int:
         """Which of the holders of b it is."""
         holders = self._holders.get(b, [])
         return holders.index(s) if s in holders else -1
 
-    def seat(self, s: Sequence) -> int:
+    def member_index(self, s: Sequence) -> int:
         """Its index among the sequences of its request."""
         members = self._members.get(s.request, [])
         return members.index(s) if s in members else -1

@@ -45,7 +45,7 @@ def others_of(
     k, q = z3.Int("k"), z3.Const("q", Sequence)
 
     def other(q: Any) -> Any:
-        at = old.rank(q, b)
+        at = old.holder_index(q, b)
         return z3.And(within(0, at, old.ref(b)), old.holder(b, at) == q, z3.Not(leaves(q)))
 
     return [
@@ -109,8 +109,8 @@ class Blocks:
         s.fields["holder"] = lambda b, k: z3.If(
             z3.And(blocks.has(b), k == 0), owner(b), old.holder(b, k)
         )
-        s.fields["rank"] = lambda q, b: z3.If(
-            z3.And(blocks.has(b), q == owner(b)), 0, old.rank(q, b)
+        s.fields["holder_index"] = lambda q, b: z3.If(
+            z3.And(blocks.has(b), q == owner(b)), 0, old.holder_index(q, b)
         )
         s.fields["owner_gpu"] = lambda p: z3.If(
             block_ids.has(p), at(block_ids.seat(p)), old.owner(GPU, p)
@@ -142,8 +142,8 @@ class Blocks:
         s.fields["holder"] = lambda b, k: z3.If(
             z3.And(blocks.has(b), k == old.ref(b)), q, old.holder(b, k)
         )
-        s.fields["rank"] = lambda x, b: z3.If(
-            z3.And(x == q, blocks.has(b)), old.ref(b), old.rank(x, b)
+        s.fields["holder_index"] = lambda x, b: z3.If(
+            z3.And(x == q, blocks.has(b)), old.ref(b), old.holder_index(x, b)
         )
         self.wrote = True
 
@@ -157,20 +157,21 @@ class Blocks:
 
         def held(b: Any) -> Any:
             return z3.And(
-                within(0, old.rank(q, b), old.ref(b)), old.holder(b, old.rank(q, b)) == q
+                within(0, old.holder_index(q, b), old.ref(b)),
+                old.holder(b, old.holder_index(q, b)) == q,
             )
 
         self.demand(Term(blocks.every(held)), "the sequence is a holder of each block")
         s.fields["ref"] = lambda b: old.ref(b) - z3.If(blocks.has(b), 1, 0)
         s.fields["holder"] = lambda b, k: z3.If(
-            z3.And(blocks.has(b), k == old.rank(q, b)),
+            z3.And(blocks.has(b), k == old.holder_index(q, b)),
             old.holder(b, old.ref(b) - 1),
             old.holder(b, k),
         )
-        s.fields["rank"] = lambda x, b: z3.If(
+        s.fields["holder_index"] = lambda x, b: z3.If(
             z3.And(blocks.has(b), x == old.holder(b, old.ref(b) - 1)),
-            old.rank(q, b),
-            old.rank(x, b),
+            old.holder_index(q, b),
+            old.holder_index(x, b),
         )
         self.wrote = True
 
@@ -194,7 +195,7 @@ class Blocks:
         )
         j = z3.Int("j")
         ranked = z3.Implies(
-            within(0, j, old.ref(counted)), old.rank(old.holder(counted, j), counted) == j
+            within(0, j, old.ref(counted)), old.holder_index(old.holder(counted, j), counted) == j
         )
         self.demand_of_lemma(z3.ForAll([counted, j], ranked), "a sequence holds a block once")
         name = unique("dropped")
@@ -207,7 +208,9 @@ class Blocks:
             self.assume(fact)
         s.fields["ref"] = lambda b: z3.If(old.name(b) != 0, count(b), old.ref(b))
         s.fields["holder"] = lambda b, k: z3.If(old.name(b) != 0, holder(b, k), old.holder(b, k))
-        s.fields["rank"] = lambda q, b: z3.If(old.name(b) != 0, rank(q, b), old.rank(q, b))
+        s.fields["holder_index"] = lambda q, b: z3.If(
+            old.name(b) != 0, rank(q, b), old.holder_index(q, b)
+        )
         at, seat = z3.Function(name, Int, Block), z3.Function(f"{name}_seat", Block, Int)
         size = z3.Int(f"{name}_count")
 

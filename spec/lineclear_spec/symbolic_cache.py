@@ -5,7 +5,7 @@
 Guarantees: each method means on any state what the method of the same name of `ledger.Ledger` does
 to plain data; the tests that `operators.py` names hold the two against each other.
 
-`word(q, i)` is a prophecy: from the beginning it is the name that the block is ever given, where plain data has 0
+`block_name(q, i)` is a prophecy: from the beginning it is the name that the block is ever given, where plain data has 0
 until `Ledger.name_blocks` gives it. Whatever plain data does before is something that is proved: `name_of` and
 `all_listed` are asked by guards, which refuse 0; `unnamed` and `inherit` say why below.
 """
@@ -60,7 +60,7 @@ def entry_of(s: State, b: Any) -> tuple[Any, Any]:
 
 def named_by(s: State, b: Any) -> Any:
     """The name of the tokens of a block that one entry names."""
-    return s.word(*entry_of(s, b))
+    return s.block_name(*entry_of(s, b))
 
 
 def may_be_sealed(s: State, b: Any) -> Any:
@@ -71,8 +71,8 @@ def may_be_sealed(s: State, b: Any) -> Any:
         s.name(b) == 0,
         within(0, k, s.length(q)),
         s.table(q, k) == b,
-        s.word(q, k) >= 1,
-        z3.Not(leads(s, s.word(q, k))),
+        s.block_name(q, k) >= 1,
+        z3.Not(leads(s, s.block_name(q, k))),
     )
 
 
@@ -90,7 +90,7 @@ class Cache:
     def name_of(self, sequence: Any, index: Any) -> Term:
         """The name of the tokens of a block and of all before them; 0 if they have none."""
         self.demand(Term(raw(index) >= 0), "the block is not before the table")
-        return Term(self.state.word(sequence.z, raw(index)))
+        return Term(self.state.block_name(sequence.z, raw(index)))
 
     def inherit(self, parent: Any, child: Any, count: Any) -> None:
         """The child's first names are its parent's.
@@ -99,8 +99,8 @@ class Cache:
         proofs presume of callers, as that names are honest.
         """
         s, n = self.state, raw(count)
-        word = s.word
-        s.fields["word"] = lambda q, i: z3.If(
+        word = s.block_name
+        s.fields["block_name"] = lambda q, i: z3.If(
             z3.And(q == child.z, 0 <= i, i < n), word(parent.z, i), word(q, i)
         )
         self.wrote = True
@@ -118,8 +118,10 @@ class Cache:
         return Term(
             z3.ForAll(
                 [i],
-                z3.Implies(within(0, i, raw(count)), leads(self.state, self.state.word(q, i))),
-                patterns=[self.state.word(q, i)],
+                z3.Implies(
+                    within(0, i, raw(count)), leads(self.state, self.state.block_name(q, i))
+                ),
+                patterns=[self.state.block_name(q, i)],
             )
         )
 
@@ -138,7 +140,7 @@ class Cache:
             self,
             Block,
             raw(count),
-            lambda k: s.cached(s.word(q, k)),
+            lambda k: s.cached(s.block_name(q, k)),
             lambda b: s.preceding(s.name(b)),
         )
 
@@ -187,7 +189,7 @@ class Cache:
 
         Plain data leaves those out whose names are not given yet. It seals the rest as `publish` would one after
         another, which is proved too (`deltas.cache.may_be_published` repeats the guards of `publish`). No two of
-        them have one name, since a name tells how many blocks precede its own (`words`).
+        them have one name, since a name tells how many blocks precede its own (`block_names`).
         """
         s, low, high = self.state.snapshot(), raw(first), raw(end)
         self.demand(Term(0 <= low), "the entries are not before the table")

@@ -108,7 +108,7 @@ class Ends:
             behind = within(
                 old.length(q) - old.blocks(r), k, BLOCK_OF(old.offset(q) + old.committed)
             )
-            return z3.And(sequences.has(q), old.copy(r) == 0, behind, may_be_sealed(old, b))
+            return z3.And(sequences.has(q), old.open_swap(r) == 0, behind, may_be_sealed(old, b))
 
         # There are such: of the blocks that are to get a name, if there are any, `first` is one, and that one gets it.
         word = unique("gets")

@@ -93,7 +93,7 @@ def facts_of_hold_each(
                     within(0, slot(b), count(owner(blocks.seat(b)))),
                     at(owner(blocks.seat(b)), slot(b)) == b,
                 ),
-                slot(b) == old.slot(b),
+                slot(b) == old.held_index(b),
             ),
         ),
     ]
@@ -102,7 +102,7 @@ def facts_of_hold_each(
 def its_request_holds(s: State, b: Any) -> Any:
     """Whether a block is held by the request that it belongs to."""
     r = s.group(b)
-    return z3.And(within(0, s.slot(b), s.blocks(r)), s.held(r, s.slot(b)) == b)
+    return z3.And(within(0, s.held_index(b), s.blocks(r)), s.held(r, s.held_index(b)) == b)
 
 
 def facts_of_drop_each(
@@ -176,7 +176,7 @@ class Holdings:
         for fact in facts_of_remove_all(before, blocks, after):
             self.assume(fact)
         s.fields["held"] = lambda x, k: z3.If(x == r, at(k), old.held(x, k))
-        s.fields["slot"] = lambda b: z3.If(before.has(b), seat(b), old.slot(b))
+        s.fields["held_index"] = lambda b: z3.If(before.has(b), seat(b), old.held_index(b))
         s.put("blocks", (r,), after.size)
         self.wrote = True
 
@@ -211,7 +211,9 @@ class Holdings:
 
         def there(b: Any) -> Any:
             r = owner(blocks.seat(b))
-            return z3.And(within(0, old.slot(b), old.blocks(r)), old.held(r, old.slot(b)) == b)
+            return z3.And(
+                within(0, old.held_index(b), old.blocks(r)), old.held(r, old.held_index(b)) == b
+            )
 
         self.demand(Term(blocks.size == sequences.size), "as many blocks as sequences")
         self.demand(
@@ -229,7 +231,7 @@ class Holdings:
             self.assume(fact)
         s.fields["blocks"] = lambda r: count(r)
         s.fields["held"] = lambda r, k: at(r, k)
-        s.fields["slot"] = lambda b: slot(b)
+        s.fields["held_index"] = lambda b: slot(b)
         self.wrote = True
 
     def _append_each(self, sequences: Vector, blocks: Vector) -> None:
@@ -284,5 +286,5 @@ class Holdings:
             self.assume(fact)
         s.fields["blocks"] = lambda r: count(r)
         s.fields["held"] = lambda r, k: at(r, k)
-        s.fields["slot"] = lambda b: slot(b)
+        s.fields["held_index"] = lambda b: slot(b)
         self.wrote = True

@@ -99,7 +99,7 @@ class KvGhosts:
     def note_good(self, number: Any) -> None:
         """A copy is complete: if its request still waits for it, it has succeeded."""
         s, o = self.state, raw(number)
-        s.put("good", (o,), z3.Or(s.good(o), s.copy(s.request_of(o)) == o))
+        s.put("good", (o,), z3.Or(s.good(o), s.open_swap(s.request_of(o)) == o))
 
     def _begin_with_prompt(self, q: Any, r: Any) -> None:
         """A new sequence begins with the prompt, and no plan has it yet."""
@@ -142,7 +142,7 @@ class KvGhosts:
     @staticmethod
     def _rests_on(old: State, q: Any) -> Any:
         """The copy on which what the forward computes of a sequence rests."""
-        return old.copy(old.request(q))
+        return old.open_swap(old.request(q))
 
     def _writers(self, old: State) -> tuple[Callable[..., Any], Callable[..., Any]]:
         """Whose positions the forward writes into a block id, if an entry names the block there: the only one's."""

@@ -247,9 +247,9 @@ class Records:
         for name in ("whole", "heard"):
             s.put(name, (q,), z3.BoolVal(False))
         s.put("request", (q,), request.z)
-        prompt, opening, word = s.block_of(s.prompt(request.z)), s.opening, s.word
-        s.fields["word"] = lambda x, i: z3.If(
-            z3.And(x == q, 0 <= i, i < prompt), opening(request.z, i), word(x, i)
+        prompt, prompt_names, word = s.block_of(s.prompt(request.z)), s.prompt_names, s.block_name
+        s.fields["block_name"] = lambda x, i: z3.If(
+            z3.And(x == q, 0 <= i, i < prompt), prompt_names(request.z, i), word(x, i)
         )
         self._begin_with_prompt(q, request.z)
         self.wrote = True

@@ -247,7 +247,9 @@ class Held(NoValue):
     def vector(self) -> Vector:
         """Its blocks as they are now."""
         s, r = self.ledger.state.snapshot(), self.owner
-        return Vector(self.ledger, Block, s.blocks(r), lambda k: s.held(r, k), lambda b: s.slot(b))
+        return Vector(
+            self.ledger, Block, s.blocks(r), lambda k: s.held(r, k), lambda b: s.held_index(b)
+        )
 
     def update(self, blocks: Vector) -> None:
         """Add blocks that are not there."""
@@ -265,7 +267,9 @@ class Held(NoValue):
             blocks.at(k - count),
             old.held(x, k),
         )
-        s.fields["slot"] = lambda b: z3.If(blocks.has(b), count + blocks.seat(b), old.slot(b))
+        s.fields["held_index"] = lambda b: z3.If(
+            blocks.has(b), count + blocks.seat(b), old.held_index(b)
+        )
         s.put("blocks", (r,), count + blocks.size)
         self.ledger.wrote = True
 
@@ -282,7 +286,11 @@ class Members(NoValue):
         """Its sequences as they are now."""
         s, r = self.ledger.state.snapshot(), self.owner
         return Vector(
-            self.ledger, Sequence, s.width(r), lambda k: s.member(r, k), lambda q: s.seat(q)
+            self.ledger,
+            Sequence,
+            s.width(r),
+            lambda k: s.member(r, k),
+            lambda q: s.member_index(q),
         )
 
     def __getitem__(self, index: Any) -> Any:
@@ -296,7 +304,7 @@ class Members(NoValue):
         self.ledger.demand(
             Term(z3.Not(self.vector().has(q))), "the request does not have the sequence yet"
         )
-        s.put("seat", (q,), s.width(r))
+        s.put("member_index", (q,), s.width(r))
         s.put("member", (r, s.width(r)), q)
         s.put("width", (r,), s.width(r) + 1)
         self.ledger.wrote = True
@@ -306,12 +314,14 @@ class Members(NoValue):
         s, r, q = self.ledger.state, self.owner, sequence.z
         before = self.vector()
         self.ledger.demand(Term(before.has(q)), "the request has the sequence")
-        at, old = s.seat(q), s.snapshot()
+        at, old = s.member_index(q), s.snapshot()
         s.fields["member"] = lambda x, j: z3.If(
             z3.And(x == r, j >= at), old.member(x, j + 1), old.member(x, j)
         )
-        s.fields["seat"] = lambda x: z3.If(
-            z3.And(before.has(x), old.seat(x) > at), old.seat(x) - 1, old.seat(x)
+        s.fields["member_index"] = lambda x: z3.If(
+            z3.And(before.has(x), old.member_index(x) > at),
+            old.member_index(x) - 1,
+            old.member_index(x),
         )
         s.put("width", (r,), old.width(r) - 1)
         self.ledger.wrote = True

@@ -73,7 +73,7 @@ KERNEL = frozenset({f"lineclear_spec.{name}" for name in ("blocks", "primitives"
 READABLE = frozenset(
     "limits gpu cpu steps committed issued done dispatched barrier step_tokens step_sequences decode_batch_size "
     "free total chunked cut_long max_steps_in_flight max_num_batched_tokens max_num_seqs max_model_len "
-    "phase offset prompt limit parallel width blocks copy moved members held pools request alive "
+    "phase offset prompt limit parallel width blocks open_swap last_swap members held pools request alive "
     "in_decode_batch table length "
     "own_tokens own_dispatched own_slots own_samples last_step last_tokens previous_tokens drafts "
     "void last_samples previous_samples late_drafts ref tier block_id name readers count".split()
@@ -84,7 +84,7 @@ OWN_READABLE = frozenset(
 )
 #: Counters that are plain numbers on both ledgers. The others change through primitives alone.
 WRITABLE = frozenset(
-    "done dispatched barrier committed step_tokens step_sequences copy moved own_tokens own_dispatched "
+    "done dispatched barrier committed step_tokens step_sequences open_swap last_swap own_tokens own_dispatched "
     "own_slots own_samples last_step last_tokens previous_tokens drafts last_samples "
     "previous_samples late_drafts readers".split()
 )

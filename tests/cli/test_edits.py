@@ -29,8 +29,8 @@ WALKS: dict[str, Edit] = {
     "a commit settles copies that it did not wait for": (
         OUTCOME, "Commit._commit_step", "number <= wait]", "number <= ledger.dispatched]"),
     "a failed copy out counts as good": (
-        COPIES, "Copies.complete", "or record.copy != number else",
-        "or record.copy != number or record.phase == 3 else"),
+        COPIES, "Copies.complete", "or record.open_swap != number else",
+        "or record.open_swap != number or record.phase == 3 else"),
     "a failed copy counts as good": (
         COPIES, "Copies.complete", "self.transitions.lose(entry)",
         "actions.complete_copy(ledger, number); continue"),
@@ -42,7 +42,7 @@ WALKS: dict[str, Edit] = {
         BLOCKS, "clear_table", "and_(block.ref == 0, block.name == 0)", "block.name == 0"),
     "a victim keeps its seat": (LIVE, "LiveRequests._give_back", "self.seats -= entry.seats_taken", "pass"),
     "a copy in waits for nothing": (
-        PREEMPTION, "swap_in", "larger(ledger.barrier, request.moved)", "0"),
+        PREEMPTION, "swap_in", "larger(ledger.barrier, request.last_swap)", "0"),
     "a step does not wait for a copy in": (
         PREEMPTION, "swap_in", "ledger.barrier = number", "pass"),
     "a copy out does not wait for the last operation": (
@@ -54,7 +54,7 @@ WALKS: dict[str, Edit] = {
     "a place freed is fenced too early": (
         BLOCKS, "clear_tables", "ledger.issued)", "ledger.done)"),
     "a recompute voids samples on good KV": (
-        PREEMPTION, "recompute", "request.copy >= 1", "request.copy >= 0"),
+        PREEMPTION, "recompute", "request.open_swap >= 1", "request.open_swap >= 0"),
     "a failed copy in leaves samples valid": (
         OPERATIONS, "fail_copy", "ledger.on_gpu(request)", "ledger.on_gpu(request) and False"),
     "void samples are kept": (FLIGHT, "IssuedStep.counts", "sequence.void < self.step", "True"),
@@ -67,7 +67,7 @@ WALKS: dict[str, Edit] = {
     "a failure that comes too late is no error": (
         COPIES, "Copies.complete", "if known and operation is None and number in bad",
         "if False"),
-    "a copy out is not remembered": (PREEMPTION, "swap_out", "request.copy = number", "pass"),
+    "a copy out is not remembered": (PREEMPTION, "swap_out", "request.open_swap = number", "pass"),
     "a steady row that left is forgotten": (
         BATCH, "DecodeBatch.leave", "flight.left[sequence] = None", "pass"),
     "a copy on write waits for nothing": (

@@ -371,9 +371,9 @@ class Early(TagRun):
                     min(ledger.num_dispatched_tokens(sequence), ledger.num_tokens(sequence))
                     // ledger.limits.block_size
                 )
-                for index in range(min(full, len(sequence.words), len(sequence.table))):
-                    name, block = sequence.words[index], sequence.table[index]
-                    running = entry.record in ledger.running and not entry.record.copy
+                for index in range(min(full, len(sequence.block_names), len(sequence.table))):
+                    name, block = sequence.block_names[index], sequence.table[index]
+                    running = entry.record in ledger.running and not entry.record.open_swap
                     if running and name not in ledger.cached and block.ref == 1 and not block.name:
                         ledger.seal_entry(sequence, index, name)
 
@@ -381,7 +381,7 @@ class Early(TagRun):
 def test_blocks_that_are_published_in_flight_are_seen_by_the_audit() -> None:
     made = caching(1, Early)
     made.hazards = Hazards()
-    with pytest.raises(InvariantViolation, match="own_words"):
+    with pytest.raises(InvariantViolation, match="own_names"):
         made.run(60)
 
 

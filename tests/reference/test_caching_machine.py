@@ -93,7 +93,7 @@ class CachingWorld(World):
         for name, live in self.live.items():
             entry = self.scheduler.entries[name]
             for sequence in entry.record.members:
-                words, branch = sequence.words, live.branches[entry.branch(sequence)]
+                words, branch = sequence.block_names, live.branches[entry.branch(sequence)]
                 full = len(branch.tokens) // SIZE
                 of_prompt = len(words) < live.request.prompt_tokens // SIZE
                 if self.asked and not of_prompt:
@@ -258,7 +258,7 @@ class EarlyWorld(CachingWorld):
         for name, live in self.live.items():
             entry = self.scheduler.entries[name]
             words, tokens = (
-                entry.first.words,
+                entry.first.block_names,
                 live.branches[0].tokens if 0 in live.branches else [],
             )
             if live.request.n == 1 and words and len(tokens) == (len(words) + 1) * SIZE - 1:

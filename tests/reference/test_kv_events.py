@@ -88,7 +88,7 @@ class Driven:
             step(scheduler)
             for entry in scheduler.entries.values():  # outputs are zeros
                 sequence, known = entry.first, scheduler.ledger.num_tokens(entry.first)
-                names, prompt = sequence.words, self.tokens[int(str(entry.name))]
+                names, prompt = sequence.block_names, self.tokens[int(str(entry.name))]
                 tokens = [*prompt, *[0] * 20][:known]
                 more = self.names.of(tokens[len(names) * 2 :], names)
                 if not self.asked:

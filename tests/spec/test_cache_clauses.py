@@ -59,7 +59,7 @@ def a_name_below_the_first(state: Shared) -> None:
 
 
 def a_block_of_other_tokens(state: Shared) -> None:
-    state.second.members[0].words = (1, 5)
+    state.second.members[0].block_names = (1, 5)
 
 
 def a_block_that_is_not_computed(state: Shared) -> None:
@@ -71,15 +71,15 @@ def a_block_whose_tokens_are_not_known(state: Shared) -> None:
 
 
 def a_name_at_two_depths(state: Shared) -> None:
-    state.first.members[0].words = (1, 2, 1)
+    state.first.members[0].block_names = (1, 2, 1)
 
 
 def an_opening_at_two_depths(state: Shared) -> None:
-    state.first.opening = (1, 2, 1)
+    state.first.prompt_names = (1, 2, 1)
 
 
 def a_prompt_of_other_names(state: Shared) -> None:
-    state.second.opening = (1, 6)
+    state.second.prompt_names = (1, 6)
 
 
 def a_resting_block_that_an_open_step_touches(state: Shared) -> None:
@@ -109,12 +109,12 @@ BROKEN: dict[str, Callable[[Shared], None]] = {
     "catalogue.one": no_name_leads_to_a_block,
     "catalogue.gpu": a_sealed_block_leaves_the_gpu,
     "catalogue.name": a_name_below_the_first,
-    "own_words.name": a_block_of_other_tokens,
-    "own_words.computed": a_block_that_is_not_computed,
-    "own_words.known": a_block_whose_tokens_are_not_known,
-    "words.depth": a_name_at_two_depths,
-    "words.opening": an_opening_at_two_depths,
-    "words.prompt": a_prompt_of_other_names,
+    "own_names.name": a_block_of_other_tokens,
+    "own_names.computed": a_block_that_is_not_computed,
+    "own_names.known": a_block_whose_tokens_are_not_known,
+    "block_names.depth": a_name_at_two_depths,
+    "block_names.prompt_names": an_opening_at_two_depths,
+    "block_names.prompt": a_prompt_of_other_names,
     "readers.count": fewer_readers_than_none,
     "readers.found": a_held_block_that_cannot_be_found,
     "fence.resting": a_resting_block_that_an_open_step_touches,
@@ -134,4 +134,4 @@ def test_every_clause_of_these_rules_has_such_a_state() -> None:
 
     names = {clause.name for clause in clauses()}
     assert BROKEN.keys() <= names
-    assert {n for n in names if n.startswith(("catalogue", "own_words", "words"))} <= BROKEN.keys()
+    assert {n for n in names if n.startswith(("catalogue", "own_names", "words"))} <= BROKEN.keys()

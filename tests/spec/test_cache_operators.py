@@ -47,11 +47,11 @@ def test_names() -> None:
 
             def plain(v: GhostLedger, count: int = count) -> None:
                 child = v.sequences[2]
-                rest = child.words[
+                rest = child.block_names[
                     count:
                 ]  # the names that it will have: formulas know them before
                 v.inherit(v.sequences[0], child, count)
-                child.words = (*child.words, *rest)
+                child.block_names = (*child.block_names, *rest)
 
             compare(both, plain, lambda s, p=p, c=c, n=n: s.inherit(p, c, n))
 

@@ -51,7 +51,7 @@ def ending(first: int, second: int, shared: str, steady: tuple[int, ...]) -> Gho
         else:
             ledger.unlisted = 1
         for request in requests[:2]:
-            request.members[0].words = (7,)
+            request.members[0].block_names = (7,)
             request.members[0].table.append(block)
     for request, count in zip(requests, (first, second, 1), strict=True):
         for block_id in ledger.gpu.take(count):
@@ -90,17 +90,17 @@ def named_states() -> Iterator[GhostLedger]:
     for counts, shared, words, offset, copy in [*most, *few]:
         ledger = ending(counts[0], counts[1], shared, (0, 1))
         for request, given in zip(ledger.requests[:2], words, strict=True):
-            request.members[0].words = (7, *given) if shared else given
+            request.members[0].block_names = (7, *given) if shared else given
             request.members[0].offset = offset
         ledger.steps = 3  # one is in flight
-        ledger.requests[0].copy = copy
+        ledger.requests[0].open_swap = copy
         yield ledger
         if (
             shared and offset in (1, 6) and not copy
         ):  # no action does it: private blocks before a sealed one
             first = ledger.sequences[0]
             first.table.reverse()
-            first.words = (8, 9, 10)
+            first.block_names = (8, 9, 10)
             yield ledger
 
 

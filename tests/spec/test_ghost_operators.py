@@ -72,7 +72,7 @@ def test_ghosts_of_kv() -> None:
             kind = "copy_block" if name == "note_twin" else "swap_in"
             number = ledger.decide(kind, first.request)
             if name == "note_good":
-                first.request.copy = number
+                first.request.open_swap = number
             if name == "note_swap":
                 ledger.record_copies(CPU, [0], GPU, [1])
             if name == "note_twin":

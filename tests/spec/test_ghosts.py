@@ -261,7 +261,7 @@ def test_the_scheduler_writes_the_ledger_through_actions_only() -> None:
 
 WRITES: dict[str, Callable[[GhostLedger], None]] = {
     "a sequence": lambda v: setattr(v.sequences[0], "own_tokens", 3),
-    "a request": lambda v: setattr(v.requests[0], "copy", 1),
+    "a request": lambda v: setattr(v.requests[0], "open_swap", 1),
     "a block": lambda v: setattr(v.sequences[0].table[0], "ref", 2),
     "a pool": lambda v: setattr(v.gpu, "free", 2),
     "a clock": lambda v: setattr(v, "committed", 1),

@@ -27,23 +27,23 @@ def test_guards_and_branches() -> None:
 
             def run(v: Any, r: Any, name: str = name, n: int = n) -> None:
                 if name == "branch":
-                    v.branch(r.copy == n, lambda: setattr(r, "copy", 5))
+                    v.branch(r.open_swap == n, lambda: setattr(r, "open_swap", 5))
                 else:
-                    v.demand(r.copy == n, "no copy is open")
+                    v.demand(r.open_swap == n, "no copy is open")
 
             compare(both, lambda v: run(v, v.requests[0]), lambda s, r=r: run(s, r))
         both = Both(with_tables(state))
         r = both.record(both.ledger.requests[0])
-        both.symbolic.require(r.copy == n, "no copy is open")
+        both.symbolic.require(r.open_swap == n, "no copy is open")
         ((guard, formula),) = both.symbolic.guards
         both.before.extra = both.given
         assert guard == "no copy is open"
         assert formula.eq(both.symbolic.assumptions[-1])
         if reading(formula)(both.before, ()):
-            both.ledger.require(both.ledger.requests[0].copy == n, guard)
+            both.ledger.require(both.ledger.requests[0].open_swap == n, guard)
         else:
             with pytest.raises(Refused, match=guard):
-                both.ledger.require(both.ledger.requests[0].copy == n, guard)
+                both.ledger.require(both.ledger.requests[0].open_swap == n, guard)
 
 
 def test_phases_and_queues() -> None:

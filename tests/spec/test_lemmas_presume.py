@@ -30,7 +30,7 @@ def a_set_that_lists_a_block_twice() -> Case:
     r, b = z3.Const("r", Request), z3.Const("b", Block)
     ledger.remove_all(Record(ledger, r), one(ledger, Block, b))
     twice = [s.held(r, k) == b for k in range(3)]
-    return ledger, [s.blocks(r) == 3, *twice, s.slot(b) == 0, s.ref(b) == 0]
+    return ledger, [s.blocks(r) == 3, *twice, s.held_index(b) == 0, s.ref(b) == 0]
 
 
 def a_set_of_negative_size() -> Case:

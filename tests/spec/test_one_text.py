@@ -135,7 +135,7 @@ PRIMITIVES: dict[str, tuple[str, str, str, str, str]] = {
     "an operation stays open": (
         "close", "ledger.operations.pop(number)", "ledger.operations[number]", "close", "commit_step"),
     "a copy is waited for for ever": (
-        "forget_copy", "request.copy = if_else(request.copy == number, 0, request.copy)", "pass",
+        "forget_copy", "request.open_swap = if_else(request.open_swap == number, 0, request.open_swap)", "pass",
         "forget_copy", "complete_copy"),
 }  # fmt: skip
 

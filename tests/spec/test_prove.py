@@ -135,12 +135,18 @@ KEPT: list[tuple[Any, str, str, str]] = [
     (SymbolicPool, "put", "last_use_cpu", "move_blocks_in"),
     *[
         (Blocks, "new_blocks", field, "take_blocks")
-        for field in ("ref", "tier", "block_id", "group", "holder", "rank", "owner_gpu")
+        for field in ("ref", "tier", "block_id", "group", "holder", "holder_index", "owner_gpu")
     ],
-    *[(Blocks, "count_up", field, "share_table") for field in ("ref", "holder", "rank")],
-    *[(Blocks, "count_down", field, "clear_table") for field in ("ref", "holder", "rank")],
-    *[(Holdings, "remove_all", field, "clear_table") for field in ("held", "slot", "blocks")],
-    *[(Holdings, "_hold_each", field, "give_each_one") for field in ("held", "slot", "blocks")],
+    *[(Blocks, "count_up", field, "share_table") for field in ("ref", "holder", "holder_index")],
+    *[(Blocks, "count_down", field, "clear_table") for field in ("ref", "holder", "holder_index")],
+    *[
+        (Holdings, "remove_all", field, "clear_table")
+        for field in ("held", "held_index", "blocks")
+    ],
+    *[
+        (Holdings, "_hold_each", field, "give_each_one")
+        for field in ("held", "held_index", "blocks")
+    ],
     *[
         (Holdings, "_append_each", field, "give_each_one")
         for field in ("table", "index", "length")
@@ -154,7 +160,7 @@ KEPT: list[tuple[Any, str, str, str]] = [
         for field in ("touch_gpu", "touch_cpu", "source_cpu")
     ],
     *[(Table, "extend", field, "take_blocks") for field in ("table", "index", "length")],
-    *[(Held, "update", field, "take_blocks") for field in ("held", "slot", "blocks")],
+    *[(Held, "update", field, "take_blocks") for field in ("held", "held_index", "blocks")],
     *[(Holdings, "empty", field, "clear_tables") for field in ("ref", "blocks")],
     *[(Ends, "_empty_each", field, "finish_each") for field in ("ref", "blocks")],
     *[(Ends, "_name_at_end", field, "finish_each") for field in ("name", "listed", "cached")],
@@ -186,8 +192,8 @@ KEPT: list[tuple[Any, str, str, str]] = [
         (SymbolicBatch, "remove", field, "leave_batch")
         for field in ("decode_batch", "decode_batch_index", "decode_batch_size")
     ],
-    *[(Members, "append", field, "fork") for field in ("member", "seat", "width")],
-    *[(Members, "remove", field, "prune") for field in ("member", "seat", "width")],
+    *[(Members, "append", field, "fork") for field in ("member", "member_index", "width")],
+    *[(Members, "remove", field, "prune") for field in ("member", "member_index", "width")],
     (Members, "clear", "width", "finish"),
     (Operations, "pop", "open", "commit_step"),
     (Forwards, "__setitem__", "forward_of", "issue_step"),

@@ -50,7 +50,7 @@ def finish_that_leaks(ledger: Any, request: Any) -> None:
         "no sequence of it is in the decode batch or in the step being built",
     )
     ledger.branch(
-        request.parallel >= 100, lambda: ledger.require(request.copy < 0, "never the case")
+        request.parallel >= 100, lambda: ledger.require(request.open_swap < 0, "never the case")
     )
     ledger.remove_members(request)
     ledger.move(request, "finish")

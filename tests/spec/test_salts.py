@@ -40,11 +40,11 @@ def test_every_goal_is_proved() -> None:
     ("left", "gone"),
     [
         (
-            ("own_words", "catalogue"),
+            ("own_names", "catalogue"),
             {SHARED, NAMELESS},
         ),  # a private block in two requests' tables
         (("group_local", "catalogue"), {SHARED, NAMELESS}),  # a sealed block of other tokens
-        (("group_local", "own_words"), {SHARED}),  # a name below the first
+        (("group_local", "own_names"), {SHARED}),  # a name below the first
     ],
 )
 def test_each_invariant_is_needed(left: tuple[str, ...], gone: set[str]) -> None:

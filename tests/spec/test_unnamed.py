@@ -37,7 +37,7 @@ def states() -> Iterator[GhostLedger]:
             elif alone:
                 continue
             for sequence, given in zip(ledger.sequences[:2], words, strict=True):
-                sequence.words = given
+                sequence.block_names = given
             yield ledger
 
 
@@ -55,7 +55,7 @@ def owners(unnamed: dict[int, Block]) -> dict[str, Any]:
 
 def kept(_: Any, after: Values) -> dict[str, Any]:
     """What stands for the sets of all requests."""
-    return {"kept": after.held, "kept_count": after.blocks, "kept_slot": after.slot}
+    return {"kept": after.held, "kept_count": after.blocks, "kept_slot": after.held_index}
 
 
 def test_unnamed() -> None:

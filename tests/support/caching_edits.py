@@ -102,7 +102,7 @@ EDITS: dict[str, tuple[Any, str, str, str]] = {
         Step, "_admit_all", "elif len(passed) < most:", "elif len(passed) < most and not awaits:",
     ),
     "any block of one before it is waited for": (
-        PrefixCache, "computing", "other.words[index : index + 1] == word", "len(other.words) > index",
+        PrefixCache, "computing", "other.block_names[index : index + 1] == word", "len(other.block_names) > index",
     ),
     "the last block of a prompt, which is computed again, is waited for": (
         PrefixCache, "computing", "or end >= sequence.own_tokens", "",
@@ -136,7 +136,7 @@ EDITS: dict[str, tuple[Any, str, str, str]] = {
         Commit, "_end", "parts.cache.publish_output(entry, (sequence,))", "pass",
     ),
     "the last full block of output is not published": (
-        PrefixCache, "publish_output", "min(end, len(sequence.words)))", "end - 1)",
+        PrefixCache, "publish_output", "min(end, len(sequence.block_names)))", "end - 1)",
     ),
     "the first block of output is passed over": (
         PrefixCache, "publish_output", "self._publish(sequence, first,", "self._publish(sequence, first + 1,",

@@ -58,7 +58,7 @@ EDITS = (
     Edit(
         'void recompute',
         'recompute',
-        '    ledger.branch(request.copy >= 1, lambda: ledger.void_samples(request))\n',
+        '    ledger.branch(request.open_swap >= 1, lambda: ledger.void_samples(request))\n',
         '',
         ONE,
         'submit 2 5 1, admit r1, schedule_tokens s1 2 0, issue_step, run 1, '
@@ -92,7 +92,7 @@ EDITS = (
     Edit(
         'publish in open copy',
         'publish',
-        '    ledger.require(request.copy == 0, "no copy of it is open")\n',
+        '    ledger.require(request.open_swap == 0, "no copy of it is open")\n',
         '',
         ONE,
         'submit 2 5 1 1, admit r1, schedule_tokens s1 2 0, issue_step, run 1, '
@@ -231,8 +231,8 @@ WALKED = (
     Edit(
         'the copy in waits for no fence',
         'swap_in',
-        'ledger.order(number, larger(ledger.barrier, request.moved))',
-        'ledger.order(number, request.moved)',
+        'ledger.order(number, larger(ledger.barrier, request.last_swap))',
+        'ledger.order(number, request.last_swap)',
         SMALL,
         seed=88,
     ),
@@ -247,7 +247,7 @@ WALKED = (
     Edit(
         'swapped in while the copy out is open',
         'swap_in',
-        '    ledger.require(request.copy == 0, "its copy to the CPU is complete")\n',
+        '    ledger.require(request.open_swap == 0, "its copy to the CPU is complete")\n',
         '',
         SMALL,
         seed=4,

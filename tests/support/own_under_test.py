@@ -105,7 +105,7 @@ class LineclearUnderTest:
         """Blocks that were filled by output get their names."""
         size = self.limits.block_size
         for name, entry in self.scheduler.entries.items():
-            words = entry.first.words
+            words = entry.first.block_names
             full = self.scheduler.ledger.num_tokens(entry.first) // size
             if len(words) < full:
                 tokens = self.tokens[str(name)][len(words) * size : full * size]

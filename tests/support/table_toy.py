@@ -130,7 +130,7 @@ def swap(name: str) -> Callable[[Ledger, Request], None]:
     def move(ledger: Ledger, request: Request) -> None:
         act(ledger, name, request)
         act(ledger, "dispatch_copies")
-        act(ledger, "complete_copy", request.copy)
+        act(ledger, "complete_copy", request.open_swap)
         lift(ledger)
 
     return move

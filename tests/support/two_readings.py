@@ -208,7 +208,7 @@ def same_set(symbolic: SymbolicLedger, before: Values, after: Values, request: R
     before.extra |= {"point_r": lambda: request}
     count = reading(symbolic.state.fields["blocks"](r))(before, ())
     block = symbolic.state.fields["held"](r, k)
-    read, seat = reading(block), reading(symbolic.state.fields["slot"](block))
+    read, seat = reading(block), reading(symbolic.state.fields["held_index"](block))
     found: list[Block] = []
     for n in range(count):
         before.extra["point_k"] = lambda n=n: n
@@ -280,13 +280,13 @@ def with_names(tables: Any, kinds: tuple[str, ...], rests: bool) -> GhostLedger:
     """
     ledger = with_tables(tables)
     first, second, other = ledger.sequences
-    first.words, second.words, other.words = (1, 2), (1, 3), (4, 5)
+    first.block_names, second.block_names, other.block_names = (1, 2), (1, 3), (4, 5)
     request = first.request
     for block, kind in zip(list(request.held), kinds, strict=False):
         if kind == "private":
             continue
         table = first.table if block in first.table else second.table
-        words = first.words if block in first.table else second.words
+        words = first.block_names if block in first.table else second.block_names
         block.name = words[table.index(block)]
         if block.name in [b.name for b in ledger.cached.values()]:
             block.name = 0  # the other table has it under the same name

@@ -25,15 +25,15 @@ __all__ = ["controls", "false_statements"]
 
 #: Statements with a construct that a formula and a number answer differently.
 CONSTRUCTS = (
-    "if request.copy == 0: ledger.move(request, 'finish')",
-    "while request.copy > 0: pass",
+    "if request.open_swap == 0: ledger.move(request, 'finish')",
+    "while request.open_swap > 0: pass",
     "ledger.require(request is None, 'a')",
     "ledger.require(request is not None, 'a')",
-    "ledger.require(request.copy in (0, 1), 'a')",
-    "ledger.require(not request.copy == 0, 'a')",
-    "ledger.require(request.copy == 0 and request.width == 0, 'a')",
-    "ledger.require(request.copy == 0 or request.width == 0, 'a')",
-    "ledger.require(0 <= request.copy <= 5, 'a')",
+    "ledger.require(request.open_swap in (0, 1), 'a')",
+    "ledger.require(not request.open_swap == 0, 'a')",
+    "ledger.require(request.open_swap == 0 and request.width == 0, 'a')",
+    "ledger.require(request.open_swap == 0 or request.width == 0, 'a')",
+    "ledger.require(0 <= request.open_swap <= 5, 'a')",
     "ledger.require(type(request) == 1, 'a')",
     "ledger.require(isinstance(request, int), 'a')",
     "ledger.require(hasattr(request, 'z'), 'a')",
@@ -59,7 +59,7 @@ WRONG = {
     "a guard in a branch": (
         "finish",
         "ledger, request",
-        LIVE + "ledger.branch(request.parallel >= 100, lambda: ledger.require(request.copy < 0, 'a'))",
+        LIVE + "ledger.branch(request.parallel >= 100, lambda: ledger.require(request.open_swap < 0, 'a'))",
         "guard inside a branch",
     ),
     "a guard after a write": (

@@ -249,9 +249,9 @@ class TableReplay:
             raise TableError(
                 "a request that restarts loses tokens: the table has no action for it: use --level rules"
             )
-        elif request.copy and request.copy in self.failed:
-            self.dispatch(request.copy)
-            self.failed.discard(request.copy)
+        elif request.open_swap and request.open_swap in self.failed:
+            self.dispatch(request.open_swap)
+            self.failed.discard(request.open_swap)
             actions.fail_copy(self.ledger, request)
         elif request.phase == Phase.SWAPPED:
             actions.discard_swapped(self.ledger, request)
@@ -305,7 +305,7 @@ class TableReplay:
         operation = self.ledger.operations.get(number)
         if event.get("failed", False):
             request = None if operation is None else operation.request
-            if request is not None and request.copy == number:
+            if request is not None and request.open_swap == number:
                 self.failed.add(number)
                 return
         self.dispatch(number)

@@ -55,7 +55,7 @@ class TableNames:
 
     def give(self, sequence: Sequence, index: int, name: int) -> None:
         """The sequence's block at this entry has this name; those before it may have any."""
-        words = list(sequence.words)
+        words = list(sequence.block_names)
         words += [self.fresh() for _ in range(index + 1 - len(words))]
         if words[index] in self.used and words[index] != name:
             raise Differs(
@@ -63,7 +63,7 @@ class TableNames:
                 "or found under before"
             )
         words[index] = name
-        sequence.words = tuple(words)
+        sequence.block_names = tuple(words)
 
     def find(self, sequence: Sequence, block_ids: Ordered[int]) -> int:
         """Names a waiting sequence's first blocks as they are listed; returns the tokens of these."""

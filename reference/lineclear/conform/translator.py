@@ -120,7 +120,7 @@ class Translator:
         ended = [request for request in self._members if request.phase == Phase.FINISHED]
         for request in ended:
             for sequence in self._members[request]:
-                found = map(self.ledger.cached.get, sequence.words)
+                found = map(self.ledger.cached.get, sequence.block_names)
                 self._store([block for block in found if block is not None])
         for request in ended:
             self._end(request, "finish")
@@ -154,7 +154,9 @@ class Translator:
         leader = request.members[0]
         count = self.ledger.need(shared)
         blocks = [block.block_id for block in leader.table[:count]]
-        self._emit(e="hit", **self._of(leader), blocks=blocks, keys=list(leader.words[:count]))
+        self._emit(
+            e="hit", **self._of(leader), blocks=blocks, keys=list(leader.block_names[:count])
+        )
         self._tables[leader] = (GPU, list(blocks))
         self._grow(leader)
 

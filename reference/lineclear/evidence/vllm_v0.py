@@ -131,7 +131,7 @@ class V0Step(Step):
         size = config.block_size
         while (entry := live.waiting.head()) is not None:
             record = entry.record
-            if record.phase != Phase.SWAPPED or record.copy:
+            if record.phase != Phase.SWAPPED or record.open_swap:
                 return
             jobs = self.room.jobs_of(entry)
             full = sum([member.own_slots // size for member in record.members])

@@ -104,7 +104,7 @@ class Graph:
         self.reading.append(reading)
         entries = world.live()
         self.live.append(len(entries))
-        self.copying.append(frozenset(k for k, e in enumerate(entries) if e.record.copy))
+        self.copying.append(frozenset(k for k, e in enumerate(entries) if e.record.open_swap))
         self.edges.append([])
         return len(self.parents) - 1
 

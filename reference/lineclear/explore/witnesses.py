@@ -80,7 +80,7 @@ class Notes:
         self.seen.clear()
         self.against.clear()
         self.barrier = scheduler.ledger.barrier
-        self.copied = {r for r in scheduler.ledger.running if r.copy}
+        self.copied = {r for r in scheduler.ledger.running if r.open_swap}
         self.idle = {
             name
             for name, entry in scheduler.entries.items()
@@ -128,7 +128,7 @@ class Notes:
         self.seen.add(f"aborted while it {WORDS[record.phase]}")
         if any(ledger.in_flight(s) for s in record.members):
             self.seen.add("aborted while a step computes for it")
-        if record.copy:
+        if record.open_swap:
             self.seen.add("aborted while a copy of it is open")
 
     def failed(self, entry: Entry, kind: str) -> None:

@@ -100,7 +100,7 @@ class JournalFile:
         if request.phase in (Phase.WAITING, Phase.FINISHED) and request.id > self._introduced:
             self._introduced = request.id
             shape = [request.id, request.prompt, request.limit, request.parallel]
-            self._write(["new", *shape, *([request.opening] if request.opening else [])])
+            self._write(["new", *shape, *([request.prompt_names] if request.prompt_names else [])])
 
     def _write(self, row: object) -> None:
         self.file.write(json.dumps(row, separators=(",", ":")) + "\n")

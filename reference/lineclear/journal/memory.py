@@ -49,8 +49,8 @@ class Ring:
             kind = first.__class__
             if kind is Record and name in FIRST:
                 arguments = (first.id, first.prompt, first.limit, first.parallel)
-                if first.opening:
-                    arguments = (*arguments, first.opening)
+                if first.prompt_names:
+                    arguments = (*arguments, first.prompt_names)
             elif kind is Sequence or kind is Record:
                 arguments = (first.id, *arguments[1:])
         self.rows.append((name, arguments))

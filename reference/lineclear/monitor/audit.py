@@ -185,16 +185,18 @@ def check_request(
 def check_words(ledger: Ledger, sequence: Sequence, size: int) -> None:
     """The sealed blocks of a table have the names of the tokens there, which are computed and known."""
     prompt = sequence.request.prompt // size
-    if sequence.words[:prompt] != sequence.request.opening[:prompt]:
-        raise InvariantViolation("words", f"{sequence} has other names than its request's prompt")
+    if sequence.block_names[:prompt] != sequence.request.prompt_names[:prompt]:
+        raise InvariantViolation(
+            "block_names", f"{sequence} has other names than its request's prompt"
+        )
     certain = min(ledger.num_computed_tokens(sequence), ledger.num_tokens(sequence)) // size
     for index, block in enumerate(sequence.table):
         if not block.name:
             continue
-        word = sequence.words[index] if index < len(sequence.words) else 0
+        word = sequence.block_names[index] if index < len(sequence.block_names) else 0
         if block.name != word or index >= certain:
             raise InvariantViolation(
-                "own_words",
+                "own_names",
                 f"entry {index} of {sequence} names {block} of tokens {block.name}, its own are "
                 f"{word}, of which {certain} blocks are certain",
             )

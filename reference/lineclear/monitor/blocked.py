@@ -49,8 +49,8 @@ def refused(ledger: Ledger, record: Request) -> tuple[str | None, dict[str, int]
     try:
         guards(ONWARD[record.phase])(ledger, record)
     except Refused as refusal:
-        if record.copy:
-            return refusal.guard, {"copy": record.copy}
+        if record.open_swap:
+            return refusal.guard, {"open_swap": record.open_swap}
         swapped = record.phase == Phase.SWAPPED
         need = record.blocks if swapped else ledger.need(record.members[0].own_tokens)
         free = ledger.gpu.free + len(ledger.resting)
@@ -60,8 +60,8 @@ def refused(ledger: Ledger, record: Request) -> tuple[str | None, dict[str, int]
 
 def awaited(ledger: Ledger, record: Request) -> tuple[str | None, dict[str, int]]:
     """The operation that a running request waits for, if any."""
-    if record.copy and record.copy <= ledger.dispatched:
-        return "its copy is complete", {"copy": record.copy}
+    if record.open_swap and record.open_swap <= ledger.dispatched:
+        return "its copy is complete", {"open_swap": record.open_swap}
     if any(ledger.in_flight(sequence) for sequence in record.members):
         return "the step that computes for it is committed", {
             "in flight": ledger.steps - ledger.committed

@@ -213,7 +213,7 @@ class Watch:
         known = first.num_tokens(scheduler.ledger)
         self.since = self.since + 1 if first is self.first else 0
         self.slowest = max(self.slowest, self.since)
-        if first is not self.first or known != self.known or first.record.copy:
+        if first is not self.first or known != self.known or first.record.open_swap:
             self.first, self.known = first, known
             self.waited, self.allowed = 0, PATIENCE
             return

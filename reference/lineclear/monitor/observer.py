@@ -243,7 +243,7 @@ class Observer:
             return
         held = self._held()
         moved = {
-            block.block_id: record.moved for record in ledger.swapped for block in record.held
+            block.block_id: record.last_swap for record in ledger.swapped for block in record.held
         }
         for number, operation in ledger.operations.items():
             self._check_copy(operation)
@@ -289,9 +289,9 @@ class Observer:
         if operation.kind in COMPUTE or record is None:
             return
         resident = record.phase in (Phase.RUNNING, Phase.SWAPPED)
-        if resident and number > self.born[record] and record.copy != number:
+        if resident and number > self.born[record] and record.open_swap != number:
             raise InvariantViolation(
-                "attributed", f"{record} waits for copy {record.copy}, not {number}"
+                "attributed", f"{record} waits for copy {record.open_swap}, not {number}"
             )
 
 

@@ -85,8 +85,8 @@ def running(scheduler: Readings) -> list[BlockedRequest]:
         record = entry.record
         members = record.members
         guard, figures = "none", dict[str, Any]()
-        if record.copy and record.copy <= ledger.dispatched:
-            guard, figures = "open_copy", {"operation": record.copy}
+        if record.open_swap and record.open_swap <= ledger.dispatched:
+            guard, figures = "open_copy", {"operation": record.open_swap}
         elif any(ledger.scheduled_samples(q) or ledger.in_flight(q) for q in members):
             guard, figures = "commit", {"steps": ledger.steps - ledger.committed}
         elif all(q.own_slots == 0 for q in members[1:]) and len(members) > 1:
@@ -198,8 +198,8 @@ def head_of_queue(
         planned: what the running requests need in that step.
     """
     config = scheduler.config
-    if entry.record.copy:
-        return "open_copy", {"operation": entry.record.copy}
+    if entry.record.open_swap:
+        return "open_copy", {"operation": entry.record.open_swap}
     want, have = step.room.want(entry), step.room.have() - planned
     if have.blocks < want.blocks:
         free = scheduler.cache.available

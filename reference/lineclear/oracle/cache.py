@@ -139,7 +139,7 @@ def uses_of(scheduler: Scheduler) -> Uses:
 
 def cached_names(scheduler: Scheduler, sequence: Branch) -> tuple[int, ...]:
     """Names of a sequence's tokens."""
-    return sequence.words if scheduler.config.prefix_caching != "off" else ()
+    return sequence.block_names if scheduler.config.prefix_caching != "off" else ()
 
 
 def cache_of(scheduler: Scheduler, names: BlockNumbers, uses: Uses) -> OracleCache:

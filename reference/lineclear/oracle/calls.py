@@ -63,12 +63,12 @@ def completed(
     """
     bad = list(dict.fromkeys(failed))
     for live in state.lives:
-        if live.copy and live.copy in set(done) - set(bad):
-            live.copy = 0
+        if live.open_swap and live.open_swap in set(done) - set(bad):
+            live.open_swap = 0
     lost: list[OracleRequest] = []
     for number in bad:
         for live in state.lives:
-            if live.copy == number:
+            if live.open_swap == number:
                 lost.append(live)
                 if live.phase == Phase.RUNNING:
                     void(live)
@@ -88,8 +88,8 @@ def settle(state: OracleState, plan: Plan) -> None:
     """A forward ran, so every copy up to the one that it waited for is complete."""
     waited = max(o.wait for o in plan.operations if o.kind == FORWARD)
     for live in state.lives:
-        if live.copy <= waited:
-            live.copy = 0
+        if live.open_swap <= waited:
+            live.open_swap = 0
 
 
 def committed(
@@ -164,7 +164,7 @@ def committed(
             child = OracleSequence(
                 branch.sequence, live.made, known, reach, reach, reach, 0, table, False
             )
-            child.words = branch.words[: branch.num_tokens // state.config.block_size]
+            child.block_names = branch.block_names[: branch.num_tokens // state.config.block_size]
             live.made += 1
             live.branches.append(child)
             mine.append(child)

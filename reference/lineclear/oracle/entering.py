@@ -108,9 +108,9 @@ class Entering:
         if not config.wait_for_prefix or live.phase != Phase.WAITING:
             return False
         leader, size = live.branches[0], config.block_size
-        words, at = leader.words[: (leader.num_tokens - 1) // size], len(state.found(leader))
+        words, at = leader.block_names[: (leader.num_tokens - 1) // size], len(state.found(leader))
         return at < len(words) and any(
-            branch.words[at : at + 1] == (words[at],)
+            branch.block_names[at : at + 1] == (words[at],)
             and branch.num_computed_tokens < (at + 1) * size
             and (config.prefix_caching == "all" or other.prompt // size > at)
             for other in state.running

@@ -101,7 +101,7 @@ class Preempting:
         wanted = swaps(self.config, live) and not self.state.shares(live)
         swap = not live.copying and wanted and self.make_cpu_room(live)
         if swap:
-            live.phase, live.copy = Phase.SWAPPED, NEW
+            live.phase, live.open_swap = Phase.SWAPPED, NEW
         else:
             self.lost += live.num_computed_tokens
             if live.copying:
@@ -139,7 +139,7 @@ def void(live: OracleRequest) -> None:
 
 def forget(live: OracleRequest) -> None:
     """The request waits without blocks; what its sequences know is kept."""
-    live.phase, live.copy = Phase.WAITING, 0
+    live.phase, live.open_swap = Phase.WAITING, 0
     for branch in live.branches:
         (
             branch.table,

@@ -23,7 +23,7 @@ Looked = dict["Sequence", int]
 
 def watch(state: OracleState, branch: OracleSequence, first: int) -> None:
     """The sequence begins to run: its blocks are looked at from this one on."""
-    if first < len(branch.words):
+    if first < len(branch.block_names):
         state.looked[branch.sequence] = first
 
 
@@ -42,7 +42,7 @@ def publish_computed(state: OracleState) -> None:
             continue
         if live.copying:
             continue
-        words = branch.words
+        words = branch.block_names
         if state.config.prefix_caching == "prompt":
             words = words[: live.prompt // state.config.block_size]
         last = min(computed(state, branch), len(words))
@@ -63,11 +63,11 @@ def publish_output(
     if config.prefix_caching == "off" or live.phase != Phase.RUNNING or live.copying:
         return
     for branch in list(branches):
-        known, last = len(branch.words), computed(state, branch)
+        known, last = len(branch.block_names), computed(state, branch)
         if state.asked is not None and last > known:
-            more = state.asked(live.name, branch.number, branch.words)
+            more = state.asked(live.name, branch.number, branch.block_names)
             if more:
-                branch.words = (*branch.words, *more)
+                branch.block_names = (*branch.block_names, *more)
                 state.looked[branch.sequence] = last
         private = {block for each in live.branches for block in each.table} - state.cache.sealed
         if config.prefix_caching == "prompt":
@@ -86,8 +86,8 @@ def publish(state: OracleState, branch: OracleSequence, first: int, end: int) ->
     """
     cache = state.cache
     tables = [other.table for live in state.lives for other in live.branches]
-    for index in range(first, min(end, len(branch.words))):
-        name, block = branch.words[index], branch.table[index]
+    for index in range(first, min(end, len(branch.block_names))):
+        name, block = branch.block_names[index], branch.table[index]
         entries = sum(table.count(block) for table in tables)
         taken = name in cache.names or name in cache.kept
         if not taken and block not in cache.sealed and entries == 1:

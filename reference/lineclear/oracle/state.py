@@ -49,7 +49,7 @@ class OracleSequence:
         pending: samples that steps in flight will bring.
         table: names of its blocks, in order.
         in_batch: the scheduler keeps it among those that decode in every step.
-        words: names of the tokens of its first blocks.
+        block_names: names of the tokens of its first blocks.
     """
 
     sequence: Sequence
@@ -61,7 +61,7 @@ class OracleSequence:
     pending: int
     table: list[int]
     in_batch: bool
-    words: tuple[int, ...] = ()
+    block_names: tuple[int, ...] = ()
 
 
 @dataclass(eq=False, slots=True)
@@ -71,7 +71,7 @@ class OracleRequest:
     Attributes:
         record: what it was read from.
         phase: WAITING, RUNNING or SWAPPED.
-        copy: number of its copy that is open, or 0.
+        open_swap: number of its copy that is open, or 0.
         order: its place among those that wait, smaller first.
         rank: its place among those that run, smaller first.
         bypassed: requests that passed it since it last ran.
@@ -90,7 +90,7 @@ class OracleRequest:
     prompt: int
     limit: int
     phase: Phase
-    copy: int
+    open_swap: int
     order: tuple[Any, ...]
     rank: tuple[Any, ...]
     bypassed: int
@@ -106,7 +106,7 @@ class OracleRequest:
     @property
     def copying(self) -> bool:
         """Whether a copy of it is open."""
-        return self.copy != 0
+        return self.open_swap != 0
 
     @property
     def seats(self) -> int:
@@ -209,7 +209,9 @@ class OracleState:
 
     def found(self, branch: OracleSequence) -> list[int]:
         """The blocks that a sequence without blocks shares: the last token is always computed."""
-        return self.cache.found(branch.words[: (branch.num_tokens - 1) // self.config.block_size])
+        return self.cache.found(
+            branch.block_names[: (branch.num_tokens - 1) // self.config.block_size]
+        )
 
     def saved(self, branch: OracleSequence) -> int:
         """Those of them that others name, or readers hold: they are not taken out of what there is."""
@@ -297,7 +299,7 @@ def live_of(
                 pending=ledger.scheduled_samples(sequence),
                 table=[names[block] for block in sequence.table],
                 in_batch=sequence.in_decode_batch,
-                words=cached_names(scheduler, sequence),
+                block_names=cached_names(scheduler, sequence),
             )
         )
     return OracleRequest(
@@ -309,7 +311,7 @@ def live_of(
         prompt=record.prompt,
         limit=record.limit,
         phase=record.phase,
-        copy=record.copy,
+        open_swap=record.open_swap,
         order=entry.order,
         rank=entry.rank,
         bypassed=entry.bypassed,

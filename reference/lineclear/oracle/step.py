@@ -161,7 +161,7 @@ class Expected:
         first = not live.started
         self.orders.enters(live)
         if live.phase == Phase.SWAPPED:
-            live.copy = NEW
+            live.open_swap = NEW
             self.state.evict_for(len(live.blocks))
         live.phase, live.bypassed = Phase.RUNNING, 0
         self.orders.entered(live)

@@ -61,7 +61,9 @@ class Copies:
         failed_requests: list[Hashable] = []
         for number in bad:
             record = ledger.operations[number].request
-            entry = None if record is None or record.copy != number else self.live.of.get(record)
+            entry = (
+                None if record is None or record.open_swap != number else self.live.of.get(record)
+            )
             if entry is None:  # what it moved is freed already
                 actions.complete_copy(ledger, number)
                 continue

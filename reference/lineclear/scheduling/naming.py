@@ -45,7 +45,7 @@ def check_next(request_id: Hashable, branch: int, sequence: Sequence, first: int
     Raises:
         SchedulerError: the branch has names for fewer or more blocks than `first`.
     """
-    known = len(sequence.words)
+    known = len(sequence.block_names)
     if first != known:
         raise SchedulerError(
             f"request_id {request_id!r}, branch {branch} has names for {known} blocks: the next ones begin "

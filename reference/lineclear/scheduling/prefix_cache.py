@@ -93,7 +93,7 @@ class PrefixCache:
 
         The last known token is always computed, so that the request samples.
         """
-        words = sequence.words[: (sequence.own_tokens - 1) // self.size]
+        words = sequence.block_names[: (sequence.own_tokens - 1) // self.size]
         found = takewhile(self.ledger.cached.__contains__, words)
         if self.forgotten:
             found = takewhile(lambda word: word not in self.forgotten, found)
@@ -102,7 +102,7 @@ class PrefixCache:
     def saved(self, sequence: Branch) -> int:
         """Blocks that the sequence need not take out of those available: found, and named or held by others."""
         cached, held = self.ledger.cached, self.held
-        found = [cached[word] for word in sequence.words[: self.hits(sequence)]]
+        found = [cached[word] for word in sequence.block_names[: self.hits(sequence)]]
         return sum([block.ref > 0 or block.name in held for block in found])
 
     def computing(self, sequence: Branch) -> Iterator[Branch]:
@@ -111,14 +111,14 @@ class PrefixCache:
         Each of them advances in every step that admits: such a step gives a running prompt its share.
         """
         size, index = self.size, self.hits(sequence)
-        word = sequence.words[index : index + 1]
+        word = sequence.block_names[index : index + 1]
         end = (index + 1) * size
         if not word or end >= sequence.own_tokens:
             return
         for other in self.pending:
             request = other.request
             if (
-                other.words[index : index + 1] == word
+                other.block_names[index : index + 1] == word
                 and request.phase == Phase.RUNNING
                 and self.ledger.num_computed_tokens(other) < end
                 and (self.outputs or end <= request.prompt)
@@ -136,10 +136,10 @@ class PrefixCache:
         blocks = ledger.need(leader.own_tokens)
         hits = self.hits(leader)
         if hits:
-            keep = {ledger.cached[word] for word in leader.words[:hits]}
+            keep = {ledger.cached[word] for word in leader.block_names[:hits]}
             self.free_up(blocks - hits, keep)
             if self.order is not None:
-                self.order.wake(leader.words[:hits])
+                self.order.wake(leader.block_names[:hits])
             actions.admit_cached(ledger, record, hits * self.size)
         else:
             self.free_up(blocks)
@@ -255,12 +255,12 @@ class PrefixCache:
 
     def watch(self, sequence: Branch, first: int) -> None:
         """Blocks of the sequence are published as they are computed, from this entry on."""
-        if self.enabled and first < len(sequence.words):
+        if self.enabled and first < len(sequence.block_names):
             self.pending[sequence] = first
 
     def extend(self, sequence: Branch, names: Sequence[int]) -> None:
         """Tokens of further blocks of the sequence have names."""
-        known = len(sequence.words)
+        known = len(sequence.block_names)
         self.ledger.name_blocks(sequence, names)
         self._watch_late(sequence, known)
 
@@ -292,12 +292,12 @@ class PrefixCache:
         if not sequence.alive or request.phase != Phase.RUNNING:
             del self.pending[sequence]  # it is watched again when it is admitted
             return
-        if request.copy:
+        if request.open_swap:
             return
         certain = (
             min(ledger.num_computed_tokens(sequence), ledger.num_tokens(sequence)) // self.size
         )
-        words = sequence.words
+        words = sequence.block_names
         if not self.outputs:
             words = words[: request.prompt // self.size]
         last = min(certain, len(words))
@@ -316,7 +316,7 @@ class PrefixCache:
         elif new:
             actions.publish(ledger, sequence, first)
         if new and self.listener is not None:
-            words = sequence.words
+            words = sequence.block_names
             published = [index for index in range(first, end) if words[index] in new]
             self._tell_stored(self.listener, words, published)
 
@@ -326,10 +326,10 @@ class PrefixCache:
         """
         ledger, ask, size = self.ledger, self.ask, self.size
         record = entry.record
-        if not self.enabled or record.phase != Phase.RUNNING or record.copy:
+        if not self.enabled or record.phase != Phase.RUNNING or record.open_swap:
             return
         for sequence in members:
-            words = sequence.words
+            words = sequence.block_names
             certain = (
                 min(ledger.num_computed_tokens(sequence), ledger.num_tokens(sequence)) // size
             )
@@ -341,12 +341,14 @@ class PrefixCache:
             first = max(0, len(sequence.table) - record.blocks)
             end = certain if self.outputs else min(certain, record.prompt // size)
             if first < end and ledger.unnamed(sequence, first, end):
-                self._publish(sequence, first, min(end, len(sequence.words)))
+                self._publish(sequence, first, min(end, len(sequence.block_names)))
 
     def keeps_output(self, ended: Iterable[Branch]) -> bool:
         """Whether one of the sequences has names for blocks of output, which are not to be published."""
         size = self.size
-        return not self.outputs and any(len(q.words) > q.request.prompt // size for q in ended)
+        return not self.outputs and any(
+            len(q.block_names) > q.request.prompt // size for q in ended
+        )
 
     def finish_each(self, ended: dict[Branch, Entry]) -> None:
         """Asks for the names of output of the sequences that `actions.finish_each` ends, and ends them: it publishes
@@ -354,8 +356,8 @@ class PrefixCache:
         """
         ledger, ask, size = self.ledger, self.ask, self.size
         if ask is not None:
-            lacking = [q for q in ended if (q.request.limit - 1) // size > len(q.words)]
-            asked = ((ended[q].name, ended[q].branch(q), q.words) for q in lacking)
+            lacking = [q for q in ended if (q.request.limit - 1) // size > len(q.block_names)]
+            asked = ((ended[q].name, ended[q].branch(q), q.block_names) for q in lacking)
             for sequence, names in zip(lacking, ask.each(asked), strict=False):
                 if names:
                     ledger.name_blocks(sequence, names)
@@ -365,14 +367,14 @@ class PrefixCache:
         lacks: dict[int, None] = {}  # each name once
         runs: list[tuple[Branch, list[int]]] = []
         for sequence in ended:
-            words = sequence.words
+            words = sequence.block_names
             new = [k for k, w in enumerate(words) if w not in ledger.cached and w not in lacks]
             lacks.update(dict.fromkeys([words[k] for k in new]))
             runs.append((sequence, new))
         actions.finish_each(ledger)
         for sequence, new in runs:
-            published = [k for k in new if sequence.words[k] in ledger.cached]
-            self._tell_stored(self.listener, sequence.words, published)
+            published = [k for k in new if sequence.block_names[k] in ledger.cached]
+            self._tell_stored(self.listener, sequence.block_names, published)
 
     @staticmethod
     def _tell_stored(

@@ -279,7 +279,7 @@ class Step:
             beside = not self.room.longs or enters_beside(True, entry.record.width)
             if not beside and not self.admission_blocked_by:
                 self.admission_blocked_by = "prefill_first"
-            fits = beside and not entry.record.copy and have.covers(want)
+            fits = beside and not entry.record.open_swap and have.covers(want)
             awaits = fits and self.config.wait_for_prefix and self._awaits(entry)
             if awaits and not self.admission_blocked_by:
                 self.admission_blocked_by = "prefix"
@@ -341,7 +341,7 @@ class Step:
         """The head may displace running requests and is then admitted, alone; the jobs left."""
         running, ledger = self.live.running, self.ledger
         head = self.live.waiting.head()
-        if head is None or head.record.copy or running.last_after(head) is None:
+        if head is None or head.record.open_swap or running.last_after(head) is None:
             return jobs
         uses = self._uses(jobs)
         planned = sum(uses.values(), Need())

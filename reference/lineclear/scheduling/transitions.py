@@ -146,7 +146,7 @@ class Transitions:
         ledger, record = self.ledger, entry.record
         self.batch.leave_all(entry)
         computed = entry.num_computed_tokens(ledger)
-        swap = swap and record.copy == 0 and swaps(self.config, entry, computed, ledger)
+        swap = swap and record.open_swap == 0 and swaps(self.config, entry, computed, ledger)
         swap = swap and not self.cache.shares(record)  # its sealed blocks would stay on the GPU
         if swap and record.blocks > ledger.cpu.free:
             swap = self._discard_for(entry)
@@ -213,7 +213,7 @@ class Transitions:
         if running:
             self._stop(entry, members)
         self.live.of.pop(old, None)
-        names = first.words[: ledger.block_of(known)]
+        names = first.block_names[: ledger.block_of(known)]
         record = entry.record = ledger.new_request(known, old.limit, entry.n, names)
         entry.first = actions.submit(ledger, record)
         entry.others = entry.outputs = None

@@ -292,8 +292,10 @@ class Bench(Expectations):
         for name, live in self.live.items():
             record = scheduler.entries[name].record
             copy = live.copy[0] if live.copy is not None and self._open(live.copy[0]) else 0
-            if record.copy != copy and self._resident(name):
-                raise Disagreement(f"request {name!r} waits for copy {record.copy}, not {copy}")
+            if record.open_swap != copy and self._resident(name):
+                raise Disagreement(
+                    f"request {name!r} waits for copy {record.open_swap}, not {copy}"
+                )
             known = sorted(ledger.num_tokens(sequence) for sequence in record.members)
             if known != sorted(len(branch.tokens) for branch in live.branches.values()):
                 raise Disagreement(f"request {name!r} is counted with {known} tokens")

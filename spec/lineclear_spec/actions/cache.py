@@ -34,7 +34,7 @@ def publish(ledger: Ledger, sequence: Sequence, index: Number) -> None:
     # GUARD
     request = sequence.request
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
-    ledger.require(request.copy == 0, "no copy of it is open")
+    ledger.require(request.open_swap == 0, "no copy of it is open")
     ledger.require(index >= 0, "the table has the entry")
     ledger.require(
         index < ledger.block_of(ledger.num_computed_tokens(sequence)),
@@ -68,7 +68,7 @@ def publish_run(ledger: Ledger, sequence: Sequence, first: Number, end: Number) 
     # GUARD
     request = sequence.request
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
-    ledger.require(request.copy == 0, "no copy of it is open")
+    ledger.require(request.open_swap == 0, "no copy of it is open")
     ledger.require(first >= 0, "the table has the first entry")
     ledger.require(first <= end, "it does not end before it begins")
     ledger.require(

@@ -39,15 +39,15 @@ def fail_copy(ledger: Ledger, request: Request) -> None:
         ledger.unscheduled(request),
         "no sequence of it is in the decode batch or in the step being built",
     )
-    ledger.require(request.copy >= 1, "a copy of it is open")
-    ledger.require(request.copy <= ledger.dispatched, "a plan has dispatched the copy")
+    ledger.require(request.open_swap >= 1, "a copy of it is open")
+    ledger.require(request.open_swap <= ledger.dispatched, "a plan has dispatched the copy")
     # EFFECT
     # On the GPU its swap-in failed, and steps issued since may have read what it should have brought: their samples are
     # void. Swapped, its swap-out failed: steps that owe it samples read the GPU blocks before the copy, so these stay.
     ledger.branch(ledger.on_gpu(request), lambda: ledger.void_samples(request))
     ledger.clear_tables(request)
-    ledger.close(request.copy)
-    request.copy = 0
+    ledger.close(request.open_swap)
+    request.open_swap = 0
     ledger.move(request, "fail_copy")
 
 

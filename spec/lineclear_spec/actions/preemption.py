@@ -35,8 +35,9 @@ def swap_out(ledger: Ledger, request: Request) -> None:
         ledger.unscheduled(request),
         "no sequence of it is in the decode batch or in the step being built",
     )
-    # `request.copy` remembers one swap: were two open, the failure of the other could not be attributed (`attributed`).
-    ledger.require(request.copy == 0, "no copy of it is open")
+    # `request.open_swap` remembers one swap: were two open, the failure of the other could not be attributed
+    # (`attributed`).
+    ledger.require(request.open_swap == 0, "no copy of it is open")
     # `move_blocks` presumes it. Each such precondition is an obligation: the guards have to imply it.
     ledger.require(
         request.blocks <= ledger.cpu.free, "the CPU has a free block for every distinct block"
@@ -54,9 +55,9 @@ def swap_out(ledger: Ledger, request: Request) -> None:
     # swaps may still touch its targets, whose fences `barrier` does not count, as only GPU blocks raise it.
     ledger.order(number, number - 1)
     # Until the copy is complete or has failed `swap_in` refuses the request: its second guard reads this.
-    request.copy = number
+    request.open_swap = number
     # Bounds every open operation that touches a CPU block of the request (`fence.held_cpu`); `swap_in` waits for it.
-    request.moved = number
+    request.last_swap = number
     ledger.move(request, "swap_out")
     # `lineclear prove swap_out` prints what is proved; `lineclear explain swap_out.effect.2` shows what breaks without
     # the wait, and so for every other statement: docs/mutants.md.
@@ -67,7 +68,7 @@ def swap_in(ledger: Ledger, request: Request) -> None:
     """A swapped request moves back to the GPU and runs; the next step waits for its copies."""
     # GUARD
     ledger.require(ledger.allowed("swap_in", request), "the request is swapped out")
-    ledger.require(request.copy == 0, "its copy to the CPU is complete")
+    ledger.require(request.open_swap == 0, "its copy to the CPU is complete")
     ledger.require(
         request.blocks <= ledger.gpu.free, "the GPU has a free block for every distinct block"
     )
@@ -78,11 +79,11 @@ def swap_in(ledger: Ledger, request: Request) -> None:
     ledger.note_swap(number, GPU)
     # `barrier` covers the targets. `moved` is the swap-out that wrote the sources and waited for all before it, so it
     # covers whatever else may touch them (`fence.held_cpu`).
-    ledger.order(number, larger(ledger.barrier, request.moved))
+    ledger.order(number, larger(ledger.barrier, request.last_swap))
     # Swaps are not on the compute stream: the next forward has to wait before it reads what this copy brings.
     ledger.barrier = number
-    request.copy = number
-    request.moved = number
+    request.open_swap = number
+    request.last_swap = number
     ledger.move(request, "swap_in")
     ledger.send_tables(request)
 
@@ -102,10 +103,10 @@ def recompute(ledger: Ledger, request: Request) -> None:
     # A running request with an open copy is one whose swap-in is open. Steps in flight wait for that copy, and it may
     # still fail; from here on no failure is attributed to the request, so their samples are void. Without an open copy
     # all that they read has arrived, so their samples stay.
-    ledger.branch(request.copy >= 1, lambda: ledger.void_samples(request))
+    ledger.branch(request.open_swap >= 1, lambda: ledger.void_samples(request))
     # The fences are `issued`, hence at least the numbers of the steps in flight and of the open copy.
     ledger.clear_tables(request)
-    request.copy = 0
+    request.open_swap = 0
     ledger.move(request, "recompute")
 
 
@@ -120,5 +121,5 @@ def discard_swapped(ledger: Ledger, request: Request) -> None:
     # An open copy is the one to the CPU: the fence of the CPU blocks covers it. Samples stay, whether or not it
     # fails: the steps that owe them read the GPU blocks, before the copy.
     ledger.clear_tables(request)
-    request.copy = 0
+    request.open_swap = 0
     ledger.move(request, "discard_swapped")

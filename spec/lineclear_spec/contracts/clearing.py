@@ -12,7 +12,7 @@ from lineclear_spec.logic import and_, implies, not_, or_
 
 CLEARING = (
     "free_gpu", "order_gpu", "position_gpu", "last_use_gpu", "free_cpu", "order_cpu", "position_cpu", "last_use_cpu",
-    "ref", "holder", "rank", "slot", "held", "blocks", "length",
+    "ref", "holder", "holder_index", "held_index", "held", "blocks", "length",
 )  # fmt: skip
 
 

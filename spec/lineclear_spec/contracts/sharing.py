@@ -16,7 +16,7 @@ contract(
         "table",
         "length",
         "index",
-        "rank",
+        "holder_index",
         *QUEUED,
     ),
     requirements=lambda v, count, parent, child, n: [
@@ -62,19 +62,21 @@ contract(
 contract(
     "share_cached",
     count=lambda v, q, tokens: v.need(tokens),
-    modifies=lambda q, tokens: ("ref", "holder", "table", "length", "index", "rank"),
+    modifies=lambda q, tokens: ("ref", "holder", "table", "length", "index", "holder_index"),
     requirements=lambda v, count, q, tokens: [
         Part("tokens", (), lambda: 0 <= tokens),
         Part("empty", (), lambda: v.length(q) == 0),
         Part(
             "listed",
             ("index",),
-            lambda i: implies(within(0, i, count), leads(v, v.word(q, i))),
+            lambda i: implies(within(0, i, count), leads(v, v.block_name(q, i))),
         ),
         Part(
             "depth",
             ("index",),
-            lambda i: implies(and_(i >= 0, v.word(q, i) >= 1), v.preceding(v.word(q, i)) == i),
+            lambda i: implies(
+                and_(i >= 0, v.block_name(q, i) >= 1), v.preceding(v.block_name(q, i)) == i
+            ),
         ),
     ],
     ensures=lambda old, new, count, q, tokens: [
@@ -88,7 +90,9 @@ contract(
         Part(
             "found",
             ("index",),
-            lambda i: implies(within(0, i, count), new.table(q, i) == old.cached(old.word(q, i))),
+            lambda i: implies(
+                within(0, i, count), new.table(q, i) == old.cached(old.block_name(q, i))
+            ),
         ),
         Part(
             "names",
@@ -97,7 +101,7 @@ contract(
                 within(0, i, count),
                 and_(
                     old.listed(new.table(q, i)),
-                    old.name(new.table(q, i)) == old.word(q, i),
+                    old.name(new.table(q, i)) == old.block_name(q, i),
                 ),
             ),
         ),

@@ -19,8 +19,8 @@ from lineclear_spec.logic import and_, implies, not_, or_
 
 POOL = ("free", "order", "position")
 TAKING = (
-    "free_gpu", "order_gpu", "position_gpu", "owner_gpu", "barrier", "ref", "tier", "block_id", "group", "slot",
-    "holder", "table", "length", "index", "rank", "held", "blocks",
+    "free_gpu", "order_gpu", "position_gpu", "owner_gpu", "barrier", "ref", "tier", "block_id", "group", "held_index",
+    "holder", "table", "length", "index", "holder_index", "held", "blocks",
 )  # fmt: skip
 
 

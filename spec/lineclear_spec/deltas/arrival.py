@@ -133,7 +133,7 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
         r = old.request(q)
         return and_(
             last(q),
-            old.copy(r) == 0,
+            old.open_swap(r) == 0,
             within(old.length(q) - old.blocks(r), i, old.block_of(old.num_computed_tokens(q))),
             may_be_published(old, q, i),
         )
@@ -175,7 +175,7 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
         Part(
             "found",
             ("sequence", "index"),
-            lambda q, i: implies(published(q, i), leads(new, old.word(q, i))),
+            lambda q, i: implies(published(q, i), leads(new, old.block_name(q, i))),
         ),
         Part(
             "sealed",
@@ -188,7 +188,7 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
                 ),
                 and_(
                     published(q, i),
-                    new.name(old.table(q, i)) == old.word(q, i),
+                    new.name(old.table(q, i)) == old.block_name(q, i),
                     new.listed(old.table(q, i)),
                 ),
             ),

@@ -112,7 +112,7 @@ def prune(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
             lambda k: implies(
                 within(0, k, new.width(r)),
                 new.member(r, k)
-                == old.if_else(k < old.seat(q), old.member(r, k), old.member(r, k + 1)),
+                == old.if_else(k < old.member_index(q), old.member(r, k), old.member(r, k + 1)),
             ),
         ),
         request_same(old, new, r, "width", "blocks"),

@@ -39,9 +39,9 @@ def publish(old: Any, new: Any, q: Any, index: Any, _: Any) -> list[Part]:
     return [
         now(
             "sealed",
-            lambda: new.name(block) == old.word(q, index),
+            lambda: new.name(block) == old.block_name(q, index),
             lambda: new.listed(block),
-            lambda: new.cached(old.word(q, index)) == block,
+            lambda: new.cached(old.block_name(q, index)) == block,
             lambda: new.blocks(r) == old.blocks(r) - 1,
         ),
         now(
@@ -49,7 +49,7 @@ def publish(old: Any, new: Any, q: Any, index: Any, _: Any) -> list[Part]:
             lambda: old.name(block) == 0,
             lambda: index < old.block_of(old.num_computed_tokens(q)),
             lambda: index < old.block_of(old.num_tokens(q)),
-            lambda: old.copy(r) == 0,
+            lambda: old.open_swap(r) == 0,
         ),
         blocks_same(old, new, but=block),
         now(
@@ -79,8 +79,8 @@ def may_be_published(v: Any, q: Any, i: Any) -> Any:
         within(0, i, v.length(q)),
         v.ref(v.table(q, i)) == 1,
         v.name(v.table(q, i)) == 0,
-        v.word(q, i) >= 1,
-        not_(leads(v, v.word(q, i))),
+        v.block_name(q, i) >= 1,
+        not_(leads(v, v.block_name(q, i))),
     )
 
 
@@ -100,9 +100,9 @@ def publish_run(old: Any, new: Any, q: Any, first: Any, end: Any, _: Any) -> lis
             lambda x, i: implies(
                 taken(x, i),
                 and_(
-                    new.name(old.table(x, i)) == old.word(x, i),
+                    new.name(old.table(x, i)) == old.block_name(x, i),
                     new.listed(old.table(x, i)),
-                    new.cached(old.word(x, i)) == old.table(x, i),
+                    new.cached(old.block_name(x, i)) == old.table(x, i),
                 ),
             ),
         ),
@@ -115,7 +115,7 @@ def publish_run(old: Any, new: Any, q: Any, first: Any, end: Any, _: Any) -> lis
                     i < old.block_of(old.num_tokens(x)),
                     i < old.block_of(old.num_computed_tokens(x)),
                     old.phase(old.request(x)) == RUNNING,
-                    old.copy(old.request(x)) == 0,
+                    old.open_swap(old.request(x)) == 0,
                 ),
             ),
         ),
@@ -174,9 +174,9 @@ def admit_cached(old: Any, new: Any, r: Any, shared: Any, _: Any) -> list[Part]:
             lambda i: implies(
                 within(0, i, found),
                 and_(
-                    new.table(q, i) == old.cached(old.word(q, i)),
+                    new.table(q, i) == old.cached(old.block_name(q, i)),
                     old.listed(new.table(q, i)),
-                    new.name(new.table(q, i)) == old.word(q, i),
+                    new.name(new.table(q, i)) == old.block_name(q, i),
                 ),
             ),
         ),

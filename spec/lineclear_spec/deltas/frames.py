@@ -17,7 +17,7 @@ from lineclear_spec.invariants import CPU, GPU, is_free, present, private, withi
 from lineclear_spec.logic import and_, implies, not_
 
 REQUEST = (
-    "phase", "queue", "width", "blocks", "copy", "moved", "born", "releases", "prompt", "limit", "parallel",
+    "phase", "queue", "width", "blocks", "open_swap", "last_swap", "born", "releases", "prompt", "limit", "parallel",
 )  # fmt: skip
 #: Counters that mean nothing while a sequence is in the decode batch, and the offset, which means something only then.
 OWN_COUNTERS = (
@@ -40,10 +40,10 @@ CLOCKS = (
 )  # fmt: skip
 #: Fields of which no frame speaks, by the reason.
 LEFT_OUT: dict[str, tuple[str, ...]] = {
-    "given by the caller and written by no action but that which makes a sequence": ("word", "opening"),
+    "given by the caller and written by no action but that which makes a sequence": ("block_name", "prompt_names"),
     "an order or an inverse map: invariants fix it, up to an order that is never read": (
-        "order", "position", "owner", "slot", "held", "holder", "rank", "index", "seat", "decode_batch",
-        "decode_batch_index",
+        "order", "position", "owner", "held_index", "held", "holder", "holder_index", "index", "member_index",
+        "decode_batch", "decode_batch_index",
     ),
     "of a block id that is not taken, until it is: `fence` says what it has to be": ("last_use",),
     "of the names that lead to a block, fixed by `name` and `listed` (`catalogue`)": ("cached",),

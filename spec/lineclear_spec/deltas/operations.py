@@ -32,11 +32,13 @@ def complete_copy(old: Any, new: Any, number: Any, _: Any) -> list[Part]:
             "waited",
             ("request",),
             lambda r: (
-                new.copy(r)
-                == old.if_else(and_(old.copy(r) == number, old.copy(r) >= 1), 0, old.copy(r))
+                new.open_swap(r)
+                == old.if_else(
+                    and_(old.open_swap(r) == number, old.open_swap(r) >= 1), 0, old.open_swap(r)
+                )
             ),
         ),
-        requests_same(old, new, "copy"),
+        requests_same(old, new, "open_swap"),
         sequences_same(old, new),
         tables_same(old, new),
         blocks_same(old, new),
@@ -53,9 +55,9 @@ def fail_copy(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     """
     return [
         *given_back(old, new, r),
-        now("closed", lambda: not_(new.open(old.copy(r)))),
+        now("closed", lambda: not_(new.open(old.open_swap(r)))),
         voided(old, new, r, old.phase(r) == RUNNING),
-        operations(old, new, old.copy(r)),
+        operations(old, new, old.open_swap(r)),
     ]
 
 

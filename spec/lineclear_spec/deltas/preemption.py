@@ -63,10 +63,10 @@ def carried_over(old: Any, new: Any, r: Any, source: int, target: int, phase: in
             lambda: not_(new.compute(number)),
             lambda: not_(new.is_forward(number)),
             lambda: new.request_of(number) == r,
-            lambda: new.copy(r) == number,
-            lambda: new.moved(r) == number,
+            lambda: new.open_swap(r) == number,
+            lambda: new.last_swap(r) == number,
         ),
-        request_same(old, new, r, "phase", "queue", "copy", "moved"),
+        request_same(old, new, r, "phase", "queue", "open_swap", "last_swap"),
         *others(old, new, r, none),
         clocks(old, new, "issued", "barrier"),
         operations(old, new),
@@ -89,7 +89,7 @@ def swap_in(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     """On the GPU, and the next step waits for it."""
     return [
         now("waited", lambda: new.barrier == new.issued),
-        *waits(old, new, lambda: new.wait(new.issued), old.barrier, old.moved(r)),
+        *waits(old, new, lambda: new.wait(new.issued), old.barrier, old.last_swap(r)),
         *carried_over(old, new, r, CPU, GPU, RUNNING),
     ]
 
@@ -137,7 +137,7 @@ def given_back(old: Any, new: Any, r: Any, *kept: str) -> list[Part]:
             "waits",
             lambda: new.phase(r) == WAITING,
             lambda: new.blocks(r) == 0,
-            lambda: new.copy(r) == 0,
+            lambda: new.open_swap(r) == 0,
         ),
         Part(
             "reset",
@@ -170,7 +170,7 @@ def given_back(old: Any, new: Any, r: Any, *kept: str) -> list[Part]:
             ("index",),
             lambda k: implies(within(0, k, old.width(r)), new.member(r, k) == old.member(r, k)),
         ),
-        request_same(old, new, r, "phase", "queue", "copy", "blocks"),
+        request_same(old, new, r, "phase", "queue", "open_swap", "blocks"),
         *others(old, new, r, shares=True),
         clocks(old, new),
     ]
@@ -183,7 +183,7 @@ def recompute(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     """
     return [
         *given_back(old, new, r),
-        voided(old, new, r, old.copy(r) >= 1),
+        voided(old, new, r, old.open_swap(r) >= 1),
         operations(old, new),
     ]
 

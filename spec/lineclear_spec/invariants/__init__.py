@@ -5,8 +5,8 @@ Guarantees: each clause is one predicate of a state, evaluated on formulas by `p
 
 *Step* invariants also hold after each block step, once all of its blocks have moved; *boundary* invariants hold
 between actions only; those of *KV* speak of a device too, and are proved in units of their own. What `v.holder`,
-`v.rank`, `v.slot` and the other fields mean, and which are ghosts: `fields.py`. For a concrete ledger ghosts are
-recomputed from its tables.
+`v.holder_index`, `v.held_index` and the other fields mean, and which are ghosts: `fields.py`. For a concrete ledger
+ghosts are recomputed from its tables.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ declare_kv(
                 named(v, t, q, i),
                 or_(
                     trusted(v, now(v, "relies", t, v.table(q, v.block_of(i)), i)),
-                    now(v, "relies", t, v.table(q, v.block_of(i)), i) == v.copy(v.request(q)),
+                    now(v, "relies", t, v.table(q, v.block_of(i)), i) == v.open_swap(v.request(q)),
                 ),
             ),
             at_entry,
@@ -146,11 +146,11 @@ declare_kv(
                 v.alive(q),
                 i >= 0,
                 v.block_of(i) < v.block_of(v.num_tokens(q)),
-                v.word(q, v.block_of(i)) >= 1,
+                v.block_name(q, v.block_of(i)) >= 1,
             ),
-            v.token_kv(q, i) == v.name_kv(v.word(q, v.block_of(i)), i),
+            v.token_kv(q, i) == v.name_kv(v.block_name(q, v.block_of(i)), i),
         ),
-        lambda v, q, i: [(v.token_kv(q, i), v.word(q, v.block_of(i)))],
+        lambda v, q, i: [(v.token_kv(q, i), v.block_name(q, v.block_of(i)))],
     ),
 )
 
@@ -185,7 +185,7 @@ declare_kv(
             or_(
                 trusted(v, v.row_relies(n, q)),
                 and_(
-                    v.row_relies(n, q) == v.copy(v.request(q)),
+                    v.row_relies(n, q) == v.open_swap(v.request(q)),
                     v.phase(v.request(q)) == RUNNING,
                 ),
             ),
@@ -202,10 +202,10 @@ declare_kv(
         "barrier",
         ("request",),
         lambda v, r: and_(
-            implies(v.phase(r) == RUNNING, v.copy(r) <= v.barrier),
-            implies(or_(v.phase(r) == NEW, v.phase(r) == WAITING), v.copy(r) == 0),
+            implies(v.phase(r) == RUNNING, v.open_swap(r) <= v.barrier),
+            implies(or_(v.phase(r) == NEW, v.phase(r) == WAITING), v.open_swap(r) == 0),
         ),
-        lambda v, r: [(v.copy(r),)],
+        lambda v, r: [(v.open_swap(r),)],
     ),
     (
         "step",

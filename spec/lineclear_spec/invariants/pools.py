@@ -94,8 +94,8 @@ declare(
             and_(
                 v.ref(v.table(q, i)) >= 1,
                 v.index(q, v.table(q, i)) == i,
-                within(0, v.rank(q, v.table(q, i)), v.ref(v.table(q, i))),
-                v.holder(v.table(q, i), v.rank(q, v.table(q, i))) == q,
+                within(0, v.holder_index(q, v.table(q, i)), v.ref(v.table(q, i))),
+                v.holder(v.table(q, i), v.holder_index(q, v.table(q, i))) == q,
             ),
         ),
     ),
@@ -104,7 +104,7 @@ declare(
         ("block", "index"),
         lambda v, b, k: implies(
             within(0, k, v.ref(b)),
-            and_(holds(v, v.holder(b, k), b), v.rank(v.holder(b, k), b) == k),
+            and_(holds(v, v.holder(b, k), b), v.holder_index(v.holder(b, k), b) == k),
         ),
     ),
     # `holder` for k = 0: stated apart, so that a solver finds it.
@@ -136,7 +136,11 @@ declare(
         ("request", "index"),
         lambda v, r, k: implies(
             within(0, k, v.blocks(r)),
-            and_(private(v, v.held(r, k)), v.group(v.held(r, k)) == r, v.slot(v.held(r, k)) == k),
+            and_(
+                private(v, v.held(r, k)),
+                v.group(v.held(r, k)) == r,
+                v.held_index(v.held(r, k)) == k,
+            ),
         ),
     ),
     (
@@ -144,7 +148,10 @@ declare(
         ("block",),
         lambda v, b: implies(
             private(v, b),
-            and_(within(0, v.slot(b), v.blocks(v.group(b))), v.held(v.group(b), v.slot(b)) == b),
+            and_(
+                within(0, v.held_index(b), v.blocks(v.group(b))),
+                v.held(v.group(b), v.held_index(b)) == b,
+            ),
         ),
     ),
     # `listed` for k = 0: stated apart, so that a solver finds it.

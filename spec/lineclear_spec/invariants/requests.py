@@ -40,7 +40,7 @@ declare(
             and_(
                 v.alive(v.member(r, k)),
                 v.request(v.member(r, k)) == r,
-                v.seat(v.member(r, k)) == k,
+                v.member_index(v.member(r, k)) == k,
             ),
         ),
     ),
@@ -50,8 +50,8 @@ declare(
         lambda v, q: implies(
             v.alive(q),
             and_(
-                within(0, v.seat(q), v.width(v.request(q))),
-                v.member(v.request(q), v.seat(q)) == q,
+                within(0, v.member_index(q), v.width(v.request(q))),
+                v.member(v.request(q), v.member_index(q)) == q,
                 live(v.phase(v.request(q))),
             ),
         ),

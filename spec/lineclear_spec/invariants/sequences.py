@@ -299,7 +299,7 @@ declare(
 
 
 declare(
-    "own_words",
+    "own_names",
     "boundary",
     "a sealed block in a table has the name of the tokens there, and lies wholly within the computed and the "
     "known positions, so that it is never written",
@@ -308,7 +308,7 @@ declare(
         ("sequence", "index"),
         lambda v, q, i: implies(
             and_(within(0, i, v.length(q)), v.name(v.table(q, i)) != 0),
-            v.name(v.table(q, i)) == v.word(q, i),
+            v.name(v.table(q, i)) == v.block_name(q, i),
         ),
     ),
     (
@@ -331,20 +331,22 @@ declare(
 
 
 declare(
-    "words",
+    "block_names",
     "boundary",
     "a name tells how many blocks come before its own, and the sequences of a request share the names of "
     "its prompt",
     (
         "depth",
         ("sequence", "index"),
-        lambda v, q, i: implies(and_(i >= 0, v.word(q, i) >= 1), v.preceding(v.word(q, i)) == i),
+        lambda v, q, i: implies(
+            and_(i >= 0, v.block_name(q, i) >= 1), v.preceding(v.block_name(q, i)) == i
+        ),
     ),
     (
-        "opening",
+        "prompt_names",
         ("request", "index"),
         lambda v, r, i: implies(
-            and_(i >= 0, v.opening(r, i) >= 1), v.preceding(v.opening(r, i)) == i
+            and_(i >= 0, v.prompt_names(r, i) >= 1), v.preceding(v.prompt_names(r, i)) == i
         ),
     ),
     (
@@ -352,7 +354,7 @@ declare(
         ("sequence", "index"),
         lambda v, q, i: implies(
             and_(v.alive(q), 0 <= i, i < v.block_of(v.prompt(v.request(q)))),
-            v.word(q, i) == v.opening(v.request(q), i),
+            v.block_name(q, i) == v.prompt_names(v.request(q), i),
         ),
     ),
 )

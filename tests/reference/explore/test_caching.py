@@ -97,8 +97,8 @@ def test_a_block_that_is_listed_before_it_is_computed_is_found(
 
     def early(self: PrefixCache, sequence: Any, first: int) -> None:
         watch(self, sequence, first)
-        for index in range(first, min(len(sequence.words), len(sequence.table))):
-            name = sequence.words[index]
+        for index in range(first, min(len(sequence.block_names), len(sequence.table))):
+            name = sequence.block_names[index]
             if name not in self.ledger.cached and not sequence.table[index].name:
                 self.ledger.seal_entry(sequence, index, name)
 

@@ -45,8 +45,8 @@ EDITS: dict[str, tuple[str, str, str, str]] = {
     ),
     "a stale failure hits the request again": (
         "scheduling.copies",
-        "None if record is None or record.copy != number else self.live.of.get(record)",
-        "None if record is None or not record.copy else self.live.of.get(record)",
+        "None if record is None or record.open_swap != number else self.live.of.get(record)",
+        "None if record is None or not record.open_swap else self.live.of.get(record)",
         "a copy that was freed",
     ),
     "what a request kept before counts when it enters again": (
@@ -225,10 +225,10 @@ def test_the_copy_that_fails_was_given_up_and_the_request_has_another() -> None:
     world, _ = after("a copy that was freed")
     second = next(entry for entry in world.live() if entry.name == 2)
     assert second.preemptions == 2
-    assert second.record.copy > 0
+    assert second.record.open_swap > 0
     assert world.scheduler.counters.discarded == 1
     assert world.scheduler.counters.failed_copies == 0
-    assert second.record.copy in world.copies
+    assert second.record.open_swap in world.copies
 
 
 def test_one_of_two_copies_is_discarded() -> None:

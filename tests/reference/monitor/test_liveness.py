@@ -192,7 +192,7 @@ def any_fit(self: Step) -> None:
     queue = self.live.waiting
     passed: list[Entry] = []
     while (entry := queue.head()) is not None:
-        if not entry.record.copy and self.room.have().covers(self.room.want(entry)):
+        if not entry.record.open_swap and self.room.have().covers(self.room.want(entry)):
             self._enter(entry)  # pyright: ignore[reportPrivateUsage]
         else:
             passed.append(queue.pop())

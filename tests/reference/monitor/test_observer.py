@@ -106,7 +106,7 @@ def test_a_swap_is_ordered_and_waited_for() -> None:
 def test_a_copy_that_nobody_waits_for_is_noticed() -> None:
     world = World()
     world.swap_out()
-    world.request.copy = 0
+    world.request.open_swap = 0
     broken("attributed", world.observer.check)
 
 
@@ -120,7 +120,7 @@ def test_a_place_that_was_given_up_without_a_fence_is_noticed() -> None:
 def test_a_cpu_block_whose_reader_waits_too_little_is_noticed() -> None:
     world = World()
     world.swap_out()
-    world.request.moved = 0
+    world.request.last_swap = 0
     broken("fence", world.observer.check)
 
 

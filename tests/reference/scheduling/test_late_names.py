@@ -32,7 +32,7 @@ def test_a_prompt_that_is_named_late_is_named_in_every_branch() -> None:
     scheduler = forked()
     scheduler.name_blocks("a", 0, [5, 6])
     first, second = scheduler.entries["a"].record.members
-    assert first.words == second.words == first.request.opening == (5, 6)
+    assert first.block_names == second.block_names == first.request.prompt_names == (5, 6)
     with pytest.raises(SchedulerError, match="has names for 2 blocks"):
         scheduler.name_blocks("a", 0, [5, 6], branch=1)
     scheduler.pause("recompute")
@@ -48,7 +48,7 @@ def test_a_prompt_that_grew_by_a_restart_can_be_named() -> None:
         step(scheduler)
     scheduler.restart("a")
     scheduler.name_blocks("a", 1, [2])
-    assert scheduler.entries["a"].record.opening == (1, 2)
+    assert scheduler.entries["a"].record.prompt_names == (1, 2)
     for _ in range(3):
         step(scheduler)
 
@@ -56,7 +56,7 @@ def test_a_prompt_that_grew_by_a_restart_can_be_named() -> None:
 def test_the_audit_asks_for_every_name_of_the_prompt() -> None:
     scheduler = forked()
     audit(scheduler)
-    scheduler.entries["a"].record.members[0].words = (5,)
+    scheduler.entries["a"].record.members[0].block_names = (5,)
     with pytest.raises(InvariantViolation, match="words"):
         audit(scheduler)
 
@@ -67,5 +67,5 @@ def test_the_clauses_hold_with_names_that_come_late() -> None:
     sequence = actions.submit(ledger, request)
     ledger.name_blocks(sequence, [5])
     ledger.name_blocks(sequence, [6, 7, 8])
-    assert request.opening == (5, 6, 7)
+    assert request.prompt_names == (5, 6, 7)
     assert not list(breaches(ledger))

@@ -170,7 +170,7 @@ def test_a_branch_publishes_what_it_is_about_to_share_and_what_is_its_own() -> N
     scheduler.commit(plan, [[[0], [0]]])
     first, second = scheduler.entries[3].record.members
     assert [block.name for block in first.table] == [301, 302, 303, 0]
-    assert second.words == first.words[:3]
+    assert second.block_names == first.block_names[:3]
     run(scheduler, 3)
     plan = scheduler.schedule()
     scheduler.commit(plan, {(3, 0): [], (3, 1): 0})  # the first branch ends

@@ -198,7 +198,7 @@ def test_names_for_what_is_not_there_are_refused() -> None:
         scheduler.name_blocks("one", 1, [0])
     with pytest.raises(SchedulerError, match="has names for 1 blocks"):
         scheduler.name_blocks("one", 2, [3])
-    assert scheduler.entries["one"].first.words == (1,)
+    assert scheduler.entries["one"].first.block_names == (1,)
 
 
 def test_the_table_refuses_what_is_not_certain() -> None:
@@ -228,10 +228,10 @@ def test_a_restart_keeps_names(n: int) -> None:
     assert {*scheduler.ledger.cached} == {1, 2, 3}
     assert scheduler.restart("one")
     again = scheduler.entries["one"].first
-    assert again.words == ((1, 2, 3) if n == 1 else (1, 2))  # of a group those of its prompt
+    assert again.block_names == ((1, 2, 3) if n == 1 else (1, 2))  # of a group those of its prompt
     known = again.own_tokens
     assert computed(step(scheduler), "one") == known - (6 if n == 1 else 4)
-    scheduler.name_blocks("one", len(again.words), [4] if n == 1 else [3])
+    scheduler.name_blocks("one", len(again.block_names), [4] if n == 1 else [3])
     while scheduler.entries:
         step(scheduler)
     assert {*scheduler.ledger.cached} == ({1, 2, 3, 4} if n == 1 else {1, 2, 3})
@@ -244,7 +244,7 @@ def test_without_caching_names_of_blocks_are_not_kept() -> None:
     lines = len(scheduler.journal)  # type: ignore[arg-type]
     scheduler.name_blocks("one", 2, [3])
     scheduler.name_blocks("one", 7, [0])  # is not looked at
-    assert sequence.words == ()
+    assert sequence.block_names == ()
     assert len(scheduler.journal) == lines  # type: ignore[arg-type]
     with pytest.raises(SchedulerError, match="not live"):
         scheduler.name_blocks("two", 0, [1])
@@ -264,7 +264,7 @@ def test_the_audit_sees_a_broken_cache(fault: str) -> None:
     elif fault == "ref":
         block.ref += 1
     elif fault == "words":
-        scheduler.entries["first"].first.words = (7, 2)
+        scheduler.entries["first"].first.block_names = (7, 2)
     elif fault == "resting":
         ledger.resting.remove(next(iter(ledger.resting)))
     else:

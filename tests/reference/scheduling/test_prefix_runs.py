@@ -158,11 +158,11 @@ def drive(seed: int, steps: int = 150) -> Scheduler:
             for entry in scheduler.entries.values():
                 for sequence in entry.record.members:
                     full = scheduler.ledger.num_tokens(sequence) // settings.block_size
-                    lacking = full - len(sequence.words)
-                    if sequence.words and lacking > 0 and not seed % 2:
+                    lacking = full - len(sequence.block_names)
+                    if sequence.block_names and lacking > 0 and not seed % 2:
                         given = range(own, own + lacking)
                         own += lacking
-                        first = len(sequence.words)
+                        first = len(sequence.block_names)
                         scheduler.name_blocks(entry.name, first, given, entry.branch(sequence))
         audit(scheduler)
         observer.check()

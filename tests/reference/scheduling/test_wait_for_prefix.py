@@ -119,7 +119,7 @@ def test_it_does_not_wait_for_a_block_that_was_computed_and_cannot_be_published_
     scheduler.complete([o.number for o in scheduler.schedule().operations])
     scheduler.schedule()  # in flight
     assert runs(scheduler, "other")
-    assert entry.record.copy
+    assert entry.record.open_swap
     ask(scheduler, "third", (11, 12, 13), most=1)
     assert computed(scheduler.schedule(), "third") == 7
 

@@ -147,8 +147,8 @@ def test_a_block_that_is_published_too_early_is_seen(monkeypatch: pytest.MonkeyP
     def everything(self: PrefixCache) -> None:
         for record in self.ledger.running:
             for sequence in record.members:
-                for index, block in enumerate(sequence.table[: len(sequence.words)]):
-                    word = sequence.words[index]
+                for index, block in enumerate(sequence.table[: len(sequence.block_names)]):
+                    word = sequence.block_names[index]
                     if not block.name and word not in self.ledger.cached:
                         early(self.ledger, sequence, index)
 
