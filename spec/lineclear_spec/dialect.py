@@ -72,9 +72,7 @@ class Walk:
             raise Forbidden(f"{function!r} is no plain function, so that it cannot be checked")
         code, place = function.__code__, place_of(function)
         if code.co_freevars:
-            raise Forbidden(
-                f"{place} reads variables of another function: {code.co_freevars[0]}"
-            )
+            raise Forbidden(f"{place} reads variables of another function: {code.co_freevars[0]}")
         if (id(function), statement) in self.seen:
             return
         node, certain = source_of(function)

@@ -118,7 +118,7 @@ class Ledger(EndedRequests):
             prompt: tokens of the prompt.
             limit: tokens that a sequence may know, prompt included.
             parallel: sequences that it may ever have at once.
-            opening: names of the full blocks of the prompt; empty if it has none.
+            prompt_names: names of the full blocks of the prompt; empty if it has none.
         """
         self.requests_made += 1
         return Request(self.requests_made, prompt, limit, parallel, prompt_names)

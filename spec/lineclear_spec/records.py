@@ -225,7 +225,7 @@ class Request:
         prompt: tokens of the prompt.
         limit: tokens that a sequence may know, prompt included.
         parallel: sequences that it may ever have at once.
-        opening: names of the full blocks of the prompt; empty if it has none.
+        prompt_names: names of the full blocks of the prompt; empty if it has none.
     """
 
     __slots__ = (

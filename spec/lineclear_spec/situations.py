@@ -110,7 +110,7 @@ IN_TRANSITIONS: dict[str, tuple[str, Transition]] = {
     ),
     "a request is recomputed while its copy in is open": (
         "recompute",
-        lambda _old, own, _new: own[0].copy > 0,
+        lambda _old, own, _new: own[0].open_swap > 0,
     ),
     "a copy fails while its request runs": (
         "fail_copy",
@@ -128,7 +128,7 @@ IN_TRANSITIONS: dict[str, tuple[str, Transition]] = {
     ),
     "a request ends while a copy of it is open": (
         "abort",
-        lambda _old, own, _new: own[0].copy > 0,
+        lambda _old, own, _new: own[0].open_swap > 0,
     ),
     "a sample comes after a recompute": (
         "sample",

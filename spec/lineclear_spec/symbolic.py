@@ -72,7 +72,7 @@ class SymbolicLedger(
     step_tokens: Any
     step_sequences: Any
     decode_batch_size: Term
-    batch: SymbolicBatch
+    decode_batch: SymbolicBatch
 
     symbolic = True
     journal = None

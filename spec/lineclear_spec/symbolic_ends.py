@@ -186,7 +186,7 @@ class Ends:
         )
         name = unique("decode_batch")
         at = z3.Function(name, Int, Sequence)
-        seat = z3.Function(f"{name}_seat", Sequence, Int)
+        seat = z3.Function(f"{name}_index", Sequence, Int)
         after = Vector(self, Sequence, before.size - sequences.size, at, seat)
         for fact in facts_of_remove_all(before, sequences, after):
             self.assume(fact)

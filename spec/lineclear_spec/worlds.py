@@ -111,7 +111,7 @@ BOUNDS = (
         ), max_states=300,
     ),
     Bounds(
-        "steady branches", gpu_blocks=5, cpu_blocks=0, live=1, shapes=((2, 5, 2), (1, 4, 2)), tokens=(1, 2), max_steps_in_flight=1,
+        "decoding branches", gpu_blocks=5, cpu_blocks=0, live=1, shapes=((2, 5, 2), (1, 4, 2)), tokens=(1, 2), max_steps_in_flight=1,
         max_num_seqs=2,
         leave_out=(
             "finish", "abort", "reject", "lift_fences", "dispatch_copies", "prune", "leave_batch", "swap_out", "swap_in", "discard_swapped",
@@ -151,7 +151,7 @@ BOUNDS = (
         leave_out=(*ENDS, *MOVES), max_states=500,
     ),
     Bounds(
-        "steady step", block_size=1, gpu_blocks=3, cpu_blocks=0, shapes=((1, 3, 1),), tokens=(1,), max_num_seqs=3, max_steps_in_flight=1,
+        "decoding step", block_size=1, gpu_blocks=3, cpu_blocks=0, shapes=((1, 3, 1),), tokens=(1,), max_num_seqs=3, max_steps_in_flight=1,
         leave_out=(*ENDS, *MOVES), max_states=700,
     ),
     # Deep situations: the search starts where a trace written by hand leads to.
@@ -259,7 +259,7 @@ BOUNDS = (
         ),
     ),
     Bounds(
-        "a steady branch", gpu_blocks=5, live=1, shapes=(), tokens=(1,), max_num_seqs=3, max_states=40,
+        "a decoding branch", gpu_blocks=5, live=1, shapes=(), tokens=(1,), max_num_seqs=3, max_states=40,
         start=(
             ("submit", (2, 5, 2)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 2, 0)), ("issue_step", ()), ("commit_step", ()),
             ("fork", ("s1", 1)), ("sample", ("s1", 1, 1, 0)), ("join_batch", ("s1",)),
@@ -280,7 +280,7 @@ BOUNDS = (
         ),
     ),
     Bounds(
-        "steady at a fence", block_size=1, gpu_blocks=3, cpu_blocks=1, shapes=(), tokens=(1,), max_steps_in_flight=1, max_num_seqs=3, max_states=40,
+        "decoding at a fence", block_size=1, gpu_blocks=3, cpu_blocks=1, shapes=(), tokens=(1,), max_steps_in_flight=1, max_num_seqs=3, max_states=40,
         start=(
             ("submit", (1, 4, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("commit_step", ()),
             ("sample", ("s1", 1, 1, 0)), ("submit", (1, 2, 1)), ("admit", ("r2",)), ("join_batch", ("s1",)), ("swap_out", ("r2",)),

@@ -49,9 +49,9 @@ WALKS: dict[str, Edit] = {
         PREEMPTION, "swap_out", "number - 1)", "max(0, number - 2))"),
     "a step waits for nothing": (
         STEPS, "issue_step", "ledger.order(number, ledger.barrier)", "ledger.order(number, 0)"),
-    "a allocated place raises no barrier": (
-        BLOCKS, "allocate_gpu", "ledger.gpu.latest(places, ledger.barrier)", "ledger.barrier"),
-    "a place freed is fenced too early": (
+    "an allocated block raises no barrier": (
+        BLOCKS, "allocate_gpu", "ledger.gpu.latest(block_ids, ledger.barrier)", "ledger.barrier"),
+    "a block freed is fenced too early": (
         BLOCKS, "clear_tables", "ledger.issued)", "ledger.done)"),
     "a recompute voids samples on good KV": (
         PREEMPTION, "recompute", "request.open_swap >= 1", "request.open_swap >= 0"),

@@ -34,7 +34,7 @@ def emitted(saved: Counterexample) -> Callable[[], None]:
 def test_the_command_is_red_saves_the_trace_and_turns_it_into_a_test(
     monkeypatch: Patch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bug = BUGS["P12 a place is used again while a copy reads it"]
+    bug = BUGS["P12 a block is used again while a copy reads it"]
     small = replace(world("preemption"), max_states=200)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(table, "bounds_of", only(small))

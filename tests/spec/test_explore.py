@@ -127,7 +127,7 @@ def test_each_clause_of_owed_samples_is_false_of_a_broken_state(
 @pytest.mark.parametrize("calendar", ["boundaries", "endings"])
 def test_a_calendar_that_lists_a_steady_sequence_wrongly_is_seen(calendar: str) -> None:
     """Under another step, under two, or not at all."""
-    bounds = next(b for b in BOUNDS if b.name == "steady step")
+    bounds = next(b for b in BOUNDS if b.name == "decoding step")
     trace = next(t for t in nearest(bounds) if t and t[-1][0] == "join_batch")
     rule = "decode_batch.boundary" if calendar == "boundaries" else "decode_batch.ending"
     for change in ("later", "twice", "gone"):

@@ -162,7 +162,7 @@ def test_the_calendars_say_who_is_due_and_who_ends() -> None:
     """Sequences in the decode batch, in every state of three worlds: looked up as they are counted."""
     seen = 0
     for bounds in (
-        b for b in BOUNDS if b.name in ("steady step", "branches in the decode batch", "drafts")
+        b for b in BOUNDS if b.name in ("decoding step", "decoding branches", "drafts")
     ):
         for trace in nearest(bounds):
             ledger = replay(bounds, trace)
@@ -320,7 +320,7 @@ GHOSTS = (
     "totals",
     "reader",
     "device",
-    "settling",
+    "completing",
     "unfound",
 )
 

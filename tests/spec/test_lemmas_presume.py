@@ -91,7 +91,7 @@ def test_a_body_that_is_run_for_each_may_not_assume() -> None:
 
 
 def test_a_variable_is_not_bound_twice() -> None:
-    with pytest.raises(Misuse, match="o_place is bound twice"):
+    with pytest.raises(Misuse, match="o_block_id is bound twice"):
         quantify(("block_id",), lambda p: State.every("block_id", lambda x: x == p))
     quantify(("block_id",), lambda p: State.some("block_id", lambda x: x == p))
     quantify(("block_id",), lambda p: p == p)
@@ -105,7 +105,9 @@ def test_what_is_listed_is_finite_only_where_an_invariant_says_so() -> None:
         ledger.drop_sealed(request)  # nothing was assumed of the state
     ledger.start_watching()
     ledger.given -= {"decode_batch.size"}
-    with pytest.raises(Misuse, match=r"a lemma needs steady\.size, which is no hypothesis here"):
+    with pytest.raises(
+        Misuse, match=r"a lemma needs decode_batch\.size, which is no hypothesis here"
+    ):
         ledger.boundaries.bucket(1)
 
 

@@ -47,7 +47,7 @@ STEPS: dict[str, tuple[str, str, str, str]] = {
     "blocks stay where they are": (
         "move_blocks", "ledger.relocate(blocks, tier, targets)", "pass", "move_blocks_out"),
     "what was appended is not sent": (
-        "take_blocks", "ledger.grew(ledger.always(sequence), block ids)", "pass", "take_blocks"),
+        "take_blocks", "ledger.grew(ledger.always(sequence), block_ids)", "pass", "take_blocks"),
 }  # fmt: skip
 
 #: A question, what is replaced in it by what, and an action whose proof notices.
@@ -234,7 +234,7 @@ def test_a_conditional_expression_chooses_on_formulas() -> None:
 
     class Asked:
         committed = 4
-        steady, offset, own_tokens = True, 3, 7
+        in_decode_batch, offset, own_tokens = True, 3, 7
 
         @staticmethod
         def if_else(condition: Any, then: Any, otherwise: Any) -> Any:

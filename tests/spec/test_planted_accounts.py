@@ -104,7 +104,7 @@ PLANTED = {
         Planted("vtc", A, "with_batch_changed", "accrued(account, step)", "account.charged",
                 "a sequence in the decode batch more or less"),
     "steps are charged twice":
-        Planted("vtc", A, "committed", "        step,\n", "        account.since,\n",
+        Planted("vtc", A, "settled", "        step,\n", "        account.since,\n",
                 "an account is settled"),
     "a refund":
         Planted("vtc", A, "paid", "charged + price", "charged - price", "admission keeps"),

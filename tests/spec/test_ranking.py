@@ -86,7 +86,7 @@ EFFECTS: list[tuple[str, Callable[..., None], str]] = [
     ("admit", parks_all, "it runs"),
     ("schedule_tokens", computes_nothing, "it lowers what is left"),
     ("schedule_tokens", counts_nothing, "is not empty"),
-    ("issue_step", stays, "lowers what is left to every steady"),
+    ("issue_step", stays, "lowers what is left to every sequence in"),
     ("sample", learns_nothing, "it brings a token"),
 ]
 

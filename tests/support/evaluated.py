@@ -122,7 +122,7 @@ class Values(ConcreteView):
 
     def __init__(self, ledger: GhostLedger) -> None:
         super().__init__(ledger)
-        seen = (self.domains[name] for name in ("index", "place", "operation", "step"))
+        seen = (self.domains[name] for name in ("index", "block_id", "operation", "step"))
         numbers = {n for domain in seen for n in domain}
         self.plain = ledger
         self.extra: dict[str, Callable[..., Any]] = {}

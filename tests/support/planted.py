@@ -115,9 +115,9 @@ BUGS: dict[str, Bug] = {
         without("clear_tables.effect.1"), "conservation"
     ),
     "P2 sharing is not counted": Bug(sharing_is_not_counted, "references", "branches"),
-    "P3 a block id is free twice": Bug(a_place_is_given_up_twice, "free_list"),
+    "P3 a block is free twice": Bug(a_place_is_given_up_twice, "free_list"),
     "P4 a shared block is written": Bug(
-        without("schedule_tokens.guard.14"), "exclusive_write", "branches in the decode batch"
+        without("schedule_tokens.guard.14"), "exclusive_write", "decoding branches"
     ),
     "P5 a finished request keeps its blocks": Bug(without("finish.effect.1"), "residency"),
     "P6 slots without a block": Bug(without("append_slots.effect.1"), "capacity", "branches"),
@@ -131,7 +131,7 @@ BUGS: dict[str, Bug] = {
     "P10 no request is ever admitted": Bug(
         nobody_is_admitted, "LC405", None, "scheduler", "LC405"
     ),
-    "P12 a block id is used again while a copy reads it": Bug(
+    "P12 a block is used again while a copy reads it": Bug(
         without("allocate_gpu.effect.1"), "fence"
     ),
     "P13 computed without KV": Bug(without("forget_computed.effect.3"), "capacity"),

@@ -39,10 +39,10 @@ from lineclear_spec.worlds import BOUNDS, Bounds, Trace
 
 #: The fields that queries read.
 READ = (
-    "alive steady request offset own_tokens own_dispatched own_slots own_samples last_step "
+    "alive in_decode_batch request offset own_tokens own_dispatched own_slots own_samples last_step "
     "last_tokens previous_tokens last_samples previous_samples length table ref phase limit width "
     "member held blocks steps committed issued done decode_batch_size open wait is_forward forward_of "
-    "seat boundary ending drafts void late_drafts open_swap last_swap dispatched barrier step_tokens "
+    "member_index boundary ending drafts void late_drafts open_swap last_swap dispatched barrier step_tokens "
     "step_sequences request_of"
 ).split()
 NOTHING = {"request": NO_REQUEST, "sequence": NO_SEQUENCE, "block": NO_BLOCK}

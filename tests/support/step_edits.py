@@ -52,13 +52,13 @@ STEP_EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "nothing is displaced for seats": (
         "scheduling/step.py",
-        "own = Need(self.cache.gain(entry.record) + due[entry], entry.seats_taken, steady, most)",
-        "own = Need(self.cache.gain(entry.record) + due[entry], 0, steady, most)",
+        "self.cache.gain(entry.record) + due[entry], entry.seats_taken, batched, most",
+        "self.cache.gain(entry.record) + due[entry], 0, batched, most",
     ),
     "nothing is displaced for tokens": (
         "scheduling/step.py",
         "            return own + uses.get(entry, Need())",
-        "            return own + Need(uses.get(entry, Need()).blocks, 0, -steady)",
+        "            return own + Need(uses.get(entry, Need()).blocks, 0, -batched)",
     ),
     "prompts that go on are counted with the cut before the displacement": (
         "scheduling/step.py",

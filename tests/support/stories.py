@@ -167,9 +167,9 @@ def insert(at: int, event: Event) -> Callable[[Log], Log]:
 
 
 BREAKS = (
-    Break("grant.exists", "main", change(13, blocks=[9])),
-    Break("grant.held", "main", change(13, blocks=[1])),
-    Break("grant.published", "main", drop(18)),
+    Break("allocation.exists", "main", change(13, blocks=[9])),
+    Break("allocation.held", "main", change(13, blocks=[1])),
+    Break("allocation.published", "main", drop(18)),
     Break("exclusive_write.shared", "fork", change(8, rows=[["a", 3, 1, 1], ["a", 1, 3, 1, 1]])),
     Break("exclusive_write.published", "published", change(5, rows=[["a", 1, 3, 1]])),
     Break("release.slice", "main", change(12, blocks=[0, 3])),

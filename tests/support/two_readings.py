@@ -26,7 +26,8 @@ from lineclear_spec.vectors import Vector
 
 #: Inverse maps and histories: what formulas keep of them is judged by the proofs.
 GHOSTS = frozenset(
-    "index rank holder slot seat order_gpu order_cpu position_gpu position_cpu owner_gpu owner_cpu "
+    "index holder_index holder held_index member_index order_gpu order_cpu position_gpu position_cpu owner_gpu "
+    "owner_cpu "
     "decode_batch decode_batch_index held".split()
 ) | frozenset(KV_FIELDS)
 Z3_SORTS = {

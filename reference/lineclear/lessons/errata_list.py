@@ -41,7 +41,7 @@ ERRATA: tuple[Erratum, ...] = (
     Erratum(1, "100 blocks, 20 free, no request runs", "80 blocks have no owner",
             ("conservation",), "five-step", "initial state"),
     Erratum(2, "the fourteenth block comes at 223 tokens", "at token 209: 13 blocks are full at "
-            "208, and a step yields one token, not 22", ("owed",),
+            "208, and a step yields one token, not 22", ("pending_samples",),
             "five-step", "A's tokens when it takes"),
     Erratum(3, "240 tokens in 14 blocks", "15 blocks, 5 free", ("capacity",),
             "five-step", "A's blocks at 240"),

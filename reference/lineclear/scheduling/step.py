@@ -365,10 +365,10 @@ class Step:
         due = Counter([self.live.of[sequence.request] for sequence in self.ledger.due().records])
 
         def gain(entry: Entry) -> Need:
-            decoding = sum([sequence.in_decode_batch for sequence in entry.record.members])
+            batched = sum([sequence.in_decode_batch for sequence in entry.record.members])
             most = ledger.worst_case(entry.record)
             own = Need(
-                self.cache.gain(entry.record) + due[entry], entry.seats_taken, decoding, most
+                self.cache.gain(entry.record) + due[entry], entry.seats_taken, batched, most
             )
             return own + uses.get(entry, Need())
 

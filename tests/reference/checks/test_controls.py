@@ -74,23 +74,23 @@ EDITS: dict[str, tuple[Edit, str]] = {
         ("lineclear_spec.standings", "expand", "not mine or (", "("),
         "rests on no obligation",
     ),
-    "a free place may be freed": (
+    "a free block may be freed": (
         (
             "lineclear_spec.symbolic_pool",
             "SymbolicPool.put",
             "z3.And(within(0, p, total), z3.Not(is_free(old, tier, p)))",
             "within(0, p, total)",
         ),
-        "a free place is freed",
+        "a free block is freed",
     ),
-    "a place may be freed twice": (
+    "a block may be freed twice": (
         (
             "lineclear_spec.vectors",
             "Vector.demand_distinct",
             "self.distinct()",
             "self.every(self.has)",
         ),
-        "a place is freed twice",
+        "a block id is freed twice",
     ),
     "a guard in a branch is assumed": (
         (

@@ -161,7 +161,7 @@ def test_a_planted_stall_is_named(plant: Plant) -> None:
 
 
 def request(r: str = "r", **rest: Any) -> RequestState:
-    settings: dict[str, Any] = {"phase": "waiting", "known": 6, **rest}
+    settings: dict[str, Any] = {"phase": "waiting", "num_tokens": 6, **rest}
     return RequestState(r, **settings)
 
 
@@ -195,12 +195,12 @@ def test_a_request_that_may_end_early_is_not_hopeless() -> None:
     waits = why(Snapshot(4, 2, 4, (may_stop,), idle=9)).requests[0]
     assert (waits.guard, waits.waiting) == ("may_grow_too_long", NOTHING)
     assert waits.figures == {"needs": 50, "total": 4}
-    grown = why(Snapshot(4, 2, 4, (request(known=9, limit=100),))).requests[0]
+    grown = why(Snapshot(4, 2, 4, (request(num_tokens=9, limit=100),))).requests[0]
     assert (grown.guard, grown.waiting) == ("too_long", CANNOT_HELP)
 
 
 def test_what_is_blocked() -> None:
-    hopeless, other = request("h", known=9), request("o")
+    hopeless, other = request("h", num_tokens=9), request("o")
     assert why(Snapshot(4, 2, 4, (hopeless,))).blocked
     assert not why(Snapshot(4, 2, 4, (hopeless, other))).blocked
     assert why(Snapshot(4, 2, 4, (hopeless, other), idle=6)).blocked

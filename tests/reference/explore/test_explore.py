@@ -194,7 +194,7 @@ def test_a_broken_preset_starves_a_request_and_its_journal_replays(name: str) ->
         world.do(move)
     assert world_key(world) == before
     ledger = world.scheduler.ledger
-    assert any(e.name in known and e.tokens(ledger) == known[e.name] for e in world.live())
+    assert any(e.name in known and e.num_tokens(ledger) == known[e.name] for e in world.live())
     file = io.StringIO()
     record(report.graph.bounds, (*finding.trace, *finding.cycle * 3), file)
     assert replay(file.getvalue().splitlines()).complete

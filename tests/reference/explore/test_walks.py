@@ -39,8 +39,8 @@ EDITS: dict[str, tuple[str, str, str, str]] = {
     ),
     "a group that decodes in every step gives one token": (
         "scheduling.step",
-        "decoding = sum([sequence.in_decode_batch for sequence in entry.record.members])",
-        "decoding = any([sequence.in_decode_batch for sequence in entry.record.members])",
+        "batched = sum([sequence.in_decode_batch for sequence in entry.record.members])",
+        "batched = any([sequence.in_decode_batch for sequence in entry.record.members])",
         "branches that decode in every step",
     ),
     "a stale failure hits the request again": (

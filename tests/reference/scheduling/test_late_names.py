@@ -57,7 +57,7 @@ def test_the_audit_asks_for_every_name_of_the_prompt() -> None:
     scheduler = forked()
     audit(scheduler)
     scheduler.entries["a"].record.members[0].block_names = (5,)
-    with pytest.raises(InvariantViolation, match="words"):
+    with pytest.raises(InvariantViolation, match="block_names"):
         audit(scheduler)
 
 
