@@ -1,4 +1,4 @@
-"""Writes spec/lineclear_spec/enabled.json: steps that the table allows, one for each way to refuse more.
+"""Writes spec/lineclear_spec/modelcheck/enabled.json: steps that the table allows, one for each way to refuse more.
 
     python docs/make_enabled.py            write the file
     python docs/make_enabled.py --check    exit 1 if it would be another
@@ -17,11 +17,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "spec"))
 
-from lineclear_spec.enabled import FILE, Record, text  # noqa: E402
-from lineclear_spec.mutants import generate  # noqa: E402
+from lineclear_spec.modelcheck.enabled import FILE, Record, text  # noqa: E402
+from lineclear_spec.modelcheck.worlds import BOUNDS  # noqa: E402
+from lineclear_spec.mutation.mutants import generate  # noqa: E402
+from lineclear_spec.mutation.trial import allowed, explorations, try_mutant  # noqa: E402
 from lineclear_spec.parallel import in_parallel  # noqa: E402
-from lineclear_spec.trial import allowed, explorations, try_mutant  # noqa: E402
-from lineclear_spec.worlds import BOUNDS  # noqa: E402
 
 
 def made() -> str:

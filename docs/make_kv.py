@@ -12,14 +12,22 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from lineclear_spec import kv_harmless
-from lineclear_spec.kv_harmless import harmless, said
-from lineclear_spec.kv_mutants import Witness, hunt, of_kv, read, steps_of, unproved, written
-from lineclear_spec.kv_search import Searched
+from lineclear_spec.mutation import kv_harmless
+from lineclear_spec.mutation.kv_harmless import harmless, said
+from lineclear_spec.mutation.kv_mutants import (
+    Witness,
+    hunt,
+    of_kv,
+    read,
+    steps_of,
+    unproved,
+    written,
+)
+from lineclear_spec.mutation.kv_search import Searched
 from lineclear_spec.parallel import in_parallel
 
 PAGE = Path(__file__).parent / "kv_mutants.md"
-FOLDER = Path(__file__).parents[1] / "spec" / "lineclear_spec"
+FOLDER = Path(__file__).parents[1] / "spec" / "lineclear_spec" / "mutation"
 KEPT, HARMLESS = FOLDER / "kv_mutants.json", FOLDER / "kv_harmless.json"
 BEGIN, END = "<!-- figures: broken -->\n", "<!-- end of broken -->"
 

@@ -37,14 +37,14 @@ PAGES = ("README.md", "docs/trust.md", "docs/mutants.md", "docs/not_covered.md")
 def measure() -> dict[str, str]:
     """Everything that takes a solver or a search."""
     from lineclear.policies import load_claims
-    from lineclear_spec.crosscheck import crosscheck, version
-    from lineclear_spec.explore import search
-    from lineclear_spec.judge import judge_all
-    from lineclear_spec.mutants import DROPS, generate
+    from lineclear_spec.crosscheck.second_solver import crosscheck, version
+    from lineclear_spec.modelcheck.explore import search
+    from lineclear_spec.modelcheck.worlds import BOUNDS
+    from lineclear_spec.mutation.judge import judge_all
+    from lineclear_spec.mutation.mutants import DROPS, generate
+    from lineclear_spec.mutation.variants import FAMILIES
     from lineclear_spec.parallel import in_parallel
-    from lineclear_spec.prove import prove, solver_version
-    from lineclear_spec.variants import FAMILIES
-    from lineclear_spec.worlds import BOUNDS
+    from lineclear_spec.proof.prove import prove, solver_version
 
     load_claims()
     results = prove(seeds=range(SEEDS))

@@ -16,7 +16,7 @@ import pytest
 
 if TYPE_CHECKING:
     from lineclear.evidence.refutations import Demonstration, NotShown
-    from lineclear_spec.answers import Result
+    from lineclear_spec.proof.answers import Result
 
 
 def draws_new_examples(config: pytest.Config) -> bool:
@@ -79,7 +79,7 @@ def all_proofs(tmp_path_factory: pytest.TempPathFactory) -> list[Result]:
 
     def asked(_: Path) -> list[Result]:
         from lineclear.policies import load_claims
-        from lineclear_spec.prove import prove
+        from lineclear_spec.proof.prove import prove
 
         load_claims()
         return prove()

@@ -11,7 +11,7 @@ import pytest
 
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.invariants import INVARIANTS
-from lineclear_spec.operators import OPERATORS
+from lineclear_spec.kernel.operators import OPERATORS
 
 ROOT = Path(__file__).resolve().parents[1]
 TRUST = (ROOT / "docs/trust.md").read_text()
@@ -140,7 +140,7 @@ def test_the_lists_that_need_no_solver_are_those_of_the_source() -> None:
 
 def test_every_mutant_has_its_row_with_the_text_that_is_gone() -> None:
     pytest.importorskip("z3")
-    from lineclear_spec.mutants import generate
+    from lineclear_spec.mutation.mutants import generate
 
     page = (ROOT / "docs/mutants.md").read_text()
     rows: list[tuple[str, str]] = []

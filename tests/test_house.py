@@ -252,14 +252,16 @@ def undescribed(texts: dict[str, str]) -> list[str]:
     """Functions with four or more parameters whose docstring has no Args section, and sections that name
     other parameters.
 
-    A method may refer to the one that it implements, "See `Class.method`". A postcondition in deltas/ has the
+    A method may refer to the one that it implements, "See `Class.method`". A postcondition in postconditions/ has the
     arguments of its action.
     """
     found: list[str] = []
     for module, text in texts.items():
         for name, docstring, node in functions(ast.parse(text)):
             names = parameters_of(node)
-            postcondition = module.startswith("lineclear_spec.deltas.") and node.decorator_list
+            postcondition = (
+                module.startswith("lineclear_spec.postconditions.") and node.decorator_list
+            )
             if len(names) < 4 or postcondition or docstring.startswith("See `"):
                 continue
             section = docstring.partition("Args:\n")[2].partition("\n\n")[0]

@@ -14,9 +14,9 @@ from figures.proofs import SEEDS, proved_always, stood
 from lineclear.report.properties import cells, show_all
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.invariants import INVARIANTS
-from lineclear_spec.kv_obligations import KV_UNITS
-from lineclear_spec.kv_premises import NAMES
-from lineclear_spec.standings import Standing
+from lineclear_spec.kv.obligations import KV_UNITS
+from lineclear_spec.kv.premises import NAMES
+from lineclear_spec.liveness.standings import Standing
 
 ROOT = Path(__file__).resolve().parents[2]
 

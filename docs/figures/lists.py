@@ -9,12 +9,12 @@ from functools import cache
 from typing import Any
 
 from figures.page import table
-from lineclear_spec import blocks
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.invariants import INVARIANTS
-from lineclear_spec.kernel import Kernel
-from lineclear_spec.operators import OPERATORS
-from lineclear_spec.premises import PREMISES
+from lineclear_spec.kernel import blocks
+from lineclear_spec.kernel.methods import Kernel
+from lineclear_spec.kernel.operators import OPERATORS
+from lineclear_spec.liveness.premises import PREMISES
 
 
 def sentence(function: Any) -> str:
@@ -56,7 +56,7 @@ def calls(caller: str, callee: str, *, method: bool = True) -> bool:
 
 def primitives() -> str:
     """Every primitive, which is written once, and the actions that run it."""
-    from lineclear_spec import primitives as once
+    from lineclear_spec.kernel import primitives as once
 
     rows: list[Sequence[object]] = []
     for name, function in vars(once).items():
@@ -105,7 +105,7 @@ def open_premises() -> str:
 def rests_on(premise: str) -> list[str]:
     """Properties whose theorems presume it, with the policies where not all do."""
     from lineclear.policies import load_claims
-    from lineclear_spec.theorems import CLAIMS
+    from lineclear_spec.liveness.theorems import CLAIMS
 
     load_claims()
     users: dict[str, list[str]] = {}

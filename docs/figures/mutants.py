@@ -45,8 +45,8 @@ def mutants(verdicts: Sequence[Any]) -> str:
 
 def families(verdicts: Sequence[Any]) -> str:
     """Every family of mutants, and what became of it; those that survived by name."""
-    from lineclear_spec.mutants import JUDGED
-    from lineclear_spec.variants import FAMILIES
+    from lineclear_spec.mutation.mutants import JUDGED
+    from lineclear_spec.mutation.variants import FAMILIES
 
     rows: list[tuple[str, ...]] = []
     for family in FAMILIES:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from figures.page import table
-from lineclear_spec.standings import Standing, standings
+from lineclear_spec.liveness.standings import Standing, standings
 
 SEEDS = 5
 KINDS = {
@@ -65,7 +65,7 @@ def proved_always(results: Sequence[Any]) -> int:
 
 def stood(results: Sequence[Any], second: Sequence[Any]) -> list[Standing]:
     """How every theorem stands, by the answers of both solvers."""
-    from lineclear_spec.prove import every_key
+    from lineclear_spec.proof.prove import every_key
 
     return standings(((r.key, r.status) for r in (*results, *second)), every_key())
 

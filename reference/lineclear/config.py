@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
 from lineclear.rules import OWN, RulesError, rules_of
-from lineclear_spec.records import Limits
+from lineclear_spec.kernel.records import Limits
 
 __all__ = [
     "CACHING",

@@ -50,7 +50,7 @@ from lineclear.scheduling.step import Step, StepParts
 from lineclear.scheduling.transitions import Transitions
 from lineclear.scheduling.victims import Victims
 from lineclear_spec import actions
-from lineclear_spec.ledger import Ledger
+from lineclear_spec.kernel.ledger import Ledger
 
 __all__ = ["Scheduler"]
 

@@ -1,7 +1,7 @@
 """Connectives that mean the same on Python's booleans and on formulas.
 
 Functions that are run on formulas may not use `and`, `or`, `not`, `if`, `is` and the like: on a
-formula these take one branch, or raise. `dialect.py` refuses them in the source; these functions are what
+formula these take one branch, or raise. `language/dialect.py` refuses them in the source; these functions are what
 to write instead. All arguments are evaluated: none of them stops early, as `and` and `or` do.
 """
 

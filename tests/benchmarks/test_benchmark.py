@@ -14,7 +14,7 @@ import pytest
 
 from lineclear.journal.file import digest, replay
 from lineclear.journal.memory import Ring
-from lineclear_spec.ledger import Ledger
+from lineclear_spec.kernel.ledger import Ledger
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "benchmarks" / "scheduler.py"

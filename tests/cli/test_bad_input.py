@@ -149,7 +149,7 @@ def test_a_mutant_without_a_counterexample_is_inconclusive_where_one_is_to_be_sa
     def nothing(mutant: object, found: object) -> None:
         """No execution breaks a rule."""
 
-    monkeypatch.setattr("lineclear_spec.trial.try_mutant", nothing)
+    monkeypatch.setattr("lineclear_spec.mutation.trial.try_mutant", nothing)
     path = tmp_path / "race.itf.json"
     assert main(("explain", "finish.guard.1", "--save", str(path))) == 3
     assert f"no execution violates a rule: {path} was not written" in capsys.readouterr().out

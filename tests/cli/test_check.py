@@ -164,8 +164,8 @@ def test_a_flip_or_a_grown_proof_is_refuted_by_the_stability_stage() -> None:
     from dataclasses import replace
 
     from lineclear.checks.proofs import judged
-    from lineclear_spec import stability
-    from lineclear_spec.prove import read_baseline
+    from lineclear_spec.crosscheck import stability
+    from lineclear_spec.proof.prove import read_baseline
 
     trials = stability.stability(("lift_fences",), (0, 3), workers=1)
     baseline = read_baseline()

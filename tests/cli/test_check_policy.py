@@ -109,7 +109,7 @@ claim(Claims("{0}", lambda _: {0}(), (), (Fact("who arrives earlier comes before
         )
         assert (code, codes(stages["order"])) == (1, ["LC101"])
     finally:
-        from lineclear_spec.theorems import CLAIMS
+        from lineclear_spec.liveness.theorems import CLAIMS
 
         CLAIMS.pop("Fifo", None)
         CLAIMS.pop("Lifo", None)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lineclear.cli import main
-from lineclear_spec.diagram import FORMATS, lifecycle_diagram
+from lineclear_spec.report.diagram import FORMATS, lifecycle_diagram
 
 HAND_WRITTEN = """\
 # A page

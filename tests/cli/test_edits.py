@@ -15,8 +15,8 @@ from lineclear.explore.worlds import hard_worlds
 DISPATCH, OUTCOME = "lineclear.scheduling.dispatch", "lineclear.scheduling.commit"
 COPIES, FLIGHT = "lineclear.scheduling.copies", "lineclear.scheduling.flight"
 LIVE, BATCH = "lineclear.scheduling.live_requests", "lineclear.scheduling.decode_batch"
-BLOCKS, QUERIES = "lineclear_spec.blocks", "lineclear_spec.queries"
-PRIMITIVES = "lineclear_spec.primitives"
+BLOCKS, QUERIES = "lineclear_spec.kernel.blocks", "lineclear_spec.kernel.queries"
+PRIMITIVES = "lineclear_spec.kernel.primitives"
 PREEMPTION, STEPS = "lineclear_spec.actions.preemption", "lineclear_spec.actions.steps"
 OPERATIONS, GROWTH = "lineclear_spec.actions.operations", "lineclear_spec.actions.growth"
 

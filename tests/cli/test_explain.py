@@ -10,7 +10,7 @@ import pytest
 from lineclear.cli import main
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.invariants import INVARIANTS
-from lineclear_spec.lifecycle import Phase
+from lineclear_spec.kernel.lifecycle import Phase
 
 NAMES = [*ACTIONS, *INVARIANTS, *Phase.__members__]
 
@@ -70,9 +70,9 @@ def test_a_mutant_is_searched_no_further_than_its_first_refutation(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Stops at the first world with evidence, which equals that of a search of every world."""
-    from lineclear_spec import trial
-    from lineclear_spec.explore import Exploration, search
-    from lineclear_spec.worlds import BOUNDS, Bounds
+    from lineclear_spec.modelcheck.explore import Exploration, search
+    from lineclear_spec.modelcheck.worlds import BOUNDS, Bounds
+    from lineclear_spec.mutation import trial
 
     searched: list[str] = []
 
@@ -92,9 +92,9 @@ def test_a_mutant_is_searched_no_further_than_its_first_refutation(
 def test_worlds_are_searched_once_each_however_often_they_are_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from lineclear_spec import trial
-    from lineclear_spec.explore import Exploration
-    from lineclear_spec.worlds import BOUNDS, Bounds
+    from lineclear_spec.modelcheck.explore import Exploration
+    from lineclear_spec.modelcheck.worlds import BOUNDS, Bounds
+    from lineclear_spec.mutation import trial
 
     searched: list[str] = []
 

@@ -23,7 +23,7 @@ from lineclear.checks.counterexample import from_table
 from lineclear.checks.itf import dumps
 from lineclear.cli import COMMANDS, Parser, main
 from lineclear.journal import file as journal_file
-from lineclear_spec.records import Limits
+from lineclear_spec.kernel.records import Limits
 
 Long = Callable[[st.SearchStrategy[Any], Callable[[Any], object]], int]
 LIMITS = Limits(

@@ -107,7 +107,7 @@ def test_an_interrupt_in_a_finalizer_is_not_dropped(
 def test_a_solver_that_is_interrupted_gives_no_answer() -> None:
     """It would say unknown, which is a finding."""
     z3 = pytest.importorskip("z3")
-    from lineclear_spec.prove import ask
+    from lineclear_spec.proof.prove import ask
 
     solver = z3.Solver()
     numbers = z3.Ints("a b c d")

@@ -19,8 +19,8 @@ from lineclear.checks.counterexample import Counterexample, CounterexampleError
 from lineclear.checks.registry import STAGES
 from lineclear.checks.stage import Context, Outcome, run_stage
 from lineclear.cli import main
-from lineclear_spec.picture import world
-from lineclear_spec.worlds import Bounds
+from lineclear_spec.modelcheck.worlds import Bounds
+from lineclear_spec.report.picture import world
 
 
 def breaks_now(saved: Counterexample) -> bool:
@@ -105,7 +105,8 @@ def test_p11_whoever_stands_ahead_gives_way_is_red_with_its_moves(
 def test_p11_whoever_stands_ahead_gives_way_is_not_proved(monkeypatch: Patch) -> None:
     """No search shows an order; the lemmas about the decision that runs do, by `unknown`: the
     check ends with 3, not with 1."""
-    from lineclear_spec import progress, prove
+    from lineclear_spec.kernel import progress
+    from lineclear_spec.proof import prove
 
     def wrong(beneficiary: Any, other: Any) -> Any:
         return other < beneficiary

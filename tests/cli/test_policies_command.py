@@ -12,7 +12,7 @@ pytest.importorskip("z3")
 
 from lineclear.cli import main, policies
 from lineclear.evidence.refutations import REFUTATIONS, Refutation
-from lineclear_spec.answers import Result
+from lineclear_spec.proof.answers import Result
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def at_once(
     def seen(refutation: Refutation, _: Path | None) -> Any:
         return shown[refutation.name]
 
-    monkeypatch.setattr("lineclear_spec.prove.prove", prove)
+    monkeypatch.setattr("lineclear_spec.proof.prove.prove", prove)
     monkeypatch.setattr(policies, "seen", seen)
     return folder
 

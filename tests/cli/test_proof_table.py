@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from lineclear.cli.prove import proof_lines
-from lineclear_spec.prove import Result
+from lineclear_spec.proof.prove import Result
 
 
 def test_every_obligation_is_in_a_column() -> None:

@@ -17,8 +17,8 @@ from lineclear.checks.stage import Context
 from lineclear.checks.walks import jobs, walked
 from lineclear.cli import main
 from lineclear.oracle import Oracle
-from lineclear_spec import mutants
-from lineclear_spec.picture import world
+from lineclear_spec.mutation import mutants
+from lineclear_spec.report.picture import world
 
 
 def emitted(saved: Counterexample) -> Callable[[], None]:
@@ -72,7 +72,7 @@ def test_the_command_is_red_saves_the_trace_and_turns_it_into_a_test(
 def test_a_mutants_test_passes_while_the_mutant_is_seen(tmp_path: Path) -> None:
     from lineclear.checks.counterexample import from_mutant
     from lineclear.checks.itf import emit_test, read, write
-    from lineclear_spec.trial import attempt
+    from lineclear_spec.mutation.trial import attempt
 
     (mutant,) = [m for m in mutants.generate() if m.name == "allocate_gpu.effect.1"]
     start = (("submit", (3, 4, 1)), ("admit", ("r1",)), ("swap_out", ("r1",)))

@@ -12,8 +12,8 @@ pytest.importorskip("z3")
 
 from lineclear.cli import main
 from lineclear.policies import BUILT_IN, FirstComeFirstServed, load_claims
-from lineclear_spec.answers import Result
-from lineclear_spec.theorems import CLAIMS
+from lineclear_spec.liveness.theorems import CLAIMS
+from lineclear_spec.proof.answers import Result
 
 ASKED = ["prove", "decisions", "empty_pool", "order_fcfs", "order_priority", "--theorems"]
 
@@ -26,7 +26,7 @@ def answered(all_proofs: list[Result], monkeypatch: pytest.MonkeyPatch) -> None:
         assert list(seeds) == [0]
         return [result for result in all_proofs if result.action in names]
 
-    monkeypatch.setattr("lineclear_spec.prove.prove", prove)
+    monkeypatch.setattr("lineclear_spec.proof.prove.prove", prove)
 
 
 def asked(capsys: pytest.CaptureFixture[str], *more: str) -> str:

@@ -30,7 +30,7 @@ from lineclear.prefix_names import PrefixNames
 from lineclear.request import InvalidRequest, Request
 from lineclear.testing.device import WrongContent
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.records import Refused
+from lineclear_spec.kernel.records import Refused
 
 #: Tokens of sequences that a prompt may begin with.
 REMEMBERED = 4

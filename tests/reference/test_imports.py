@@ -21,18 +21,18 @@ APART = (
     "lineclear.theorems",
     "lineclear.workload",
     "lineclear_spec.contracts",
-    "lineclear_spec.decisions",
-    "lineclear_spec.deltas",
-    "lineclear_spec.explore",
+    "lineclear_spec.liveness.decisions",
+    "lineclear_spec.postconditions",
+    "lineclear_spec.modelcheck.explore",
     "lineclear_spec.invariants",
-    "lineclear_spec.lemmas",
-    "lineclear_spec.state_lemmas",
-    "lineclear_spec.obligations",
-    "lineclear_spec.premises",
-    "lineclear_spec.ranking",
-    "lineclear_spec.standings",
+    "lineclear_spec.proof.lemmas",
+    "lineclear_spec.proof.state_lemmas",
+    "lineclear_spec.proof.obligations",
+    "lineclear_spec.liveness.premises",
+    "lineclear_spec.liveness.ranking",
+    "lineclear_spec.liveness.standings",
     "lineclear_spec.symbolic",
-    "lineclear_spec.theorems",
+    "lineclear_spec.liveness.theorems",
     "z3",
     "torch",
 )
@@ -81,5 +81,5 @@ def test_nor_does_a_step_under_any_policy() -> None:
 
 def test_the_list_sees_what_is_loaded() -> None:
     found = apart(loaded("from lineclear.policies import load_claims\nload_claims()"))
-    assert "lineclear_spec.theorems" in found
+    assert "lineclear_spec.liveness.theorems" in found
     assert "lineclear.policies.claims.fcfs" in found

@@ -9,7 +9,7 @@ from kv_replay import kv_of_a_journal
 from scheduler_machine import World
 
 from lineclear.config import Config
-from lineclear_spec.kv_ghosts import KvDevice
+from lineclear_spec.modelcheck.kv_ghosts import KvDevice
 
 
 def ran(seed: int, depth: int, lookahead: int) -> World:

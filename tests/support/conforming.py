@@ -23,7 +23,7 @@ from lineclear.journal.file import JournalFile
 from lineclear.plan import Plan
 from lineclear.request import Request
 from lineclear.scheduler import Scheduler
-from lineclear_spec.records import Limits
+from lineclear_spec.kernel.records import Limits
 
 __all__ = ["WORLDS", "Run", "journal_of", "limits_of", "log_of", "written"]
 

@@ -96,7 +96,7 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "            if room > entry.record.blocks:\n                break",
     ),
     "the lookahead is one short": (
-        "../../spec/lineclear_spec/progress.py",
+        "../../spec/lineclear_spec/kernel/progress.py",
         "smaller(lookahead, last - exist)",
         "smaller(lookahead, last - exist - 1)",
     ),
@@ -161,7 +161,7 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "given(request.waiting)",
     ),
     "a swapped decode comes back without its drafts": (
-        "../../spec/lineclear_spec/progress.py",
+        "../../spec/lineclear_spec/kernel/progress.py",
         "if_else(and_(chunked, not_(decode)), 1, tokens)",
         "if_else(chunked, 1, tokens)",
     ),

@@ -15,10 +15,10 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.ghosts import GhostLedger
-from lineclear_spec.records import CPU, GPU, Request
-from lineclear_spec.snapshot import ConcreteView
-from lineclear_spec.state import CONSTANTS, FIELDS
+from lineclear_spec.kernel.records import CPU, GPU, Request
+from lineclear_spec.modelcheck.ghosts import GhostLedger
+from lineclear_spec.modelcheck.snapshot import ConcreteView
+from lineclear_spec.symbolic.state import CONSTANTS, FIELDS
 
 __all__ = ["SORTS", "Reading", "Values", "reading"]
 

@@ -51,7 +51,7 @@ STUCK = 20
 #: Where each command's long work begins: a command line that comes so far was accepted.
 WORK: Mapping[str, tuple[str, ...]] = {
     "check": ("lineclear.cli.check.run_stages",),
-    "prove": ("lineclear_spec.prove.prove", "lineclear_spec.smtlib.export"),
+    "prove": ("lineclear_spec.proof.prove.prove", "lineclear_spec.crosscheck.smtlib.export"),
     "explore": ("lineclear_spec.parallel.in_parallel",),
     "simulate": (
         "lineclear.simulation.simulate.Simulation.run",

@@ -1,15 +1,15 @@
 # pyright: basic
 """Edits of the table after which a request reads KV that is not its own: each shown by an execution.
 
-Guarantees: nothing by itself; `tests/spec/test_kv.py` runs each and finds the wrong token, and
-`tests/spec/test_kv_proofs.py` finds that the edited action is not proved.
+Guarantees: nothing by itself; `tests/spec/modelcheck/test_kv.py` runs each and finds the wrong token, and
+`tests/spec/kv/test_proofs.py` finds that the edited action is not proved.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from lineclear_spec.worlds import Bounds
+from lineclear_spec.modelcheck.worlds import Bounds
 
 __all__ = ["EDITS", "LONG", "NAMES", "ONE", "SMALL", "TWO", "WALKED", "Edit"]
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from lineclear.journal.memory import FIRST, MARKS, JournalRow
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.concrete import Breach, ConcreteView
-from lineclear_spec.ghosts import GhostLedger
-from lineclear_spec.kv_concrete import LEARNING, Executed, step_breaches
-from lineclear_spec.kv_theorems import T1
-from lineclear_spec.records import Limits
+from lineclear_spec.kernel.records import Limits
+from lineclear_spec.kv.theorems import T1
+from lineclear_spec.modelcheck.concrete import Breach, ConcreteView
+from lineclear_spec.modelcheck.ghosts import GhostLedger
+from lineclear_spec.modelcheck.kv_concrete import LEARNING, Executed, step_breaches
 
 __all__ = ["kv_of_a_journal"]
 

@@ -16,8 +16,8 @@ from lineclear.prefix_names import PrefixNames
 from lineclear.request import Request
 from lineclear.scheduler import Scheduler
 from lineclear.testing.protocol import NO_TOKEN, Copy, Execute, Limits, Observation, Row
-from lineclear_spec.lifecycle import Phase
-from lineclear_spec.records import CPU
+from lineclear_spec.kernel.lifecycle import Phase
+from lineclear_spec.kernel.records import CPU
 
 __all__ = ["LineclearUnderTest", "small"]
 

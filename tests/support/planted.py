@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
-from lineclear_spec import blocks, ghosts, mutants
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.kernel import Kernel
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.records import Block, Pool, Sequence
-from lineclear_spec.worlds import Bounds
+from lineclear_spec.kernel import blocks
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.methods import Kernel
+from lineclear_spec.kernel.records import Block, Pool, Sequence
+from lineclear_spec.modelcheck import ghosts
+from lineclear_spec.modelcheck.worlds import Bounds
+from lineclear_spec.mutation import mutants
 
 __all__ = ["BUGS", "Bug", "Patch", "nobody_is_admitted", "only"]
 

@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from lineclear_spec.obligations import Unit
-from lineclear_spec.prove import prove_unit
+from lineclear_spec.proof.obligations import Unit
+from lineclear_spec.proof.prove import prove_unit
 
 LEMMAS = ("ranking", "progress")
 

@@ -14,13 +14,15 @@ from typing import Any
 
 import z3
 
-from lineclear_spec import records as plain
-from lineclear_spec.block_view import NO_BLOCK, NO_REQUEST, NO_SEQUENCE
-from lineclear_spec.explore import nearest, replay
-from lineclear_spec.ghosts import GhostLedger
-from lineclear_spec.lifecycle import EVENTS
-from lineclear_spec.snapshot import ConcreteView
-from lineclear_spec.state import (
+from lineclear_spec.kernel import records as plain
+from lineclear_spec.kernel.lifecycle import EVENTS
+from lineclear_spec.modelcheck.block_view import NO_BLOCK, NO_REQUEST, NO_SEQUENCE
+from lineclear_spec.modelcheck.explore import nearest, replay
+from lineclear_spec.modelcheck.ghosts import GhostLedger
+from lineclear_spec.modelcheck.snapshot import ConcreteView
+from lineclear_spec.modelcheck.worlds import BOUNDS, Bounds, Trace
+from lineclear_spec.symbolic.ledger import SymbolicLedger
+from lineclear_spec.symbolic.state import (
     BLOCK_OF,
     CAP,
     CHUNKED,
@@ -33,9 +35,7 @@ from lineclear_spec.state import (
     Sequence,
     State,
 )
-from lineclear_spec.symbolic import SymbolicLedger
-from lineclear_spec.terms import raw
-from lineclear_spec.worlds import BOUNDS, Bounds, Trace
+from lineclear_spec.symbolic.terms import raw
 
 #: The fields that queries read.
 READ = (

@@ -1,7 +1,7 @@
 # pyright: basic
 """Edits of the table after which an action is no move of the abstract machine: each shown by an execution.
 
-Guarantees: nothing by itself; `tests/spec/test_refinement.py` runs each and asks for its proof.
+Guarantees: nothing by itself; `tests/spec/kv/test_refinement.py` runs each and asks for its proof.
 """
 
 from __future__ import annotations

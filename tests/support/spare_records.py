@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.records import GPU, Block
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.records import GPU, Block
 
 __all__ = ["assert_apart"]
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.containers import Resting
-from lineclear_spec.ghosts import GhostLedger
-from lineclear_spec.kv_ghosts import KvDevice
-from lineclear_spec.ledger import pairs_of
+from lineclear_spec.kernel.containers import Resting
+from lineclear_spec.kernel.ledger import pairs_of
+from lineclear_spec.modelcheck.ghosts import GhostLedger
+from lineclear_spec.modelcheck.kv_ghosts import KvDevice
 
 __all__ = ["everything"]
 

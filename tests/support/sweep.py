@@ -217,8 +217,7 @@ def main(arguments: list[str]) -> None:
     todo: list[tuple[str, str, str, Any, Any]] = []
     for file in arguments:
         path = ROOT / file if "/" in file else ROOT / "reference" / "lineclear" / file
-        package = "lineclear_spec" if "lineclear_spec" in path.parts else "lineclear"
-        module = f"{package}.{path.stem}"
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts[1:])
         tree = ast.parse(path.read_text())
         todo += [(file, module, what, tree, change) for what, change in edits_of(tree)]
     random.Random(1).shuffle(todo)

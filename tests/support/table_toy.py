@@ -28,9 +28,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.lifecycle import Phase
-from lineclear_spec.records import CPU, GPU, Limits, Pool, Refused, Request
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.lifecycle import Phase
+from lineclear_spec.kernel.records import CPU, GPU, Limits, Pool, Refused, Request
 
 __all__ = ["FROM", "MOVES", "Toy", "ToyResult", "capacity_breaches", "search_toy"]
 

@@ -15,9 +15,9 @@ from types import CodeType, FrameType
 from typing import Any
 
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.ghosts import GhostLedger
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.records import Block, Operation, Pool, Request, Sequence
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.records import Block, Operation, Pool, Request, Sequence
+from lineclear_spec.modelcheck.ghosts import GhostLedger
 
 __all__ = ["Trap", "Trespass", "write_trap"]
 

@@ -16,13 +16,13 @@ from typing import Any
 import z3
 from evaluated import Values, reading
 
-from lineclear_spec.ghosts import GhostLedger
-from lineclear_spec.kv_fields import KV_FIELDS
-from lineclear_spec.lifecycle import Phase
-from lineclear_spec.records import CPU, GPU, Block, Broken, Limits, Request, Sequence
-from lineclear_spec.state import DOMAINS, FIELDS, State, numbering
-from lineclear_spec.symbolic import SymbolicLedger
-from lineclear_spec.vectors import Vector
+from lineclear_spec.kernel.lifecycle import Phase
+from lineclear_spec.kernel.records import CPU, GPU, Block, Broken, Limits, Request, Sequence
+from lineclear_spec.modelcheck.ghosts import GhostLedger
+from lineclear_spec.symbolic.kv_fields import KV_FIELDS
+from lineclear_spec.symbolic.ledger import SymbolicLedger
+from lineclear_spec.symbolic.state import DOMAINS, FIELDS, State, numbering
+from lineclear_spec.symbolic.vectors import Vector
 
 #: Inverse maps and histories: what formulas keep of them is judged by the proofs.
 GHOSTS = frozenset(

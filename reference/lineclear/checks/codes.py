@@ -90,7 +90,7 @@ ROWS = (
     Code(
         "LC202",
         "an obligation is no longer asked",
-        "`baseline.json` lists an obligation that no unit makes.",
+        "`proof/baseline.json` lists an obligation that no unit makes.",
         "A precondition, a postcondition or a lemma is gone, and the rest is proved as if nothing "
         "had depended on it.",
         "Find what was dropped or renamed. If that is intended, record the baseline again in the same "

@@ -26,7 +26,7 @@ def written(
         body: its statements.
         others: what else its module has, by name.
     """
-    from lineclear_spec.source import register
+    from lineclear_spec.language.source import register
 
     text = f"def {name}({parameters}):\n{textwrap.indent(body, '    ')}\n"
     tree = ast.parse(text)
@@ -49,8 +49,8 @@ def accepts(make: Callable[[], Any], error: type[Exception]) -> str:
 
 def orders() -> Iterator[tuple[str, str]]:
     """Policies whose order, rank or displacement depends on what kind of object it is handed."""
-    from lineclear_spec.dialect import check_policy
-    from lineclear_spec.source import Forbidden
+    from lineclear_spec.language.dialect import check_policy
+    from lineclear_spec.language.source import Forbidden
 
     for method, parameters in (
         ("key", "self, request"),
@@ -67,7 +67,7 @@ def orders() -> Iterator[tuple[str, str]]:
 
 def rests_on_nothing() -> None:
     """A theorem of which one obligation exists and another does not."""
-    from lineclear_spec.standings import expand
-    from lineclear_spec.theorems import Theorem
+    from lineclear_spec.liveness.standings import expand
+    from lineclear_spec.liveness.theorems import Theorem
 
     expand(Theorem("control", "a control", (), ("unit/", "lost/")), ("unit/progress/key",))

@@ -3,7 +3,7 @@
 Invariant: most controls are a broken function or a false statement that an execution would contradict. One that the
 prover accepts is a finding, because then it could accept the same of the table. Some are allowed ones, which it must
 not refuse, so that a refusal means something; and of some units no contradiction may be found in what they assume.
-That search is weak (`prove.contradicts`): `tests/spec/test_hypotheses.py` evaluates the hypotheses on executed
+That search is weak (`prove.contradicts`): `tests/spec/proof/test_hypotheses.py` evaluates the hypotheses on executed
 states, which is what shows that they do not contradict each other.
 """
 
@@ -106,7 +106,7 @@ def wrongly_accepted(make: Callable[[], Any], why: str) -> str:
     not proved of it.
     """
     from lineclear_spec.logic import Misuse
-    from lineclear_spec.prove import prove_unit
+    from lineclear_spec.proof.prove import prove_unit
 
     try:
         unit = make()
@@ -121,11 +121,11 @@ def wrongly_accepted(make: Callable[[], Any], why: str) -> str:
 def false_statements() -> Iterator[tuple[str, str]]:
     """Each control by name, and what the prover accepted of it, "" if nothing."""
     from lineclear.policies import load_claims
-    from lineclear_spec.misuses import places_given_up
-    from lineclear_spec.obligations import build
-    from lineclear_spec.prove import contradicts
-    from lineclear_spec.questions import refuse_questions
-    from lineclear_spec.source import Forbidden
+    from lineclear_spec.language.questions import refuse_questions
+    from lineclear_spec.language.source import Forbidden
+    from lineclear_spec.mutation.misuses import places_given_up
+    from lineclear_spec.proof.obligations import build
+    from lineclear_spec.proof.prove import contradicts
 
     load_claims()
     for construct in CONSTRUCTS:
@@ -191,9 +191,9 @@ def unlisted() -> str:
     """Whether a write outside the contract is accepted."""
     from unittest.mock import patch
 
-    from lineclear_spec import blocks
-    from lineclear_spec.kernel import Kernel
-    from lineclear_spec.obligations import build
+    from lineclear_spec.kernel import blocks
+    from lineclear_spec.kernel.methods import Kernel
+    from lineclear_spec.proof.obligations import build
 
     def writes_more(ledger: Any, sequence: Any) -> None:
         blocks.clear_table(ledger, sequence)
@@ -204,15 +204,15 @@ def unlisted() -> str:
 
     with (
         patch.object(Kernel, "clear_table", writes_more),
-        patch("lineclear_spec.dialect.check_action", nothing),
+        patch("lineclear_spec.language.dialect.check_action", nothing),
     ):
         return wrongly_accepted(lambda: build("clear_table"), "does not list")
 
 
 def stands(answers: set[str]) -> str:
     """Whether a theorem counts as proved although its only obligation does not."""
-    from lineclear_spec.standings import standing
-    from lineclear_spec.theorems import Theorem
+    from lineclear_spec.liveness.standings import standing
+    from lineclear_spec.liveness.theorems import Theorem
 
     theorem = Theorem("control", "a control", (), ("unit/progress/key",))
     given = {"unit/progress/key": answers} if answers else {}

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from lineclear_spec.ghosts import GhostLedger
-    from lineclear_spec.records import Limits
-    from lineclear_spec.trial import Evidence
+    from lineclear_spec.kernel.records import Limits
+    from lineclear_spec.modelcheck.ghosts import GhostLedger
+    from lineclear_spec.mutation.trial import Evidence
 
 __all__ = [
     "FORMAT",
@@ -47,7 +47,7 @@ class Counterexample:
             also any rule that its finding names.
         what: the values, or the error.
         limits: the ledger's constants, by name.
-        trace: (action, arguments) from the start state; see `lineclear_spec.explore`.
+        trace: (action, arguments) from the start state; see `lineclear_spec.modelcheck.explore`.
         mutant: the name of the broken table, or "".
         tweaks: counters written before the last action, none if the trace is reachable.
         moves: the environment's moves, for a run of the scheduler.
@@ -118,7 +118,7 @@ class Counterexample:
 
     def picture(self) -> list[str]:
         """One row for each action, one column for each block."""
-        from lineclear_spec.picture import table
+        from lineclear_spec.report.picture import table
 
         return table(self.execute().rows)
 
@@ -151,8 +151,8 @@ class Execution:
     """One run of a trace."""
 
     def __init__(self, saved: Counterexample) -> None:
-        from lineclear_spec.ghosts import GhostLedger
-        from lineclear_spec.records import Limits
+        from lineclear_spec.kernel.records import Limits
+        from lineclear_spec.modelcheck.ghosts import GhostLedger
 
         self.saved = saved
         for name in ("block_size", "gpu_blocks", "cpu_blocks"):
@@ -170,7 +170,7 @@ class Execution:
 
     def run(self, stop: int | None) -> ExecutionResult:
         """Every action in order."""
-        from lineclear_spec.trial import write as write_counters
+        from lineclear_spec.mutation.trial import write as write_counters
 
         self._row("0", "start", "")
         last = len(self.saved.trace)
@@ -188,12 +188,16 @@ class Execution:
     def _step(self, number: int, step: tuple[str, tuple[Any, ...]], *, final: bool) -> bool:
         """One action; False if the trace cannot continue."""
         from lineclear_spec.actions import ACTIONS
-        from lineclear_spec.concrete import ConcreteView, breaches, violated_postconditions
-        from lineclear_spec.deltas import POSTCONDITIONS
-        from lineclear_spec.explore import prepare
-        from lineclear_spec.kv_concrete import Executed, kv_breaches, step_breaches
-        from lineclear_spec.picture import call
-        from lineclear_spec.records import Refused
+        from lineclear_spec.kernel.records import Refused
+        from lineclear_spec.modelcheck.concrete import (
+            ConcreteView,
+            breaches,
+            violated_postconditions,
+        )
+        from lineclear_spec.modelcheck.explore import prepare
+        from lineclear_spec.modelcheck.kv_concrete import Executed, kv_breaches, step_breaches
+        from lineclear_spec.postconditions import POSTCONDITIONS
+        from lineclear_spec.report.picture import call
 
         name = step[0]
         if name not in ACTIONS:
@@ -259,8 +263,8 @@ class Execution:
     def _body(self, name: str, *, final: bool) -> Any:
         """The action to run; the last one has the mutant installed."""
         from lineclear_spec.actions import ACTIONS
-        from lineclear_spec.mutants import generate, installed
-        from lineclear_spec.variants import FAMILIES
+        from lineclear_spec.mutation.mutants import generate, installed
+        from lineclear_spec.mutation.variants import FAMILIES
 
         if not (final and self.saved.mutant):
             return ACTIONS[name].body
@@ -278,8 +282,8 @@ class Execution:
     def _row(self, mark: str, action: str, text: str | None) -> None:
         """Records the state."""
         from lineclear.journal.file import state
-        from lineclear_spec.picture import cells, change, facts
-        from lineclear_spec.records import CPU, GPU
+        from lineclear_spec.kernel.records import CPU, GPU
+        from lineclear_spec.report.picture import cells, change, facts
 
         now = facts(self.ledger)
         said = change(self.before, now) if text is None else text
@@ -312,7 +316,7 @@ def from_table(limits: Limits, trace: Sequence[Any], rule: str, what: str) -> Co
 
 def from_mutant(name: str, evidence: Evidence) -> Counterexample:
     """A trace whose last action is broken on purpose."""
-    from lineclear_spec.picture import world
+    from lineclear_spec.report.picture import world
 
     saved = from_table(
         world(evidence.bounds).limits(), evidence.trace, evidence.rule, evidence.what

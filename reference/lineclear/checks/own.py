@@ -20,7 +20,7 @@ from lineclear.policies.validation import at_least_one, class_of, numbers, one_l
 from lineclear.policies.view import View
 
 if TYPE_CHECKING:
-    from lineclear_spec.theorems import Claims
+    from lineclear_spec.liveness.theorems import Claims
 
 __all__ = ["answers", "asked", "made", "order", "place_of_policy"]
 
@@ -172,7 +172,7 @@ def memory(policy: object) -> bytes | None:
 
 def unlike(policy: Any) -> str:
     """Why the proof on formulas would not apply to the policy that runs, or ""."""
-    from lineclear_spec.orders import differs
+    from lineclear_spec.liveness.orders import differs
 
     before = memory(policy)
     for method in ("key", "rank"):
@@ -191,7 +191,7 @@ def claims_of(policy: Any, context: Context) -> tuple[Claims, bool]:
     """The claims of the policy's own module, or those of any order; and whether they are its own."""
     from lineclear.policies import load_claims
     from lineclear.policies.claims.fcfs import EARLIER as FACT
-    from lineclear_spec.theorems import CLAIMS, Claims
+    from lineclear_spec.liveness.theorems import CLAIMS, Claims
 
     load_claims()
     claimed = CLAIMS.get(policy.name)
@@ -211,7 +211,7 @@ def theorem(claims: Claims, answers: Sequence[tuple[str, str]]) -> str:
         claims: claims of the policy.
         answers: (obligation, status) of its order's obligations; the table's are proved elsewhere.
     """
-    from lineclear_spec.theorems import ORDER, TABLE
+    from lineclear_spec.liveness.theorems import ORDER, TABLE
 
     names = (f"{claims.policy}.P7", f"{claims.policy}.P9")
     for found in claims.theorems:
@@ -240,10 +240,11 @@ def watching(claims: Claims, watched: Watched) -> Claims:
 
 def order(context: Context) -> Outcome:
     """Runs key, rank and displacement on arbitrary symbolic requests."""
-    from lineclear_spec import orders, prove
-    from lineclear_spec.dialect import objection
-    from lineclear_spec.progress_units import of_progress
-    from lineclear_spec.theorems import ORDER
+    from lineclear_spec.language.dialect import objection
+    from lineclear_spec.liveness import orders
+    from lineclear_spec.liveness.progress_units import of_progress
+    from lineclear_spec.liveness.theorems import ORDER
+    from lineclear_spec.proof import prove
 
     policy: Any = made(context)
     claims, own = claims_of(policy, context)

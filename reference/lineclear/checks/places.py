@@ -23,8 +23,8 @@ def shown(path: str) -> str:
 
 def place_of(name: str) -> tuple[str, int]:
     """File and line of an action, a block step or a loop; ("", 0) for anything else."""
-    from lineclear_spec import blocks
     from lineclear_spec.actions import ACTIONS
+    from lineclear_spec.kernel import blocks
 
     found: Callable[..., Any] | None = (
         ACTIONS[name].body if name in ACTIONS else getattr(blocks, name, None)

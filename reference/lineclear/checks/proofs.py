@@ -14,7 +14,7 @@ from lineclear.checks.places import place_of
 from lineclear.checks.stage import Context, Finding, Outcome, ReportCase
 
 if TYPE_CHECKING:
-    from lineclear_spec.prove import Result
+    from lineclear_spec.proof.prove import Result
 
 __all__ = ["proofs", "second_solver", "stability"]
 
@@ -77,7 +77,7 @@ def sentence(result: Result) -> str:
 def proofs(context: Context) -> Outcome:
     """Every obligation, with Z3; in the deep run under five seeds, against the baseline."""
     from lineclear.policies import load_claims
-    from lineclear_spec import prove
+    from lineclear_spec.proof import prove
 
     load_claims()
     seeds = range(5) if context.mode == "deep" else (0,)
@@ -101,15 +101,15 @@ def proofs(context: Context) -> Outcome:
 def second_solver(context: Context) -> Outcome:
     """Every obligation again, with cvc5, from SMT-LIB text."""
     from lineclear.policies import load_claims
-    from lineclear_spec import crosscheck
+    from lineclear_spec.crosscheck import second_solver
 
     load_claims()
     names = FEW if context.mode == "fast" else None
-    results = crosscheck.crosscheck(names, progress=context.step, answers=context.answers)
-    outcome = answers("second solver", results, crosscheck.version())
+    results = second_solver.crosscheck(names, progress=context.step, answers=context.answers)
+    outcome = answers("second solver", results, second_solver.version())
     first: list[Result] | None = context.memo.get("proofs")
     if first is not None and names is None:
-        for a, b in crosscheck.disagreements(first, results):
+        for a, b in second_solver.disagreements(first, results):
             outcome.status = "refuted"
             title = f"{a.key}: {a.solver} says {a.status}, {b.solver} says {b.status}"
             outcome.findings.append(Finding("LC102", title, (), *place_of(a.action)))
@@ -121,8 +121,8 @@ def second_solver(context: Context) -> Outcome:
 def stability(context: Context) -> Outcome:
     """The same proofs under other seeds, other orders of assertions and other names."""
     from lineclear.policies import load_claims
-    from lineclear_spec import stability as variants
-    from lineclear_spec.prove import read_baseline
+    from lineclear_spec.crosscheck import stability as variants
+    from lineclear_spec.proof.prove import read_baseline
 
     load_claims()
     trials = variants.stability(progress=context.step)
@@ -131,7 +131,7 @@ def stability(context: Context) -> Outcome:
 
 def judged(trials: Sequence[object], failures: Sequence[object]) -> Outcome:
     """The outcome for trials and their failures."""
-    from lineclear_spec.stability import SEEDS, VARIANTS, Failure, Trial
+    from lineclear_spec.crosscheck.stability import SEEDS, VARIANTS, Failure, Trial
 
     found = [f for f in failures if isinstance(f, Failure)]
     bad = Counter((f.variant, f.solver) for f in found)

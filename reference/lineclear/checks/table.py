@@ -16,9 +16,9 @@ from lineclear.checks.places import place_of, shown
 from lineclear.checks.stage import Context, Finding, Outcome, ReportCase
 
 if TYPE_CHECKING:
-    from lineclear_spec.explore import Exploration
-    from lineclear_spec.judge import Verdict
-    from lineclear_spec.worlds import Bounds
+    from lineclear_spec.modelcheck.explore import Exploration
+    from lineclear_spec.modelcheck.worlds import Bounds
+    from lineclear_spec.mutation.judge import Verdict
 
 __all__ = ["exploration", "explored", "mutants", "witnesses"]
 
@@ -40,7 +40,7 @@ STILL = "the table allows nothing but an arrival or an abort"
 
 def bounds_of(mode: str) -> Sequence[Bounds]:
     """The worlds that a mode searches."""
-    from lineclear_spec.worlds import BOUNDS
+    from lineclear_spec.modelcheck.worlds import BOUNDS
 
     if mode == "fast":
         return [bounds for bounds in BOUNDS if bounds.max_states <= FEW_STATES]
@@ -51,7 +51,7 @@ def bounds_of(mode: str) -> Sequence[Bounds]:
 
 def searched(context: Context) -> list[Exploration]:
     """The worlds of this mode, searched once per run."""
-    from lineclear_spec.explore import search
+    from lineclear_spec.modelcheck.explore import search
     from lineclear_spec.parallel import in_parallel
 
     if "worlds" not in context.memo:
@@ -115,7 +115,7 @@ def explored(worlds: Sequence[Exploration]) -> Outcome:
 
 def broken(bounds: Bounds, trace: Sequence[Any], breach: Any) -> Finding:
     """A finding from a trace that ends where a rule is false."""
-    from lineclear_spec.picture import call
+    from lineclear_spec.report.picture import call
 
     action = trace[-1][0] if trace else "start"
     crashed = breach.rule == "definedness"
@@ -138,7 +138,7 @@ def broken(bounds: Bounds, trace: Sequence[Any], breach: Any) -> Finding:
 
 def still(bounds: Bounds, trace: Sequence[Any]) -> Finding:
     """A finding from a trace after which the table allows no progress."""
-    from lineclear_spec.picture import call
+    from lineclear_spec.report.picture import call
 
     return Finding(
         "LC501",
@@ -160,8 +160,8 @@ def witnesses(context: Context) -> Outcome:
 
 def replayed(outcome: Outcome) -> Outcome:
     """Checks the steps recorded as allowed."""
-    from lineclear_spec.enabled import read, refused
-    from lineclear_spec.picture import call
+    from lineclear_spec.modelcheck.enabled import read, refused
+    from lineclear_spec.report.picture import call
 
     records = read()
     stronger = refused(records)
@@ -189,7 +189,7 @@ def replayed(outcome: Outcome) -> Outcome:
 def reached(worlds: Sequence[Exploration], *, everything: bool) -> Outcome:
     """The outcome for the situations that the searches reached."""
     from lineclear_spec.actions import ACTIONS
-    from lineclear_spec.situations import IN_STATES, IN_TRANSITIONS
+    from lineclear_spec.modelcheck.situations import IN_STATES, IN_TRANSITIONS
 
     wanted = {
         **dict.fromkeys(ACTIONS, "LC601"),
@@ -220,9 +220,9 @@ def reached(worlds: Sequence[Exploration], *, everything: bool) -> Outcome:
 
 def mutants(context: Context) -> Outcome:
     """Broken tables, each to be refuted by the proof and by an execution."""
-    from lineclear_spec.judge import judge_all
-    from lineclear_spec.mutants import JUDGED, generate
-    from lineclear_spec.variants import FAMILIES
+    from lineclear_spec.mutation.judge import judge_all
+    from lineclear_spec.mutation.mutants import JUDGED, generate
+    from lineclear_spec.mutation.variants import FAMILIES
 
     every = generate(FAMILIES if context.mode == "deep" else JUDGED)
     chosen = [m for m in every if context.mode != "fast" or few(m.name)]
@@ -248,8 +248,8 @@ def tally(verdicts: Sequence[Verdict]) -> str:
 
 def mutant_outcome(verdicts: Sequence[Verdict]) -> Outcome:
     """The outcome of verdicts."""
-    from lineclear_spec.mutants import generate
-    from lineclear_spec.variants import FAMILIES
+    from lineclear_spec.mutation.mutants import generate
+    from lineclear_spec.mutation.variants import FAMILIES
 
     lines = {m.name: (m.module.__file__ or "", m.line) for m in generate(FAMILIES)}
     families: dict[str, list[Verdict]] = defaultdict(list)

@@ -128,7 +128,7 @@ def list_names() -> tuple[dict[str, Any], str]:
     """Every name with its sentence."""
     from lineclear_spec.actions import ACTIONS
     from lineclear_spec.invariants import INVARIANTS
-    from lineclear_spec.lifecycle import Phase
+    from lineclear_spec.kernel.lifecycle import Phase
 
     groups = {
         "actions": {name: action.sentence for name, action in ACTIONS.items()},
@@ -160,7 +160,7 @@ def explain(name: str, save: Path | None = None) -> tuple[dict[str, Any], str]:
     """One name, as an object and as text."""
     from lineclear_spec.actions import ACTIONS
     from lineclear_spec.invariants import INVARIANTS, KV
-    from lineclear_spec.lifecycle import Phase
+    from lineclear_spec.kernel.lifecycle import Phase
 
     if name in ACTIONS:
         return explain_action(name)
@@ -190,10 +190,10 @@ def explain_mutant(name: str, save: Path | None) -> tuple[dict[str, Any], str]:
     """The counterexample to a mutant, executed again; saved to a file on request."""
     from lineclear.checks.counterexample import from_mutant
     from lineclear.checks.itf import dumps
-    from lineclear_spec.mutants import generate
-    from lineclear_spec.picture import explain as picture
-    from lineclear_spec.trial import Worlds, try_mutant
-    from lineclear_spec.variants import FAMILIES
+    from lineclear_spec.mutation.mutants import generate
+    from lineclear_spec.mutation.trial import Worlds, try_mutant
+    from lineclear_spec.mutation.variants import FAMILIES
+    from lineclear_spec.report.picture import explain as picture
 
     mutants = {mutant.name: mutant for mutant in generate(FAMILIES)}
     if name not in mutants:
@@ -227,7 +227,7 @@ def explain_mutant(name: str, save: Path | None) -> tuple[dict[str, Any], str]:
 def explain_action(name: str) -> tuple[dict[str, Any], str]:
     """Sentence, phases, guards and effects of an action."""
     from lineclear_spec.actions import ACTIONS
-    from lineclear_spec.describe import describe
+    from lineclear_spec.report.describe import describe
 
     row = describe(ACTIONS[name])
     lines = [f"{name}({', '.join(row.parameters)}): an action", row.sentence, ""]
@@ -253,7 +253,7 @@ def explain_action(name: str) -> tuple[dict[str, Any], str]:
 
 def explain_phase(name: str) -> tuple[dict[str, Any], str]:
     """The events that enter a phase and leave it."""
-    from lineclear_spec.lifecycle import EVENTS, Phase
+    from lineclear_spec.kernel.lifecycle import EVENTS, Phase
 
     phase = Phase[name]
     leaving = {

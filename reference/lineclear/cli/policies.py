@@ -18,7 +18,7 @@ from lineclear.cli.progress import Progress
 if TYPE_CHECKING:
     from lineclear.evidence.refutations import Demonstration, NotShown, Refutation
     from lineclear.report.properties import Cell
-    from lineclear_spec.standings import Standing
+    from lineclear_spec.liveness.standings import Standing
 
 __all__ = ["add_parser", "run"]
 
@@ -90,10 +90,10 @@ def run(arguments: argparse.Namespace) -> int:
 def asked() -> list[Standing]:
     """The status of every theorem, after asking every obligation."""
     from lineclear.policies import load_claims
-    from lineclear_spec import prove
-    from lineclear_spec.obligations import units
-    from lineclear_spec.prove import every_key
-    from lineclear_spec.standings import standings
+    from lineclear_spec.liveness.standings import standings
+    from lineclear_spec.proof import prove
+    from lineclear_spec.proof.obligations import units
+    from lineclear_spec.proof.prove import every_key
 
     load_claims()
     with Progress("proving", len(units())) as progress:

@@ -24,9 +24,9 @@ from lineclear.cli.prove_kv import NAME as KV
 from lineclear.cli.prove_kv import kv_json, kv_lines
 
 if TYPE_CHECKING:
-    from lineclear_spec.judge import Verdict
-    from lineclear_spec.prove import Result
-    from lineclear_spec.standings import Standing
+    from lineclear_spec.liveness.standings import Standing
+    from lineclear_spec.mutation.judge import Verdict
+    from lineclear_spec.proof.prove import Result
 
 __all__ = ["add_parser", "mutant_counts", "proof_lines", "prove_json", "run", "status_of"]
 
@@ -103,13 +103,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.operators:
         return print_operators(arguments)
     from lineclear.policies import load_claims
-    from lineclear_spec import prove
-    from lineclear_spec.judge import judge_all
-    from lineclear_spec.mutants import generate
-    from lineclear_spec.obligations import units, units_of_kv
-    from lineclear_spec.prove import every_key
-    from lineclear_spec.standings import belongs, standings
-    from lineclear_spec.theorems import TABLE
+    from lineclear_spec.liveness.standings import belongs, standings
+    from lineclear_spec.liveness.theorems import TABLE
+    from lineclear_spec.mutation.judge import judge_all
+    from lineclear_spec.mutation.mutants import generate
+    from lineclear_spec.proof import prove
+    from lineclear_spec.proof.obligations import units, units_of_kv
+    from lineclear_spec.proof.prove import every_key
 
     load_claims()
     only_kv = arguments.actions == [KV]
@@ -120,7 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.write_baseline and arguments.second_solver:
         raise UsageError("--write-baseline records one solver's resources: omit --second-solver")
     if arguments.export:
-        from lineclear_spec.smtlib import export
+        from lineclear_spec.crosscheck.smtlib import export
 
         need_folder(arguments.export)
         files = export(Path(arguments.export), names or None)
@@ -131,11 +131,11 @@ def run(arguments: argparse.Namespace) -> int:
         results = prove.prove(names, range(arguments.seeds), progress=progress.step)
     solvers = [prove.solver_version()]
     if arguments.second_solver:
-        from lineclear_spec import crosscheck
+        from lineclear_spec.crosscheck import second_solver
 
         with Progress("cvc5", len(names or units())) as progress:
-            results += crosscheck.crosscheck(names or None, progress=progress.step)
-        solvers.append(crosscheck.version())
+            results += second_solver.crosscheck(names or None, progress=progress.step)
+        solvers.append(second_solver.version())
     proof_seconds = time.monotonic() - started
     if wanted:
         results = [r for r in results if r.invariant.split(".")[0] in wanted]
@@ -213,7 +213,7 @@ def prove_json(
 ) -> dict[str, Any]:
     """The JSON output."""
     from lineclear import __version__
-    from lineclear_spec.prove import solver_version
+    from lineclear_spec.proof.prove import solver_version
 
     return {
         "tool": "lineclear",
@@ -228,7 +228,7 @@ def prove_json(
 
 def print_operators(arguments: argparse.Namespace) -> int:
     """Prints the table of operators; no solver is asked."""
-    from lineclear_spec.operators import as_dicts, as_lines
+    from lineclear_spec.kernel.operators import as_dicts, as_lines
 
     if arguments.format == "json":
         write_json({"operators": as_dicts()})
@@ -240,8 +240,8 @@ def print_operators(arguments: argparse.Namespace) -> int:
 
 def theorem_lines(theorems: Sequence[Standing]) -> list[str]:
     """One line for each theorem, then its premises and how they are discharged."""
-    from lineclear_spec.premises import PREMISES
-    from lineclear_spec.standings import FEW
+    from lineclear_spec.liveness.premises import PREMISES
+    from lineclear_spec.liveness.standings import FEW
 
     width = max(len(t.theorem) for t in theorems)
     lines = ["lineclear prove     theorems of the policies, for any number of requests", ""]
@@ -292,7 +292,7 @@ def proof_lines(results: Sequence[Result], verdicts: Sequence[Verdict]) -> list[
     ]
     lines += [f"  not proved: {line}" for line in unproved]
     if not asked:
-        from lineclear_spec.obligations import STEPS
+        from lineclear_spec.proof.obligations import STEPS
 
         lines.append(
             "  no obligation: these actions change what the invariant reads in block steps only, "

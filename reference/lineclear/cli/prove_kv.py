@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lineclear_spec.prove import Result
+    from lineclear_spec.proof.prove import Result
 
 __all__ = ["NAME", "kv_json", "kv_lines"]
 
@@ -21,10 +21,10 @@ WIDTH = 100
 
 def kv_lines(results: Sequence[Result]) -> list[str]:
     """The sentence, its two parts, the refinement, the premises, and how many obligations are proved."""
-    from lineclear_spec.kv_obligations import KV_UNITS
-    from lineclear_spec.kv_premises import NAMES
-    from lineclear_spec.kv_theorems import SENTENCE, T1, T2
-    from lineclear_spec.refinement import REFINES
+    from lineclear_spec.kv.obligations import KV_UNITS
+    from lineclear_spec.kv.premises import NAMES
+    from lineclear_spec.kv.refinement import REFINES
+    from lineclear_spec.kv.theorems import SENTENCE, T1, T2
 
     asked = [r for r in results if r.kind != "frame"]
     own = [r for r in asked if r.action in KV_UNITS]
@@ -55,9 +55,9 @@ def kv_lines(results: Sequence[Result]) -> list[str]:
 
 def kv_json() -> dict[str, Any]:
     """The sentence, its parts and its premises for JSON."""
-    from lineclear_spec.kv_premises import NAMES
-    from lineclear_spec.kv_theorems import SENTENCE, T1, T2
-    from lineclear_spec.refinement import REFINES
+    from lineclear_spec.kv.premises import NAMES
+    from lineclear_spec.kv.refinement import REFINES
+    from lineclear_spec.kv.theorems import SENTENCE, T1, T2
 
     parts = {"T1": T1, "T2": T2, "refines": REFINES}
     return {"sentence": SENTENCE, "parts": parts, "premises": dict(NAMES)}

@@ -18,7 +18,7 @@ from lineclear.cli.progress import Progress
 
 if TYPE_CHECKING:
     from lineclear.checks.counterexample import Counterexample
-    from lineclear_spec.ledger import Ledger
+    from lineclear_spec.kernel.ledger import Ledger
 
 __all__ = ["add_parser", "run"]
 
@@ -160,7 +160,7 @@ def again_counterexample(saved: Counterexample, arguments: argparse.Namespace) -
         return again_moves(saved, arguments.format, stop, target)
     try:
         seen = saved.execute(stop)
-        from lineclear_spec.picture import table
+        from lineclear_spec.report.picture import table
 
         drawn = table(seen.rows)
     except CounterexampleError as error:

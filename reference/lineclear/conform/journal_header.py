@@ -11,7 +11,7 @@ from typing import Any
 from lineclear.conform.header import Header, PoolSize
 from lineclear.conform.schema import is_list
 from lineclear.journal.file import parsed
-from lineclear_spec.records import Limits
+from lineclear_spec.kernel.records import Limits
 
 __all__ = ["header_of", "most_drafts"]
 

@@ -12,7 +12,7 @@ from lineclear.conform.header import Header
 from lineclear.conform.journal_header import header_of
 from lineclear.conform.translator import Event, Translator
 from lineclear.journal.file import JournalError, Replay, do, limits_of, parsed
-from lineclear_spec.ledger import Ledger
+from lineclear_spec.kernel.ledger import Ledger
 
 __all__ = ["journal_events"]
 

@@ -15,7 +15,7 @@ from lineclear.conform.events import RequestId
 from lineclear.conform.reduce import Reduced
 from lineclear.conform.rule_context import Violation
 from lineclear.conform.state import DEFAULT, ENDLESS, HOLE, LoggedPool, LoggedSequence, LogState
-from lineclear_spec.picture import LETTERS, MOST_BLOCKS, table
+from lineclear_spec.report.picture import LETTERS, MOST_BLOCKS, table
 
 __all__ = ["Letters", "call", "draw", "draw_state"]
 

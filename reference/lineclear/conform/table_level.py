@@ -21,9 +21,9 @@ from lineclear.conform.state import DEFAULT
 from lineclear.conform.table_limits import TableError, limits_of
 from lineclear.conform.table_names import Differs, TableNames
 from lineclear_spec import actions
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.lifecycle import Phase
-from lineclear_spec.records import (
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.lifecycle import Phase
+from lineclear_spec.kernel.records import (
     COPY_BLOCK,
     Broken,
     Pool,

@@ -6,7 +6,7 @@ Guarantees: an engine that the table cannot express is rejected as a whole, with
 from __future__ import annotations
 
 from lineclear.conform.header import Header
-from lineclear_spec.records import Limits
+from lineclear_spec.kernel.records import Limits
 
 __all__ = ["TableError", "limits_of"]
 

@@ -11,8 +11,8 @@ from collections.abc import Hashable
 from collections.abc import Sequence as Ordered
 
 from lineclear_spec import actions
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.records import Sequence
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.records import Sequence
 
 __all__ = ["Differs", "TableNames"]
 

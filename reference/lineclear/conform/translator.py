@@ -12,9 +12,9 @@ from typing import Any
 
 from lineclear.conform.state import DEFAULT
 from lineclear.journal.file import JournalError
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.lifecycle import Phase
-from lineclear_spec.records import (
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.lifecycle import Phase
+from lineclear_spec.kernel.records import (
     COPY_BLOCK,
     CPU,
     GPU,

@@ -14,7 +14,7 @@ from __future__ import annotations
 from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.sequence_demand import SequenceDemand
 from lineclear.scheduling.step import Step, StepParts
-from lineclear_spec.lifecycle import Phase
+from lineclear_spec.kernel.lifecycle import Phase
 
 __all__ = ["NanoStep", "V0ChunkedStep", "V0Step"]
 

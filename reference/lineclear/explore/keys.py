@@ -3,7 +3,7 @@
 Guarantees: worlds with equal keys allow the same moves for ever after, up to the names of
 requests, places and clocks.
 
-The ledger's part is the key of the table's search (`lineclear_spec.keys`), read from the ledger,
+The ledger's part is the key of the table's search (`lineclear_spec.modelcheck.keys`), read from the ledger,
 from the histories that the observer keeps and from the tables that the device has read. Beside it
 stands what the scheduler adds: the two orders, as permutations of the live requests by age; who is
 in the decode batch since which step in flight; what each step in flight will report. What the device holds is in
@@ -18,9 +18,9 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 from lineclear.explore.orders import MEMBERS, kept
-from lineclear_spec.keys import state_key
-from lineclear_spec.progress import may_be_displaced
-from lineclear_spec.records import CPU
+from lineclear_spec.kernel.progress import may_be_displaced
+from lineclear_spec.kernel.records import CPU
+from lineclear_spec.modelcheck.keys import state_key
 
 if TYPE_CHECKING:
     from lineclear.explore.world import World

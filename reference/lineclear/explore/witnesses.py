@@ -11,10 +11,10 @@ from lineclear.plan import Plan
 from lineclear.scheduler import Scheduler
 from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.step import Step
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.lifecycle import Phase
-from lineclear_spec.progress import behind
-from lineclear_spec.situations import states_shown
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.lifecycle import Phase
+from lineclear_spec.kernel.progress import behind
+from lineclear_spec.modelcheck.situations import states_shown
 
 __all__ = ["NOT_BEHIND", "SOMETIMES", "Notes", "noted"]
 

@@ -16,7 +16,7 @@ from lineclear.explore.policy_worlds import OF_POLICIES, alike, combinations, po
 from lineclear.explore.small import CALM, LONG, PAIR, SHORT, URGENT, small
 from lineclear.explore.witnesses import SOMETIMES
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.situations import IN_STATES
+from lineclear_spec.modelcheck.situations import IN_STATES
 
 __all__ = [
     "caching",

@@ -22,9 +22,9 @@ from typing import Any, TextIO, cast
 from lineclear.config import MOST_BLOCKS
 from lineclear.journal.earlier import EARLIER_DIGEST, in_earlier_words, in_todays_words, is_earlier
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.lifecycle import Phase
-from lineclear_spec.records import Broken, Limits, Refused, Request, Sequence
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.lifecycle import Phase
+from lineclear_spec.kernel.records import Broken, Limits, Refused, Request, Sequence
 
 __all__ = [
     "JournalError",

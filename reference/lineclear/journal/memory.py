@@ -13,8 +13,8 @@ from typing import Any
 
 from lineclear.journal.file import first_line
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.records import Limits, Sequence
-from lineclear_spec.records import Request as Record
+from lineclear_spec.kernel.records import Limits, Sequence
+from lineclear_spec.kernel.records import Request as Record
 
 __all__ = ["JournalRow", "Ring"]
 

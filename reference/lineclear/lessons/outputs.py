@@ -15,7 +15,7 @@ from lineclear.lessons.scene import Scene, SceneRequest
 from lineclear.lessons.scenes import FIVE_STEP
 from lineclear.plan import Plan
 from lineclear.request import InvalidRequest, Request
-from lineclear_spec.lifecycle import EVENTS, Phase
+from lineclear_spec.kernel.lifecycle import EVENTS, Phase
 
 __all__ = ["BUDGET", "OUTPUTS", "QUEUES"]
 

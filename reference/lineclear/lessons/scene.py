@@ -17,8 +17,8 @@ from lineclear.monitor.observer import Observer
 from lineclear.plan import Plan
 from lineclear.request import Rejected, Request
 from lineclear.scheduler import Scheduler
-from lineclear_spec.lifecycle import Phase
-from lineclear_spec.records import Request as Record
+from lineclear_spec.kernel.lifecycle import Phase
+from lineclear_spec.kernel.records import Request as Record
 
 __all__ = ["Scene", "SceneRequest"]
 

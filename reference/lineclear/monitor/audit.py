@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.lifecycle import Phase
-from lineclear_spec.records import CPU, GPU, Block, Pool, Request, Sequence
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.lifecycle import Phase
+from lineclear_spec.kernel.records import CPU, GPU, Block, Pool, Request, Sequence
 
 if TYPE_CHECKING:
     from lineclear.scheduling.readings import Readings

@@ -9,10 +9,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from lineclear_spec.ghosts import guards_of
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.lifecycle import Phase
-from lineclear_spec.records import CPU, GPU, Refused, Request
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.lifecycle import Phase
+from lineclear_spec.kernel.records import CPU, GPU, Refused, Request
+from lineclear_spec.modelcheck.ghosts import guards_of
 
 __all__ = ["blocked"]
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from lineclear.monitor.audit import InvariantViolation
-from lineclear_spec.ledger import Ledger, pairs_of
-from lineclear_spec.lifecycle import Phase
-from lineclear_spec.records import COMPUTE, CPU, FORWARD, GPU, SWAP_IN, Operation, Sequence
-from lineclear_spec.records import Request as Record
+from lineclear_spec.kernel.ledger import Ledger, pairs_of
+from lineclear_spec.kernel.lifecycle import Phase
+from lineclear_spec.kernel.records import COMPUTE, CPU, FORWARD, GPU, SWAP_IN, Operation, Sequence
+from lineclear_spec.kernel.records import Request as Record
 
 __all__ = ["Observer"]
 

@@ -21,9 +21,9 @@ from lineclear.monitor.audit import (
     check_request,
     queues,
 )
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.lifecycle import Phase
-from lineclear_spec.records import CPU, GPU, Block, Pool, Request
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.lifecycle import Phase
+from lineclear_spec.kernel.records import CPU, GPU, Block, Pool, Request
 
 if TYPE_CHECKING:
     from lineclear.scheduling.readings import Readings

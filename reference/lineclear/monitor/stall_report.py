@@ -12,9 +12,9 @@ from lineclear.monitor.relief import CANNOT_HELP, HELPS, NOTHING, Relief, relief
 from lineclear.monitor.stall import BlockedRequest, Holder, Stall
 from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.step import Step
-from lineclear_spec.lifecycle import Phase
-from lineclear_spec.progress import Need
-from lineclear_spec.records import SWAP_IN, SWAP_OUT
+from lineclear_spec.kernel.lifecycle import Phase
+from lineclear_spec.kernel.progress import Need
+from lineclear_spec.kernel.records import SWAP_IN, SWAP_OUT
 
 if TYPE_CHECKING:
     from lineclear.scheduling.readings import Readings

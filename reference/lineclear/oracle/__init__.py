@@ -1,7 +1,7 @@
 """The step that a scheduler has to make, from plain data, and whether it made it.
 
 Guarantees: `Oracle` judges one call of the scheduler at a time. It shares no decision with the code
-that it judges: it uses neither `step.py` and what that asks, nor `progress.py`.
+that it judges: it uses neither `step.py` and what that asks, nor `kernel/progress.py`.
 """
 
 from lineclear.oracle.judge import Oracle

@@ -16,8 +16,8 @@ from lineclear.oracle.rules import Undone
 from lineclear.oracle.state import live_of
 from lineclear.oracle.work import most_blocks
 from lineclear.request import InvalidRequest, Rejected, Request
-from lineclear_spec.lifecycle import Phase
-from lineclear_spec.progress import may_be_displaced
+from lineclear_spec.kernel.lifecycle import Phase
+from lineclear_spec.kernel.progress import may_be_displaced
 
 if TYPE_CHECKING:
     from lineclear.config import Config

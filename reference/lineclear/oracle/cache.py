@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lineclear_spec.records import Sequence as Branch
+from lineclear_spec.kernel.records import Sequence as Branch
 
 if TYPE_CHECKING:
     from lineclear.scheduler import Scheduler

@@ -15,8 +15,8 @@ from lineclear.oracle.preempting import forget, void
 from lineclear.oracle.publishing import publish_computed, publish_output
 from lineclear.oracle.state import OracleRequest, OracleSequence, OracleState, ceil_div
 from lineclear.request import Output
-from lineclear_spec.lifecycle import Phase
-from lineclear_spec.records import FORWARD
+from lineclear_spec.kernel.lifecycle import Phase
+from lineclear_spec.kernel.records import FORWARD
 
 if TYPE_CHECKING:
     from lineclear.plan import Plan, Scheduled

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lineclear.oracle.rules import Undone
 from lineclear.oracle.state import OracleRequest, OracleSequence, OracleState, observe
-from lineclear_spec.lifecycle import Phase
+from lineclear_spec.kernel.lifecycle import Phase
 
 if TYPE_CHECKING:
     from lineclear.scheduler import Scheduler

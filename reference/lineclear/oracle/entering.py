@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 from lineclear.oracle.serving import Serving, in_order_of_service
 from lineclear.oracle.state import OracleRequest, OracleState, ceil_div
 from lineclear.oracle.work import Demand, Work, demand, most_blocks, work_of
-from lineclear_spec.lifecycle import Phase
+from lineclear_spec.kernel.lifecycle import Phase
 
 __all__ = ["Entering"]
 

@@ -27,7 +27,7 @@ from lineclear.oracle.state import Asked, OracleSequence, OracleState, live_of
 from lineclear.oracle.step import Expected
 from lineclear.oracle.step_judge import check_levels, counters_of, judge
 from lineclear.request import Accepted, Rejected, Request, Sampled, SampledError
-from lineclear_spec.lifecycle import Phase
+from lineclear_spec.kernel.lifecycle import Phase
 
 if TYPE_CHECKING:
     from lineclear.plan import Plan, Scheduled

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from lineclear.oracle.books import Charges
 from lineclear.oracle.cache import Uses
-from lineclear_spec.lifecycle import Phase
-from lineclear_spec.records import Sequence
+from lineclear_spec.kernel.lifecycle import Phase
+from lineclear_spec.kernel.records import Sequence
 
 if TYPE_CHECKING:
     from lineclear.plan import Plan, Scheduled

@@ -16,7 +16,7 @@ from typing import Any
 from lineclear.oracle.own_tenants import Tenants
 from lineclear.oracle.state import OracleRequest, OracleState
 from lineclear.policies.tenants import TenantPolicy
-from lineclear_spec.lifecycle import Phase
+from lineclear_spec.kernel.lifecycle import Phase
 
 __all__ = ["Orders", "Uncopied", "parts"]
 

@@ -14,7 +14,7 @@ from lineclear.oracle.orders import Orders
 from lineclear.oracle.publishing import publish_output
 from lineclear.oracle.state import OracleRequest, OracleState
 from lineclear.oracle.work import Work
-from lineclear_spec.lifecycle import Phase
+from lineclear_spec.kernel.lifecycle import Phase
 
 __all__ = ["NEW", "Preempting", "forget", "swaps", "void", "worst_first"]
 

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from lineclear.oracle.state import OracleRequest, OracleSequence, OracleState
-from lineclear_spec.lifecycle import Phase
+from lineclear_spec.kernel.lifecycle import Phase
 
 if TYPE_CHECKING:
-    from lineclear_spec.records import Sequence
+    from lineclear_spec.kernel.records import Sequence
 
 __all__ = ["Looked", "publish", "publish_computed", "publish_output", "watch"]
 

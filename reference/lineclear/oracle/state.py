@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from lineclear.oracle.cache import BlockNumbers, OracleCache, Uses, cache_of, cached_names
 from lineclear.policies.view import View
 from lineclear.request import Output, Request
-from lineclear_spec.lifecycle import Phase
-from lineclear_spec.records import Request as Record
-from lineclear_spec.records import Sequence
+from lineclear_spec.kernel.lifecycle import Phase
+from lineclear_spec.kernel.records import Request as Record
+from lineclear_spec.kernel.records import Sequence
 
 if TYPE_CHECKING:
     from lineclear.config import Config

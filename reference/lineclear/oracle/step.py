@@ -16,7 +16,7 @@ from lineclear.oracle.publishing import watch
 from lineclear.oracle.serving import Serving
 from lineclear.oracle.state import OracleRequest, OracleSequence, OracleState
 from lineclear.oracle.work import Demand, Work, demand, work_of
-from lineclear_spec.lifecycle import Phase
+from lineclear_spec.kernel.lifecycle import Phase
 
 __all__ = ["Expected"]
 

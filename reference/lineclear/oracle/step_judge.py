@@ -15,7 +15,7 @@ from lineclear.oracle.serving import ServedRow
 from lineclear.oracle.state import observe
 from lineclear.oracle.step import Expected
 from lineclear.policies.mlfq import MultiLevelFeedbackQueue
-from lineclear_spec.lifecycle import Phase
+from lineclear_spec.kernel.lifecycle import Phase
 
 if TYPE_CHECKING:
     from lineclear.plan import Plan

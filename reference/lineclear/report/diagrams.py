@@ -14,7 +14,7 @@ SIGNATURE = "lineclear diagram"
 
 def draw(subject: str, form: str) -> str:
     """The diagram; imports the modules that draw it."""
-    from lineclear_spec import diagram
+    from lineclear_spec.report import diagram
 
     if subject == "lifecycle":
         return diagram.lifecycle_diagram(form)
@@ -22,8 +22,8 @@ def draw(subject: str, form: str) -> str:
         from lineclear_spec.actions import ACTIONS
 
         return diagram.actions_diagram(form, ACTIONS.values())
-    from lineclear_spec.footprint import NOTE, footprint
     from lineclear_spec.invariants import INVARIANTS
+    from lineclear_spec.proof.footprint import NOTE, footprint
 
     return diagram.matrix_diagram(form, footprint(), tuple(INVARIANTS), NOTE)
 

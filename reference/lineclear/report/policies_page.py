@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from lineclear.evidence.refutations import NotShown
 from lineclear.report.properties import PROPERTIES, Cell
-from lineclear_spec.premises import PREMISES
+from lineclear_spec.liveness.premises import PREMISES
 
 if TYPE_CHECKING:
     from lineclear.evidence.refutations import Demonstration, Refutation
-    from lineclear_spec.standings import Standing
+    from lineclear_spec.liveness.standings import Standing
 
     Runs = Iterable[tuple[Refutation, Demonstration | NotShown]]
 

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lineclear.evidence.refutations import REFUTATIONS, Demonstration, NotShown
-from lineclear_spec.standings import Standing
-from lineclear_spec.theorems import CLAIMS
+from lineclear_spec.liveness.standings import Standing
+from lineclear_spec.liveness.theorems import CLAIMS
 
 __all__ = ["PROPERTIES", "Cell", "cells", "property_of", "show_all"]
 

@@ -16,8 +16,8 @@ import numpy as np
 from lineclear.request import SampledError
 from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.flight import IssuedStep
-from lineclear_spec.progress import may_fork
-from lineclear_spec.records import Request as Record
+from lineclear_spec.kernel.progress import may_fork
+from lineclear_spec.kernel.records import Request as Record
 
 __all__ = ["NOTHING", "ONE", "Lengths", "Stops", "lengths_of", "positions_of"]
 

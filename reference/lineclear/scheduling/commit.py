@@ -25,9 +25,9 @@ from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear.scheduling.transitions import Transitions
 from lineclear_spec import actions
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.lifecycle import Phase
-from lineclear_spec.records import Sequence
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.lifecycle import Phase
+from lineclear_spec.kernel.records import Sequence
 
 __all__ = ["Commit", "CommitParts"]
 

@@ -12,8 +12,8 @@ from lineclear.request import SchedulerError
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.transitions import Transitions
 from lineclear_spec import actions
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.records import SWAP_IN, SWAP_OUT
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.records import SWAP_IN, SWAP_OUT
 
 __all__ = ["Copies"]
 

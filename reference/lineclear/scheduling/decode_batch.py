@@ -12,8 +12,8 @@ from lineclear.scheduling.flight import InFlight
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.policy_adapter import PolicyAdapter
 from lineclear_spec import actions
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.records import Refused, Sequence
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.records import Refused, Sequence
 
 __all__ = ["DecodeBatch"]
 

@@ -18,8 +18,8 @@ from lineclear.scheduling.plan_changes import PlanChanges
 from lineclear.scheduling.policy_adapter import PolicyAdapter
 from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear_spec import actions
-from lineclear_spec.ledger import Ledger, pairs_of
-from lineclear_spec.records import COPY_BLOCK, Sequence
+from lineclear_spec.kernel.ledger import Ledger, pairs_of
+from lineclear_spec.kernel.records import COPY_BLOCK, Sequence
 
 __all__ = ["Dispatch"]
 

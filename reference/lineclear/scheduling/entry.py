@@ -10,11 +10,11 @@ from typing import Any
 
 from lineclear.policies.view import View
 from lineclear.request import Output, Request
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.lifecycle import Phase
-from lineclear_spec.progress import seats_of
-from lineclear_spec.records import Request as Record
-from lineclear_spec.records import Sequence
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.lifecycle import Phase
+from lineclear_spec.kernel.progress import seats_of
+from lineclear_spec.kernel.records import Request as Record
+from lineclear_spec.kernel.records import Sequence
 
 __all__ = ["Cell", "Entry", "Order"]
 

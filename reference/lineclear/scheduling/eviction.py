@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from lineclear_spec.containers import Resting
-from lineclear_spec.records import Block
+from lineclear_spec.kernel.containers import Resting
+from lineclear_spec.kernel.records import Block
 
 __all__ = ["EVICTION", "BlockUse", "EvictionKey", "KeyedOrder", "lfu", "lfu_aging"]
 

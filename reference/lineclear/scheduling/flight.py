@@ -10,7 +10,7 @@ from collections import deque
 
 from lineclear.plan import Plan
 from lineclear.request import PlanError, SchedulerError
-from lineclear_spec.records import Sequence
+from lineclear_spec.kernel.records import Sequence
 
 __all__ = ["InFlight", "IssuedStep"]
 

@@ -19,10 +19,10 @@ from lineclear.scheduling.policy_adapter import PolicyAdapter
 from lineclear.scheduling.queues import RunningOrder, WaitingQueue
 from lineclear.scheduling.tenant_queue import TenantQueue
 from lineclear_spec import actions
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.lifecycle import Phase
-from lineclear_spec.records import Refused
-from lineclear_spec.records import Request as Record
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.lifecycle import Phase
+from lineclear_spec.kernel.records import Refused
+from lineclear_spec.kernel.records import Request as Record
 
 __all__ = ["LiveRequests"]
 

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Mapping
 
 from lineclear.request import SchedulerError
 from lineclear.scheduling.entry import Entry
-from lineclear_spec.records import Sequence
+from lineclear_spec.kernel.records import Sequence
 
 __all__ = ["check_next", "next_to_name"]
 

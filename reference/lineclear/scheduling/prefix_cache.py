@@ -23,11 +23,11 @@ from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.eviction import EVICTION, EvictionKey, KeyedOrder
 from lineclear.scheduling.receiver import Receiver
 from lineclear_spec import actions
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.lifecycle import Phase
-from lineclear_spec.records import Block
-from lineclear_spec.records import Request as Record
-from lineclear_spec.records import Sequence as Branch
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.lifecycle import Phase
+from lineclear_spec.kernel.records import Block
+from lineclear_spec.kernel.records import Request as Record
+from lineclear_spec.kernel.records import Sequence as Branch
 
 __all__ = ["PrefixCache"]
 

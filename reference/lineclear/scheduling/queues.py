@@ -10,8 +10,8 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator
 
 from lineclear.scheduling.entry import Cell, Entry, Order
-from lineclear_spec.lifecycle import Phase
-from lineclear_spec.progress import behind
+from lineclear_spec.kernel.lifecycle import Phase
+from lineclear_spec.kernel.progress import behind
 
 __all__ = ["RunningOrder", "WaitingQueue"]
 

@@ -22,9 +22,9 @@ from lineclear.scheduling.policy_adapter import PolicyAdapter
 from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear.scheduling.queues import RunningOrder, WaitingQueue
 from lineclear.scheduling.step import StepParts
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.records import Request as Record
-from lineclear_spec.records import Sequence
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.records import Request as Record
+from lineclear_spec.kernel.records import Sequence
 
 __all__ = ["Readings"]
 

@@ -18,10 +18,9 @@ from lineclear.scheduling.sequence_demand import (
     remaining_tokens,
     spare_last_holders,
 )
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.lifecycle import Phase
-from lineclear_spec.logic import larger
-from lineclear_spec.progress import (
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.lifecycle import Phase
+from lineclear_spec.kernel.progress import (
     Need,
     asked_tokens,
     beside,
@@ -33,7 +32,8 @@ from lineclear_spec.progress import (
     share_of,
     tokens_left,
 )
-from lineclear_spec.records import Sequence
+from lineclear_spec.kernel.records import Sequence
+from lineclear_spec.logic import larger
 
 __all__ = ["Room"]
 

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 from lineclear.config import Config
 from lineclear.scheduling.entry import Entry
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.progress import (
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.progress import (
     decodes,
     drafts_of,
     wanted_blocks,
     wanted_slots,
     wanted_tokens,
 )
-from lineclear_spec.records import Block, Request, Sequence
+from lineclear_spec.kernel.records import Block, Request, Sequence
 
 __all__ = ["SequenceDemand", "demand_of", "remaining_tokens", "sized", "spare_last_holders"]
 

@@ -31,9 +31,9 @@ from lineclear.scheduling.sequence_demand import (
 from lineclear.scheduling.transitions import Transitions
 from lineclear.scheduling.victims import Victims
 from lineclear_spec import actions
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.lifecycle import Phase
-from lineclear_spec.progress import (
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.lifecycle import Phase
+from lineclear_spec.kernel.progress import (
     Need,
     admits_others,
     behind,
@@ -45,7 +45,7 @@ from lineclear_spec.progress import (
     may_be_displaced,
     may_be_passed,
 )
-from lineclear_spec.records import Sequence
+from lineclear_spec.kernel.records import Sequence
 
 __all__ = ["Step", "StepParts"]
 

@@ -20,10 +20,10 @@ from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear.scheduling.sequence_demand import SequenceDemand
 from lineclear.scheduling.victims import swaps
 from lineclear_spec import actions
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.lifecycle import Phase
-from lineclear_spec.progress import behind
-from lineclear_spec.records import Sequence
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.lifecycle import Phase
+from lineclear_spec.kernel.progress import behind
+from lineclear_spec.kernel.records import Sequence
 
 __all__ = ["Transitions"]
 

@@ -13,8 +13,8 @@ from typing import Any
 from lineclear.config import Config
 from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.live_requests import LiveRequests
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.progress import Need, behind
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.progress import Need, behind
 
 __all__ = ["RULES", "Victims", "choose", "swaps", "worst"]
 

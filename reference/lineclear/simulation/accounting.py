@@ -13,7 +13,7 @@ from lineclear.simulation.decodes import Decodes
 from lineclear.simulation.metrics import Collector
 from lineclear.simulation.sampler import Sampler, SimulatedRequest
 from lineclear.simulation.steptime import StepTime
-from lineclear_spec.ledger import Ledger
+from lineclear_spec.kernel.ledger import Ledger
 
 __all__ = ["GIVING_UP", "Accounting"]
 

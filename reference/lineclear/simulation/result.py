@@ -16,7 +16,7 @@ from lineclear.theorems.bounds import sizes_of
 from lineclear.theorems.starvation import steps_of_the_first
 from lineclear.workload.prefixes import PromptsSeen
 from lineclear.workload.workload import Workload
-from lineclear_spec.ledger import Ledger
+from lineclear_spec.kernel.ledger import Ledger
 
 __all__ = ["RunResult", "bound_of", "found_in_the_cache", "why_stalled"]
 

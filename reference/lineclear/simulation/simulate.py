@@ -33,7 +33,7 @@ from lineclear.simulation.steptime import SimulatedDevice, StepTime
 from lineclear.theorems.service import Listener
 from lineclear.workload.prefixes import PromptsSeen, check_prefixes
 from lineclear.workload.workload import Arrival, Workload
-from lineclear_spec.records import Request as Record
+from lineclear_spec.kernel.records import Request as Record
 
 __all__ = ["Simulation"]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from lineclear.request import Finished, Request
 from lineclear.testing.device import Device
 from lineclear.testing.device_rows import DeviceRow, DeviceSequence, Forward
-from lineclear_spec.lifecycle import Phase
+from lineclear_spec.kernel.lifecycle import Phase
 
 if TYPE_CHECKING:
     from lineclear.plan import Plan

@@ -12,9 +12,9 @@ from typing import Any
 
 from lineclear.scheduling.room import Room
 from lineclear.scheduling.sequence_demand import SequenceDemand, sized
-from lineclear_spec.entering import enters
-from lineclear_spec.lifecycle import Phase
-from lineclear_spec.progress import Need, seats_of
+from lineclear_spec.kernel.lifecycle import Phase
+from lineclear_spec.kernel.progress import Need, seats_of
+from lineclear_spec.liveness.entering import enters
 
 __all__ = ["EmptyRoom"]
 

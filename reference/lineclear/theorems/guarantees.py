@@ -23,9 +23,9 @@ from lineclear.policies.units import shown
 from lineclear.rules import rules_of
 from lineclear.theorems.bounds import Bound, BoundInputs, bound_of, sizes_of
 from lineclear.workload.workload import Workload
-from lineclear_spec.dialect import objection
-from lineclear_spec.premises import PREMISES
-from lineclear_spec.theorems import CLAIMS, Theorem
+from lineclear_spec.language.dialect import objection
+from lineclear_spec.liveness.premises import PREMISES
+from lineclear_spec.liveness.theorems import CLAIMS, Theorem
 
 __all__ = ["Guarantee", "Lost", "claims_of", "guarantees", "lost_premises", "verdict"]
 

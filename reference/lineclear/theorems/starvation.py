@@ -4,7 +4,7 @@ Guarantees: the figure follows from settings and sizes alone, by the argument be
 steps that are issued.
 
 P1 to P13 are the properties of docs/policies.md, F1 to F13 and A1 to A4 the premises of
-`lineclear_spec/premises.py`; T1 and C6 are the bounds that are made here.
+`lineclear_spec/liveness/premises.py`; T1 and C6 are the bounds that are made here.
 
 The argument rests on the theorem P6b and its premises, F5 among them: in each step every decode
 gets its token and prompts are dealt all that is left of the budget, in the order. S are the seats,

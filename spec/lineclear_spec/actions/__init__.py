@@ -1,9 +1,9 @@
 """The action table: each change of a phase, a table, a block, a counter or an operation, as a guard and an effect.
 
 Guarantees: an action whose guard is false changes nothing, and one whose guard is true keeps every
-invariant of `invariants/`. The same functions run on the plain ledger (`ledger.py`) and, in
-`prove.py`, on formulas. No actions are making a request, giving blocks names (`Ledger.new_request`, `name_blocks`) and
-emptying what a plan reports (`Ledger.grown`): `ledger.py` says why these are safe.
+invariant of `invariants/`. The same functions run on the plain ledger (`kernel/ledger.py`) and, in
+`proof/prove.py`, on formulas. No actions are making a request, giving blocks names (`Ledger.new_request`,
+`name_blocks`) and emptying what a plan reports (`Ledger.grown`): `kernel/ledger.py` says why these are safe.
 
 Each action is a docstring of one sentence, then `# GUARD`, then `# EFFECT`. All guards come before
 the first write. `preemption.swap_out` explains how to read one.

@@ -1,6 +1,6 @@
 """How a request begins and ends.
 
-Guarantees: the postconditions in `deltas/`.
+Guarantees: the postconditions in `postconditions/`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from lineclear_spec.actions.table import action
 from lineclear_spec.logic import or_
 
 if TYPE_CHECKING:
-    from lineclear_spec.protocol import Ledger
-    from lineclear_spec.record_protocols import Request, Sequence
+    from lineclear_spec.kernel.protocol import Ledger
+    from lineclear_spec.kernel.record_protocols import Request, Sequence
 
 __all__ = ["abort", "finish", "finish_each", "reject", "submit"]
 

@@ -1,6 +1,6 @@
 """How a request has several sequences.
 
-Guarantees: the postconditions in `deltas/`.
+Guarantees: the postconditions in `postconditions/`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from lineclear_spec.actions.table import action
 from lineclear_spec.logic import not_
 
 if TYPE_CHECKING:
-    from lineclear_spec.protocol import Ledger
-    from lineclear_spec.record_protocols import Number, Sequence
+    from lineclear_spec.kernel.protocol import Ledger
+    from lineclear_spec.kernel.record_protocols import Number, Sequence
 
 __all__ = ["fork", "prune", "rejoin"]
 

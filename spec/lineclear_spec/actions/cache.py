@@ -1,6 +1,6 @@
 """How blocks are shared by requests that begin with the same tokens.
 
-Guarantees: the postconditions in `deltas/`. A block that is published gets a name (a block hash in vLLM), is
+Guarantees: the postconditions in `postconditions/`. A block that is published gets a name (a block hash in vLLM), is
 never written again and can be found by requests whose tokens have that name.
 """
 
@@ -12,8 +12,8 @@ from lineclear_spec.actions.table import action
 from lineclear_spec.logic import not_
 
 if TYPE_CHECKING:
-    from lineclear_spec.protocol import Ledger
-    from lineclear_spec.record_protocols import Number, Request, Sequence
+    from lineclear_spec.kernel.protocol import Ledger
+    from lineclear_spec.kernel.record_protocols import Number, Request, Sequence
 
 __all__ = [
     "admit_cached",

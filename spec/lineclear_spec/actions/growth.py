@@ -1,6 +1,6 @@
 """How a request gets blocks for its tokens.
 
-Guarantees: the postconditions in `deltas/`.
+Guarantees: the postconditions in `postconditions/`.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lineclear_spec.actions.table import action
+from lineclear_spec.kernel.records import COPY_BLOCK
 from lineclear_spec.logic import not_
-from lineclear_spec.records import COPY_BLOCK
 
 if TYPE_CHECKING:
-    from lineclear_spec.protocol import Ledger
-    from lineclear_spec.record_protocols import Number, Request, Sequence
+    from lineclear_spec.kernel.protocol import Ledger
+    from lineclear_spec.kernel.record_protocols import Number, Request, Sequence
 
 __all__ = ["admit", "append_slots", "copy_on_write"]
 

@@ -1,6 +1,6 @@
 """How copies complete or fail, and how the ledger hears of it.
 
-Guarantees: the postconditions in `deltas/`.
+Guarantees: the postconditions in `postconditions/`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from lineclear_spec.actions.table import action
 
 if TYPE_CHECKING:
-    from lineclear_spec.protocol import Ledger
-    from lineclear_spec.record_protocols import Number, Request
+    from lineclear_spec.kernel.protocol import Ledger
+    from lineclear_spec.kernel.record_protocols import Number, Request
 
 __all__ = ["complete_copy", "dispatch_copies", "fail_copy", "lift_fences"]
 

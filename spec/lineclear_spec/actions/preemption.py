@@ -1,6 +1,6 @@
 """How a running request is preempted and comes back. `swap_out` explains how to read an action.
 
-Guarantees: the postconditions in `deltas/`.
+Guarantees: the postconditions in `postconditions/`.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lineclear_spec.actions.table import action
+from lineclear_spec.kernel.records import CPU, GPU, SWAP_IN, SWAP_OUT
 from lineclear_spec.logic import larger
-from lineclear_spec.records import CPU, GPU, SWAP_IN, SWAP_OUT
 
 if TYPE_CHECKING:
-    from lineclear_spec.protocol import Ledger
-    from lineclear_spec.record_protocols import Request
+    from lineclear_spec.kernel.protocol import Ledger
+    from lineclear_spec.kernel.record_protocols import Request
 
 __all__ = ["discard_swapped", "recompute", "swap_in", "swap_out"]
 
@@ -44,7 +44,7 @@ def swap_out(ledger: Ledger, request: Request) -> None:
     )
     # EFFECT
     # Proved of the effect, from the guards and the invariants before: each invariant holds after it, and so does the
-    # contract in `deltas/preemption.py`, which says apart from this text what changes and that nothing else does.
+    # contract in `postconditions/preemption.py`, which says apart from it what changes and that nothing else does.
     number = ledger.decide(SWAP_OUT, request)
     # A block step, proved once against a contract of its own (`contracts/moving.py`), which stands for it here. It
     # fences the GPU blocks that it frees with `ledger.issued`, which is this copy: who takes one waits for it.

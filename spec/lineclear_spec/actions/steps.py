@@ -1,6 +1,6 @@
 """How a step is built, issued and committed.
 
-Guarantees: the postconditions in `deltas/`.
+Guarantees: the postconditions in `postconditions/`.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lineclear_spec.actions.table import action
+from lineclear_spec.kernel.records import FORWARD
 from lineclear_spec.logic import if_else, larger, not_, or_
-from lineclear_spec.records import FORWARD
 
 if TYPE_CHECKING:
-    from lineclear_spec.protocol import Ledger
-    from lineclear_spec.record_protocols import Number, Sequence
+    from lineclear_spec.kernel.protocol import Ledger
+    from lineclear_spec.kernel.record_protocols import Number, Sequence
 
 __all__ = ["commit_step", "issue_step", "join_batch", "leave_batch", "sample", "schedule_tokens"]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lineclear_spec.records import Refused
+from lineclear_spec.kernel.records import Refused
 
 __all__ = ["ACTIONS", "Action", "action"]
 

@@ -1,7 +1,7 @@
 """What each block step requires and what it ensures, written apart from the step.
 
-Guarantees: `ensures(before, after, count, ...)` is proved of the step in `blocks.py`, from every state that meets
-`requirements(before, count, ...)` and the step invariants (`SymbolicLedger.prove`). So it may be assumed wherever
+Guarantees: `ensures(before, after, count, ...)` is proved of the step in `kernel/blocks.py`, from every state that
+meets `requirements(before, count, ...)` and the step invariants (`SymbolicLedger.prove`). So it may be assumed wherever
 an action runs the step and these are proved to hold (`SymbolicLedger.by_contract`).
 """
 

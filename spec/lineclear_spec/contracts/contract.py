@@ -31,11 +31,11 @@ __all__ = [
 
 
 class Part(NamedTuple):
-    """One part of what a contract requires or ensures, or of what an action ensures (`deltas/`).
+    """One part of what a contract requires or ensures, or of what an action ensures (`postconditions/`).
 
     Attributes:
         label: what tells it from the other parts.
-        domains: of its variables, of which it holds for all values (`state.DOMAINS`).
+        domains: of its variables, of which it holds for all values (`symbolic.state.DOMAINS`).
         predicate: of values of the variables.
     """
 
@@ -49,7 +49,7 @@ class Contract:
     """The contract of one block step.
 
     Attributes:
-        name: of the step in `blocks.py`.
+        name: of the step in `kernel/blocks.py`.
         count: how many blocks or tables the step is about, from (before, *arguments).
         modifies: fields that the step may write, from (*arguments).
         requirements: what must hold before, from (before, count, *arguments).
@@ -82,7 +82,7 @@ def contract(
     """Enter a contract.
 
     Args:
-        name: of the step in `blocks.py`.
+        name: of the step in `kernel/blocks.py`.
         count: see `Contract`, as of the next three.
         modifies: fields that the step may write.
         requirements: what must hold before.

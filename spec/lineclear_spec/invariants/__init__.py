@@ -1,12 +1,12 @@
 """The named invariants: what is true between any two actions, each with one English sentence.
 
-Guarantees: each clause is one predicate of a state, evaluated on formulas by `prove.py` and on plain data by
-`concrete.py`. It is proved to hold at the start, and to be kept by every action.
+Guarantees: each clause is one predicate of a state, evaluated on formulas by `proof/prove.py` and on plain data by
+`modelcheck/concrete.py`. It is proved to hold at the start, and to be kept by every action.
 
 *Step* invariants also hold after each block step, once all of its blocks have moved; *boundary* invariants hold
 between actions only; those of *KV* speak of a device too, and are proved in units of their own. What `v.holder`,
-`v.holder_index`, `v.held_index` and the other fields mean, and which are ghosts: `fields.py`. For a concrete ledger
-ghosts are recomputed from its tables.
+`v.holder_index`, `v.held_index` and the other fields mean, and which are ghosts: `symbolic/fields.py`. For a concrete
+ledger ghosts are recomputed from its tables.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 
 The letters of all clauses, contracts and postconditions:
 
-- v: a state; `v.f(x)` is the field f of the record x (`fields.py`), or the question f about it (`view.py`). In
-  contracts and postconditions `old` and `new` are two states.
+- v: a state; `v.f(x)` is the field f of the record x (`symbolic/fields.py`), or the question f about it
+  (`symbolic/view.py`). In contracts and postconditions `old` and `new` are two states.
 - r request, q and x sequence, b block, t tier, p block id, o and n operation, s step, i, j and k index; in clauses
   of KV i is a position and k a slot of a block.
 """
@@ -15,9 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from lineclear_spec.lifecycle import Phase
+from lineclear_spec.kernel.lifecycle import Phase
+from lineclear_spec.kernel.records import CPU, GPU
 from lineclear_spec.logic import and_, or_
-from lineclear_spec.records import CPU, GPU
 
 __all__ = [
     "CPU",
@@ -109,7 +109,7 @@ class Invariant:
 
 
 INVARIANTS: dict[str, Invariant] = {}
-#: What holds of a device and of the KV in its memory; proved in units of its own (`kv_obligations.py`).
+#: What holds of a device and of the KV in its memory; proved in units of its own (`kv/obligations.py`).
 KV: dict[str, Invariant] = {}
 
 

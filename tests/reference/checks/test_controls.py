@@ -11,23 +11,23 @@ z3 = pytest.importorskip("z3")
 
 from lineclear.checks.controls import controls, false_statements
 from lineclear.checks.stage import Context
-from lineclear_spec.obligations import build
-from lineclear_spec.prove import contradicts
-from lineclear_spec.state import State, quantify
+from lineclear_spec.proof.obligations import build
+from lineclear_spec.proof.prove import contradicts
+from lineclear_spec.symbolic.state import State, quantify
 
 #: What is changed in the prover, and a word of the control that is accepted then.
 EDITS: dict[str, tuple[Edit, str]] = {
     "`is not` may be asked": (
-        ("lineclear_spec.questions", "asks", "ast.Is | ast.IsNot", "ast.Is"),
+        ("lineclear_spec.language.questions", "asks", "ast.Is | ast.IsNot", "ast.Is"),
         "free is not self",
     ),
     "a name may be asked": (
-        ("lineclear_spec.questions", "asks", " or name in ASKING", ""),
+        ("lineclear_spec.language.questions", "asks", " or name in ASKING", ""),
         "isinstance(free, int)",
     ),
     "a block step may write what it does not list": (
         (
-            "lineclear_spec.symbolic",
+            "lineclear_spec.symbolic.ledger",
             "SymbolicLedger._refuse_unlisted",
             "if written - listed:",
             "if written - listed - written:",
@@ -36,7 +36,7 @@ EDITS: dict[str, tuple[Edit, str]] = {
     ),
     "one answer `proved` is enough": (
         (
-            "lineclear_spec.standings",
+            "lineclear_spec.liveness.standings",
             "standing",
             'answers.get(key, {"proved"}) - {"proved"}',
             '"proved" not in answers.get(key, {"proved"})',
@@ -45,7 +45,7 @@ EDITS: dict[str, tuple[Edit, str]] = {
     ),
     "a precondition is proved from itself": (
         (
-            "lineclear_spec.symbolic",
+            "lineclear_spec.symbolic.ledger",
             "SymbolicLedger.demand",
             "self.obligations.append(",
             "self.assumptions.append(whole); self.obligations.append(",
@@ -54,7 +54,7 @@ EDITS: dict[str, tuple[Edit, str]] = {
     ),
     "the rank of a policy is not looked at": (
         (
-            "lineclear_spec.dialect",
+            "lineclear_spec.language.dialect",
             "check_policy",
             '("key", "rank", "may_displace")',
             '("key", "may_displace")',
@@ -63,7 +63,7 @@ EDITS: dict[str, tuple[Edit, str]] = {
     ),
     "a helper is not looked at": (
         (
-            "lineclear_spec.questions",
+            "lineclear_spec.language.questions",
             "reached",
             "return function.__globals__.get(node.id)",
             "return None",
@@ -71,12 +71,12 @@ EDITS: dict[str, tuple[Edit, str]] = {
         "a helper that asks",
     ),
     "a theorem may rest on an obligation that is gone": (
-        ("lineclear_spec.standings", "expand", "not mine or (", "("),
+        ("lineclear_spec.liveness.standings", "expand", "not mine or (", "("),
         "rests on no obligation",
     ),
     "a free block may be freed": (
         (
-            "lineclear_spec.symbolic_pool",
+            "lineclear_spec.symbolic.pool",
             "SymbolicPool.put",
             "z3.And(within(0, p, total), z3.Not(is_free(old, tier, p)))",
             "within(0, p, total)",
@@ -85,7 +85,7 @@ EDITS: dict[str, tuple[Edit, str]] = {
     ),
     "a block may be freed twice": (
         (
-            "lineclear_spec.vectors",
+            "lineclear_spec.symbolic.vectors",
             "Vector.demand_distinct",
             "self.distinct()",
             "self.every(self.has)",
@@ -94,7 +94,7 @@ EDITS: dict[str, tuple[Edit, str]] = {
     ),
     "a guard in a branch is assumed": (
         (
-            "lineclear_spec.symbolic",
+            "lineclear_spec.symbolic.ledger",
             "SymbolicLedger.require",
             "if self.condition is not None:",
             "if False:",

@@ -17,7 +17,7 @@ from lineclear.explore.search import search
 from lineclear.explore.world import World
 from lineclear.explore.worlds import caching
 from lineclear.scheduling.prefix_cache import PrefixCache
-from lineclear_spec.situations import OF_CACHING
+from lineclear_spec.modelcheck.situations import OF_CACHING
 
 
 def test_nothing_is_broken_stuck_or_goes_round_and_every_situation_is_met() -> None:

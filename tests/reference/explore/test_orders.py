@@ -29,7 +29,7 @@ from lineclear.policies.drr import DeficitRoundRobin
 from lineclear.policies.mlfq import MultiLevelFeedbackQueue
 from lineclear.policies.view import View
 from lineclear.policies.vtc import VirtualTokenCounter
-from lineclear_spec.theorems import CLAIMS
+from lineclear_spec.liveness.theorems import CLAIMS
 
 #: Policies of which a request may wait for ever here: all have a deadline, and tenants are few.
 STARVING = {"priority", "hybrid", "sjf", "lpl"}

@@ -15,7 +15,7 @@ from lineclear.explore.covered import covered
 from lineclear.explore.scripts import move_of, scripts
 from lineclear.explore.walk_worlds import special
 from lineclear.explore.world import World
-from lineclear_spec.lifecycle import Phase
+from lineclear_spec.kernel.lifecycle import Phase
 
 #: Name -> (module, text, what stands there instead, words of the names of the walks that show it).
 EDITS: dict[str, tuple[str, str, str, str]] = {

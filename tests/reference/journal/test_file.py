@@ -10,8 +10,8 @@ import pytest
 
 from lineclear.journal.file import JournalError, JournalFile, NotAJournal, digest, replay, state
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.records import Limits
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.records import Limits
 
 
 def act(ledger: Ledger, name: str, *arguments: object) -> object:

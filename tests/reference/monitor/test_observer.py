@@ -18,8 +18,8 @@ from lineclear.simulation.simulate import Simulation
 from lineclear.workload.workload import synthetic
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.invariants import INVARIANTS
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.records import Limits, Pool
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.records import Limits, Pool
 
 
 class World:

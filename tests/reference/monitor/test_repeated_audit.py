@@ -16,7 +16,7 @@ from lineclear.monitor.repeated_audit import RepeatedAudit
 from lineclear.scheduler import Scheduler
 from lineclear.simulation.simulate import Simulation
 from lineclear.workload.workload import Arrival, Workload
-from lineclear_spec.records import Pool
+from lineclear_spec.kernel.records import Pool
 
 FIELDS = {
     "Block": ("ref", "tier", "block_id", "request"),

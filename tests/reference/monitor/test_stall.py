@@ -10,7 +10,7 @@ from drive import Drive, dump
 
 from lineclear.monitor.relief import CANNOT_HELP, HELPS, NOTHING
 from lineclear.monitor.stall import GUARDS
-from lineclear_spec.lifecycle import Phase
+from lineclear_spec.kernel.lifecycle import Phase
 
 
 def guards(drive: Drive) -> dict[Any, str]:

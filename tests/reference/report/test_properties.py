@@ -10,8 +10,8 @@ import pytest
 from lineclear.evidence.refutations import REFUTATIONS, Demonstration, NotShown
 from lineclear.policies import BUILT_IN, load_claims
 from lineclear.report.properties import PROPERTIES, Cell, cells, show_all
-from lineclear_spec.standings import Standing
-from lineclear_spec.theorems import CLAIMS, Theorem
+from lineclear_spec.liveness.standings import Standing
+from lineclear_spec.liveness.theorems import CLAIMS, Theorem
 
 load_claims()
 Seen = dict[str, Demonstration | NotShown]

@@ -11,7 +11,7 @@ from lineclear.monitor.audit import audit
 from lineclear.plan import Plan
 from lineclear.request import Request
 from lineclear.scheduler import Scheduler
-from lineclear_spec.lifecycle import Phase
+from lineclear_spec.kernel.lifecycle import Phase
 
 SMALL: dict[str, Any] = {
     "num_gpu_blocks": 8,

@@ -14,7 +14,7 @@ from named_requests import ask, config, step
 from lineclear import config as settings
 from lineclear.scheduler import Scheduler
 from lineclear.scheduling.eviction import EVICTION, BlockUse, KeyedOrder, lfu, lfu_aging
-from lineclear_spec.containers import Resting
+from lineclear_spec.kernel.containers import Resting
 
 
 def evicted_first(eviction: Any, **changes: Any) -> tuple[set[int], Scheduler]:

@@ -9,9 +9,9 @@ from lineclear.monitor.audit import InvariantViolation, audit
 from lineclear.request import Request, SchedulerError
 from lineclear.scheduler import Scheduler
 from lineclear_spec import actions
-from lineclear_spec.concrete import breaches
-from lineclear_spec.ghosts import GhostLedger
-from lineclear_spec.records import Limits
+from lineclear_spec.kernel.records import Limits
+from lineclear_spec.modelcheck.concrete import breaches
+from lineclear_spec.modelcheck.ghosts import GhostLedger
 
 
 def step(scheduler: Scheduler) -> None:

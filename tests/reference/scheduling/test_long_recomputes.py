@@ -11,8 +11,8 @@ from lineclear.config import Config
 from lineclear.request import Rejected
 from lineclear.theorems.guarantees import lost_premises
 from lineclear_spec import actions
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.records import Limits, Refused
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.records import Limits, Refused
 
 #: Steps of 8 tokens, and room for 24: two requests of 6 + 10 tokens do not fit.
 WHOLE: dict[str, Any] = {

@@ -15,7 +15,7 @@ from lineclear.prefix_names import PrefixNames
 from lineclear.request import InvalidRequest, Request, SchedulerError
 from lineclear.scheduler import Scheduler
 from lineclear_spec import actions
-from lineclear_spec.records import Refused
+from lineclear_spec.kernel.records import Refused
 
 
 def test_a_second_request_computes_only_what_is_not_found() -> None:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from lineclear.request import Request
 from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.queues import FORGOTTEN, WaitingQueue
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.records import Limits
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.records import Limits
 
 
 def entry(number: int) -> Entry:

@@ -14,7 +14,7 @@ from lineclear.monitor.stall_report import stall_report
 from lineclear.request import Request
 from lineclear.scheduler import Scheduler
 from lineclear.theorems.guarantees import guarantees
-from lineclear_spec.lifecycle import Phase
+from lineclear_spec.kernel.lifecycle import Phase
 
 SAME = (1, 2, 3)
 

@@ -15,8 +15,8 @@ from lineclear.plan import Plan
 from lineclear.prefix_names import PrefixNames
 from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear.testing import Copy, exhaust, random_run, random_runs
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.records import Sequence
+from lineclear_spec.kernel.ledger import Ledger
+from lineclear_spec.kernel.records import Sequence
 
 #: The preset that this harness finds stuck, and the rule that it lacks.
 STUCK = {"vllm_v0_chunked": "a swapped prompt goes on in chunks"}

@@ -27,8 +27,8 @@ from lineclear.rules import RULES, rules_of
 from lineclear.theorems.guarantees import TAKEN_BY_RULE, Guarantee, claims_of, guarantees, verdict
 from lineclear.workload.generators import generate
 from lineclear.workload.workload import Arrival, Workload
-from lineclear_spec.premises import PREMISES
-from lineclear_spec.theorems import CLAIMS
+from lineclear_spec.liveness.premises import PREMISES
+from lineclear_spec.liveness.theorems import CLAIMS
 
 OPTIONS: dict[str, tuple[tuple[str, Any], ...]] = {
     "lpl": (("seconds_per_token", 0.5),),

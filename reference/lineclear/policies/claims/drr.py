@@ -10,7 +10,7 @@ from lineclear.policies.claims import method_lemmas, turn_lemmas
 from lineclear.policies.claims.fcfs import EARLIER
 from lineclear.policies.claims.tenants import held, of_tenants
 from lineclear.policies.drr import DeficitRoundRobin
-from lineclear_spec.theorems import TABLE, Claims, Theorem, claim, unchecked
+from lineclear_spec.liveness.theorems import TABLE, Claims, Theorem, claim, unchecked
 
 __all__: list[str] = []
 

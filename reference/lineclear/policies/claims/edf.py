@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lineclear.policies.edf import EarliestDeadlineFirst
+from lineclear_spec.liveness.theorems import Claims, Fact, Theorem, claim, ends_by, of_any_order
 from lineclear_spec.logic import and_, given, implies, not_, or_else
-from lineclear_spec.theorems import Claims, Fact, Theorem, claim, ends_by, of_any_order
 
 __all__: list[str] = ["EARLIER", "NO_LATER"]
 

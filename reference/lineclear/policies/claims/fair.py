@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lineclear.policies.claims.fcfs import EARLIER, in_order_of_arrival
 from lineclear.policies.fair import Fair
-from lineclear_spec.theorems import Claims, claim, ends_by, of_any_order
+from lineclear_spec.liveness.theorems import Claims, claim, ends_by, of_any_order
 
 __all__: list[str] = []
 

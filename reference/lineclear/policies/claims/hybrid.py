@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lineclear.policies.hybrid import Hybrid
+from lineclear_spec.liveness.theorems import TABLE, Claims, Fact, Theorem, claim, of_any_order
 from lineclear_spec.logic import and_, implies
-from lineclear_spec.theorems import TABLE, Claims, Fact, Theorem, claim, of_any_order
 
 __all__: list[str] = []
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from lineclear.policies.claims import sjf
 from lineclear.policies.longest_prefill_last import LongestPrefillLast
-from lineclear_spec.theorems import Claims, Fact, Theorem, claim, ends_by, of_any_order, unchecked
+from lineclear_spec.liveness.theorems import (
+    Claims,
+    Fact,
+    Theorem,
+    claim,
+    ends_by,
+    of_any_order,
+    unchecked,
+)
 
 __all__: list[str] = []
 

@@ -16,9 +16,9 @@ from typing import Any
 from lineclear.policies import accounts, feedback, turns, virtual_time
 from lineclear.policies.accounts import Account, any_account, kept
 from lineclear.policies.claims.turn_pairs import any_round
+from lineclear_spec.language.questions import refuse_questions
+from lineclear_spec.liveness.theorems import unchecked
 from lineclear_spec.logic import and_
-from lineclear_spec.questions import refuse_questions
-from lineclear_spec.theorems import unchecked
 
 __all__ = ["of_accounts", "of_looks", "of_rounds", "of_virtual_time"]
 

@@ -8,8 +8,16 @@ from typing import Any
 from lineclear.policies import feedback
 from lineclear.policies.claims import method_lemmas
 from lineclear.policies.mlfq import MultiLevelFeedbackQueue
+from lineclear_spec.liveness.theorems import (
+    TABLE,
+    Claims,
+    Fact,
+    Theorem,
+    claim,
+    of_any_order,
+    unchecked,
+)
 from lineclear_spec.logic import and_, implies
-from lineclear_spec.theorems import TABLE, Claims, Fact, Theorem, claim, of_any_order, unchecked
 
 __all__: list[str] = []
 

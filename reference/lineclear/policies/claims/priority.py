@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lineclear.policies.priority import Priority
+from lineclear_spec.liveness.theorems import Claims, Fact, Theorem, claim, of_any_order
 from lineclear_spec.logic import and_, implies, not_
-from lineclear_spec.theorems import Claims, Fact, Theorem, claim, of_any_order
 
 __all__: list[str] = []
 

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from lineclear.policies.sjf import AgingShortestJobFirst, ShortestJobFirst
+from lineclear_spec.liveness.theorems import (
+    Claims,
+    Fact,
+    Theorem,
+    claim,
+    ends_by,
+    of_any_order,
+    unchecked,
+)
 from lineclear_spec.logic import and_, implies, or_else
-from lineclear_spec.theorems import Claims, Fact, Theorem, claim, ends_by, of_any_order, unchecked
 
 __all__: list[str] = ["NO_LONGER", "OVERTAKEN", "SHORTER"]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from lineclear.policies import accounts
 from lineclear.policies.tenants import TenantPolicy
+from lineclear_spec.liveness.theorems import TABLE, Theorem, of_any_order
 from lineclear_spec.logic import and_, implies
-from lineclear_spec.theorems import TABLE, Theorem, of_any_order
 
 __all__: list[str] = ["held", "of_tenants"]
 

@@ -1,0 +1,185 @@
+# pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
+"""What the proofs of KV use of numbers, of slots and of inverse maps, and the unit that shows it.
+
+Guarantees: what is used of numbers and maps is shown here from `background` and the invariants; that a position is a
+slot of a block is shown by `rounding.arithmetic`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import z3
+
+from lineclear_spec.invariants import CPU, GPU, INVARIANTS, KV, within
+from lineclear_spec.invariants.clause import Clause
+from lineclear_spec.invariants.content import now
+from lineclear_spec.symbolic.goals import Goal, Unit
+from lineclear_spec.symbolic.kv_fields import POSITION, SLOT
+from lineclear_spec.symbolic.rounding import background
+from lineclear_spec.symbolic.state import BLOCK_OF, BLOCK_SIZE, DOMAINS, NEED, State, quantify
+
+__all__ = ["LEMMAS", "goal_of", "lemmas", "numbers", "only_holder", "slots", "stated"]
+
+LEMMAS = "kv_lemmas"
+
+
+def stated(clause: Clause, state: State) -> Any:
+    """The clause as a hypothesis about a state."""
+    patterns = clause.patterns
+    return quantify(
+        clause.domains,
+        lambda *x: clause.predicate(state, *x),
+        (lambda *x: patterns(state, *x)) if patterns else None,
+    )
+
+
+def goal_of(kind: str, label: str, depth: int, domains: tuple[str, ...], fact: Any) -> Goal:
+    """An obligation about unknown values of some domains.
+
+    Args:
+        kind: see `Goal`, as for the next two.
+        label: of it.
+        depth: how many assumptions it may use.
+        domains: of the values.
+        fact: what is to be shown of them.
+    """
+    values = [z3.Const(f"goal.{k}.{d}", DOMAINS[d]) for k, d in enumerate(domains)]
+    return Goal(kind, label, depth, fact(*values))
+
+
+def pairs() -> list[tuple[str, Any, list[Any]]]:
+    """What is used here of ceil and floor by block size: facts about two numbers that make no other number.
+
+    Each is a label, a formula and its pattern; shown from `background`, whose facts lead from one number to the
+    next without end.
+    """
+    a, b = z3.Ints("a b")
+    floor = z3.And(0 <= BLOCK_OF(a), BLOCK_OF(a) <= BLOCK_OF(b))
+    return [
+        (
+            "floor is monotone",
+            z3.Implies(z3.And(0 <= a, a <= b), floor),
+            [BLOCK_OF(a), BLOCK_OF(b)],
+        ),
+        (
+            "floor grows by at most one",
+            z3.Implies(z3.And(0 <= a, 0 <= b, b <= a + 1), BLOCK_OF(b) <= BLOCK_OF(a) + 1),
+            [BLOCK_OF(a), BLOCK_OF(b)],
+        ),
+        (
+            "ceil is monotone",
+            z3.Implies(z3.And(0 <= a, a <= b), z3.And(0 <= NEED(a), NEED(a) <= NEED(b))),
+            [NEED(a), NEED(b)],
+        ),
+        (
+            "floor of a smaller number is below ceil",
+            z3.Implies(z3.And(0 <= a, a < b), BLOCK_OF(a) < NEED(b)),
+            [BLOCK_OF(a), NEED(b)],
+        ),
+        (
+            "ceil is at least floor",
+            z3.Implies(z3.And(0 <= a, a <= b), BLOCK_OF(a) <= NEED(b)),
+            [BLOCK_OF(a), NEED(b)],
+        ),
+        (
+            "ceil is at most floor plus one",
+            z3.Implies(z3.And(0 <= a, 0 <= b, b <= a + 1), NEED(b) <= BLOCK_OF(a) + 1),
+            [BLOCK_OF(a), NEED(b)],
+        ),
+    ]
+
+
+def numbers() -> list[Any]:
+    """The same, to be used."""
+    a, b = z3.Ints("a b")
+    facts = [z3.ForAll([a, b], fact, patterns=[z3.MultiPattern(*p)]) for _, fact, p in pairs()]
+    return [BLOCK_SIZE >= 1, NEED(0) == 0, BLOCK_OF(0) == 0, *facts]
+
+
+def slots() -> list[Any]:
+    """A position is a slot of a block, and a slot of a block is a position."""
+    i, k, s = z3.Ints("i k s")
+    at = POSITION(k, s)
+    return [
+        z3.ForAll(
+            [i],
+            z3.Implies(
+                i >= 0,
+                z3.And(0 <= SLOT(i), SLOT(i) < BLOCK_SIZE, POSITION(BLOCK_OF(i), SLOT(i)) == i),
+            ),
+            patterns=[SLOT(i)],
+        ),
+        z3.ForAll(
+            [k, s],
+            z3.Implies(
+                z3.And(0 <= k, 0 <= s, s < BLOCK_SIZE),
+                z3.And(at >= 0, BLOCK_OF(at) == k, SLOT(at) == s),
+            ),
+            patterns=[at],
+        ),
+    ]
+
+
+def only_holder(s: State, q: Any, k: Any) -> Any:
+    """Of a block that one entry names, the inverse maps lead to that entry; unit `kv_lemmas`."""
+    b = s.table(q, k)
+    return z3.Implies(
+        z3.And(within(0, k, s.length(q)), s.ref(b) == 1),
+        z3.And(s.holder(b, 0) == q, s.index(q, b) == k),
+    )
+
+
+def computed_is_there(s: State, q: Any, i: Any) -> Any:
+    """What counts as computed is the KV of the sequence's own tokens, in the
+    present table, once the operations decided so far are done.
+    """
+    k = s.block_of(i)
+    b = s.table(q, k)
+    there = [
+        z3.Implies(s.tier(b) == tier, now(s, "content", tier, b, i) == s.token_kv(q, i))
+        for tier in (GPU, CPU)
+    ]
+    return z3.Implies(
+        z3.And(s.alive(q), within(0, i, s.num_computed_tokens(q))),
+        z3.And(within(0, k, s.length(q)), *there),
+    )
+
+
+def lemmas() -> Unit:
+    """What is used of numbers, and of the inverse maps of tables where one entry names a block; and an invariant of
+    the table that those of KV imply.
+    """
+    s = State.arbitrary()
+    known = [stated(c, s) for c in INVARIANTS["references"].clauses]
+    used = [*INVARIANTS["capacity"].clauses, *INVARIANTS["clocks"].clauses]
+    used += [*INVARIANTS["decode_batch"].clauses, *KV["holds"].clauses]
+    # what is shown of numbers at depth 0 is known to what comes after it
+    later = [*[stated(c, s) for c in used], *numbers(), *slots()]
+    numbered = [(z3.Int(n), z3.Int(f"goal.{n}")) for n in ("a", "b")]
+    goals = [
+        *[Goal("step", label, 0, z3.substitute(pair, *numbered)) for label, pair, _ in pairs()],
+        goal_of(
+            "step",
+            "the only entry that names a block is found",
+            0,
+            ("sequence", "index"),
+            lambda q, k: only_holder(s, q, k),
+        ),
+        goal_of(
+            "step",
+            "what counts as computed has its own KV in the present table",
+            len(later),
+            ("sequence", "position"),
+            lambda q, i: computed_is_there(s, q, i),
+        ),
+        goal_of(
+            "step",
+            "what counts as computed is not negative",
+            len(later),
+            ("sequence",),
+            lambda q: z3.Implies(s.alive(q), s.num_computed_tokens(q) >= 0),
+        ),
+    ]
+    return Unit(LEMMAS, [*background(), *known], later, goals)

@@ -1,0 +1,85 @@
+"""The statements of an action or a block step, read from its source: guards and effects.
+
+Guarantees: what is read is the source of the function that runs.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+from lineclear_spec.actions import ACTIONS
+from lineclear_spec.kernel import blocks
+
+__all__ = ["function_of", "is_effect", "is_guard", "parsed", "statements"]
+
+#: Only how long a block rests, which `monitor/audit.py` holds against the blocks that can be found.
+RESTING = frozenset({"rest", "wake"})
+
+
+#: Only what the proofs of KV remember: `tests/spec/kv/test_proofs.py` drops each.
+REMEMBERING = frozenset({"note_swap", "note_twin", "note_fork", "note_sample"})
+
+
+def function_of(name: str) -> Callable[..., Any]:
+    """The action or block step of that name."""
+    function: Callable[..., Any] = ACTIONS[name].body if name in ACTIONS else getattr(blocks, name)
+    return function
+
+
+def parsed(name: str) -> ast.FunctionDef:
+    """The function's syntax tree, with the file's own line numbers, and without decorators."""
+    function = function_of(name)
+    lines, first = inspect.getsourcelines(function)
+    tree = ast.parse(textwrap.dedent("".join(lines)))
+    ast.increment_lineno(tree, first - 1)
+    node = tree.body[0]
+    if not isinstance(node, ast.FunctionDef):
+        raise TypeError(f"{name} is not a plain function")
+    node.decorator_list = []
+    return node
+
+
+def is_guard(node: ast.stmt) -> bool:
+    """Whether the statement is a call of `require`."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Call)
+        and isinstance(node.value.func, ast.Attribute)
+        and node.value.func.attr == "require"
+    )
+
+
+def is_effect(node: ast.stmt) -> bool:
+    """Whether the statement writes the ledger, and nothing after it needs a name that it binds."""
+    if isinstance(node, ast.Expr):
+        called = node.value.func if isinstance(node.value, ast.Call) else None
+        remembers = isinstance(called, ast.Attribute) and called.attr in RESTING | REMEMBERING
+        return not is_guard(node) and not remembers and not isinstance(node.value, ast.Constant)
+    return isinstance(node, ast.Assign) and all(
+        isinstance(target, ast.Attribute | ast.Subscript) for target in node.targets
+    )
+
+
+def statements(name: str) -> list[tuple[int, str, str, int]]:
+    """Position, kind, text and line of each statement that a mutant may drop."""
+    found: list[tuple[int, str, str, int]] = []
+    for index, node in enumerate(parsed(name).body):
+        if is_guard(node):
+            assert isinstance(node, ast.Expr)
+            assert isinstance(node.value, ast.Call)
+            sentence = node.value.args[1]
+            found.append(
+                (
+                    index,
+                    "guard",
+                    str(sentence.value) if isinstance(sentence, ast.Constant) else "",
+                    node.lineno,
+                )
+            )
+        elif is_effect(node):
+            found.append((index, "effect", ast.unparse(node), node.lineno))
+    return found

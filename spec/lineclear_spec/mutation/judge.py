@@ -1,0 +1,227 @@
+# pyright: basic
+"""What becomes of each mutant: refuted, equivalent or survived.
+
+Guarantees: *refuted* means that a concrete execution, replayable from the start state, breaks a
+named rule, and that some obligation of the proof fails too; *equivalent* means that the solver
+proved every obligation and that the dropped guard is implied by the rest, that the state after is
+the same, or that the guards are the same in another order. Anything else *survived*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import z3
+
+from lineclear_spec.mutation.mutants import Mutant, generate, installed
+from lineclear_spec.mutation.trial import Evidence, try_all
+from lineclear_spec.parallel import in_parallel
+from lineclear_spec.proof.obligations import Unit, build
+from lineclear_spec.proof.prove import ask, make_solver, prove_unit
+from lineclear_spec.symbolic.fields import FIELDS, GHOSTS
+from lineclear_spec.symbolic.state import instance
+from lineclear_spec.symbolic.terms import Misuse
+
+__all__ = ["Verdict", "implied", "judge", "judge_all", "noticed", "same_after"]
+
+#: Enough for every obligation that holds; a broken one would use all of it.
+BUDGET = 1_500_000
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The judgement on one mutant.
+
+    Attributes:
+        mutant: its name.
+        kind: its family.
+        text: the statement that is gone or changed.
+        status: refuted, equivalent or survived.
+        obligation: the first obligation that is no longer proved, or None.
+        evidence: a concrete execution that breaks a named rule, or None.
+    """
+
+    mutant: str
+    kind: str
+    text: str
+    status: str
+    obligation: str | None
+    evidence: Evidence | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def noticed(mutant: Mutant, budget: int = BUDGET) -> str | None:
+    """The first obligation that is not proved of the broken table, or None."""
+    with installed(mutant) as body:
+        for name in mutant.units:
+            try:
+                unit = build(name, body)
+            except Misuse as misuse:
+                return f"{name}/refused: {misuse}"
+            if mutant.reordered:
+                # The same guards hold in the end, so all else is proved from the same facts.
+                unit.goals = [goal for goal in unit.goals if goal.kind == "defined"]
+            results = prove_unit(unit, budget=budget, stop_at_failure=True)
+            if results and results[-1].status != "proved":
+                return results[-1].key
+    return None
+
+
+def implied(mutant: Mutant) -> bool:
+    """Whether the invariants and the other guards imply what the mutant changed of a guard: of a
+    dropped or weakened one the guard, of a strengthened one the stronger guard.
+    """
+    whole = build(mutant.function)
+    position = mutant.position
+    stronger = mutant.kind == "guard strengthened"
+    solver = make_solver(0, BUDGET)
+    solver.add(*whole.hypotheses)
+    solver.add(
+        *[formula for k, (_, formula) in enumerate(whole.guards) if stronger or k != position]
+    )
+    goal = whole.guards[position][1]
+    if mutant.kind != "guard dropped":
+        with installed(mutant) as body:
+            broken = build(mutant.function, body)
+        # The two are built on the same names, so that their formulas are about the same state.
+        if stronger:
+            goal = broken.guards[position][1]
+        else:
+            solver.add(broken.guards[position][1])
+    solver.add(z3.Not(goal))
+    return bool(ask(solver) == z3.unsat)
+
+
+def same_guards(mutant: Mutant) -> bool:
+    """Whether the guards are the same formulas in another order."""
+    whole = build(mutant.function)
+    with installed(mutant) as body:
+        broken = build(mutant.function, body)
+    ours, theirs = (sorted(g.sexpr() for _, g in unit.guards) for unit in (whole, broken))
+    return ours == theirs
+
+
+def same_after(mutant: Mutant) -> bool:
+    """Whether the state after is the same in every field that is no ghost, wherever it runs."""
+    return all(same_unit(mutant, name) for name in mutant.units)
+
+
+def same_unit(mutant: Mutant, name: str) -> bool:
+    """Whether it is after one action or loop.
+
+    What a loop or an allocation leaves open has one name in both readings, and each reading's facts about
+    it are proved from the other's: whatever one of them may do, the other may do too.
+    """
+    with installed(mutant) as body:
+        broken: Unit = build(name, body)
+    whole = build(name)
+    if (
+        whole.after is None
+        or broken.after is None
+        or whole.before is None
+        or broken.before is None
+    ):
+        return False
+    for ours, theirs in ((whole, broken), (broken, whole)):
+        solver = make_solver(0, BUDGET)
+        solver.add(*whole.hypotheses, *ours.assumptions)
+        for fact in theirs.assumptions:
+            solver.push()
+            solver.add(z3.Not(fact))
+            follows = bool(ask(solver) == z3.unsat)
+            solver.pop()
+            if not follows:
+                return False
+    solver = make_solver(0, BUDGET)
+    solver.add(*whole.hypotheses, *whole.assumptions)
+    domains = {"Int": "index", "Request": "request", "Sequence": "sequence", "Block": "block"}
+    for name, (arguments, _) in FIELDS.items():
+        ours, theirs = whole.after.fields[name], broken.after.fields[name]
+        if name in GHOSTS or ours is theirs:
+            continue
+        equal: Callable[..., Any] = (
+            (lambda *a, x=ours, y=theirs: x(*a) == y(*a))
+            if arguments
+            else (lambda x=ours, y=theirs: x == y)
+        )
+        solver.push()
+        solver.add(z3.Not(instance(tuple(domains[str(sort)] for sort in arguments), equal)))
+        differs = not bool(ask(solver) == z3.unsat)
+        solver.pop()
+        if differs:
+            return False
+    return True
+
+
+def judge(mutant: Mutant, evidence: Evidence | None) -> Verdict:
+    """Proof and execution together."""
+    stronger = mutant.kind == "guard strengthened"
+    # A table that refuses more keeps every invariant: what it breaks is enabledness.
+    obligation = None if stronger else noticed(mutant)
+    if (obligation is not None or stronger) and evidence is not None:
+        status = "refuted"
+    elif obligation is None and evidence is None:
+        if mutant.reordered:
+            equivalent = same_guards(mutant)
+        else:
+            equivalent = implied(mutant) if mutant.guard else same_after(mutant)
+        status = "equivalent" if equivalent else "survived"
+    else:
+        status = "survived"
+    return Verdict(mutant.name, mutant.kind, mutant.text, status, obligation, evidence)
+
+
+def _job(job: tuple[Mutant, Any]) -> Verdict:
+    return judge(*job)
+
+
+def judge_all(
+    mutants: Sequence[Mutant] | None = None,
+    workers: int | None = None,
+    progress: Callable[[str], None] | None = None,
+    states: int | None = None,
+) -> list[Verdict]:
+    """Every mutant, on every core.
+
+    Args:
+        mutants: which; those that drop a statement if None.
+        workers: processes at most.
+        progress: called with the name of each that is judged.
+        states: of each world that mutants are tried in first; those that survive are tried in whole worlds.
+    """
+    chosen = list(generate() if mutants is None else mutants)
+    verdicts = judged(chosen, workers, progress, states)
+    left = [m for m, v in zip(chosen, verdicts, strict=True) if v.status == "survived"]
+    if states is None or not left:
+        return verdicts
+    again = {v.mutant: v for v in judged(left, workers, None, None)}
+    return [again.get(v.mutant, v) for v in verdicts]
+
+
+def judged(
+    chosen: Sequence[Mutant],
+    workers: int | None,
+    progress: Callable[[str], None] | None,
+    states: int | None,
+) -> list[Verdict]:
+    """Verdicts from executions in worlds of a size: the arguments of `judge_all`.
+
+    Args:
+        chosen: mutants.
+        workers: processes at most; None for one for each core.
+        progress: called with the name of each that is judged.
+        states: states of each world, None for as many as it has.
+    """
+    found = try_all(chosen, workers, states)
+    verdicts: list[Verdict] = []
+    jobs: Iterable[Any] = [(mutant, found.get(mutant.name)) for mutant in chosen]
+    for verdict in in_parallel(_job, list(jobs), workers):
+        verdicts.append(verdict)
+        if progress is not None:
+            progress(verdict.mutant)
+    return verdicts

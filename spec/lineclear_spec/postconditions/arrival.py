@@ -1,0 +1,240 @@
+# pyright: basic
+"""Postconditions of the actions of `actions/arrival.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lineclear_spec.contracts import Part, same
+from lineclear_spec.invariants import FINISHED, WAITING, leads, present, private, within
+from lineclear_spec.logic import and_, implies, not_
+from lineclear_spec.postconditions.cache import may_be_published
+from lineclear_spec.postconditions.frames import (
+    BLOCK,
+    REQUEST,
+    clocks,
+    ensures,
+    every,
+    free,
+    now,
+    operations,
+    other_sequences,
+    others,
+    request_same,
+)
+
+
+@ensures
+def submit(old: Any, new: Any, r: Any, q: Any) -> list[Part]:
+    """One sequence that knows the prompt and holds nothing."""
+    return [
+        now(
+            "waits",
+            lambda: new.phase(r) == WAITING,
+            lambda: new.width(r) == 1,
+            lambda: new.member(r, 0) == q,
+        ),
+        now(
+            "fresh",
+            lambda: not_(old.alive(q)),
+            lambda: new.alive(q),
+            lambda: new.request(q) == r,
+        ),
+        now(
+            "knows", lambda: new.own_tokens(q) == old.prompt(r), lambda: new.own_dispatched(q) == 0
+        ),
+        now(
+            "holds",
+            lambda: new.length(q) == 0,
+            lambda: new.own_slots(q) == 0,
+            lambda: new.own_samples(q) == 0,
+        ),
+        request_same(old, new, r, "phase", "queue", "width"),
+        *others(old, new, r, lambda x: x == q),
+        clocks(old, new),
+        free(old, new),
+        operations(old, new),
+    ]
+
+
+@ensures
+def reject(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
+    """The request is over; nothing else happened."""
+    return [
+        now(
+            "over",
+            lambda: new.phase(r) == FINISHED,
+            lambda: new.releases(r) == old.releases(r) + 1,
+        ),
+        request_same(old, new, r, "phase", "queue", "releases"),
+        *others(old, new, r),
+        clocks(old, new),
+        free(old, new),
+        operations(old, new),
+    ]
+
+
+def ended(old: Any, new: Any, r: Any) -> list[Part]:
+    """The request is over and holds nothing."""
+    return [
+        now(
+            "over",
+            lambda: new.phase(r) == FINISHED,
+            lambda: new.releases(r) == old.releases(r) + 1,
+            lambda: new.width(r) == 0,
+            lambda: new.blocks(r) == 0,
+        ),
+        Part(
+            "members_gone",
+            ("sequence",),
+            lambda q: implies(
+                and_(old.alive(q), old.request(q) == r),
+                and_(not_(new.alive(q)), new.length(q) == 0),
+            ),
+        ),
+        Part(
+            "nothing",
+            ("block",),
+            lambda b: implies(and_(private(old, b), old.group(b) == r), new.ref(b) == 0),
+        ),
+        request_same(old, new, r, "phase", "queue", "width", "blocks", "releases"),
+        *others(old, new, r, shares=True),
+        clocks(old, new),
+        operations(old, new),
+    ]
+
+
+@ensures
+def finish(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
+    """Over, holding nothing."""
+    return ended(old, new, r)
+
+
+def ends(v: Any, r: Any) -> Any:
+    """Whether the request has one sequence, one in the decode batch that has every position that it may need."""
+    q = v.member(r, 0)
+    return and_(v.width(r) == 1, v.in_decode_batch(q), v.request(q) == r, v.ending(q) == v.steps)
+
+
+@ensures
+def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
+    """Exactly the requests that end are over, complete and holding nothing. Full blocks of theirs can be found under
+    their names.
+    """
+
+    def last(q: Any) -> Any:
+        return and_(old.alive(q), ends(old, old.request(q)))
+
+    def kept(r: Any) -> Any:
+        return not_(ends(old, r))
+
+    def published(q: Any, i: Any) -> Any:
+        """Whether the entry is one of the last, as many as there are private blocks, and `publish` would take it."""
+        r = old.request(q)
+        return and_(
+            last(q),
+            old.open_swap(r) == 0,
+            within(old.length(q) - old.blocks(r), i, old.block_of(old.num_computed_tokens(q))),
+            may_be_published(old, q, i),
+        )
+
+    fields = tuple(
+        [
+            field
+            for field in REQUEST
+            if field not in ("phase", "queue", "width", "blocks", "releases")
+        ]
+    )
+    return [
+        Part(
+            "over",
+            ("request",),
+            lambda r: implies(
+                ends(old, r),
+                and_(
+                    new.phase(r) == FINISHED,
+                    new.releases(r) == old.releases(r) + 1,
+                    new.width(r) == 0,
+                    new.blocks(r) == 0,
+                ),
+            ),
+        ),
+        Part(
+            "complete",
+            ("sequence",),
+            lambda q: implies(
+                last(q),
+                and_(
+                    old.num_tokens(q) == old.limit(old.request(q)),
+                    new.num_tokens(q) == old.num_tokens(q),
+                    new.last_step(q) == old.steps,
+                ),
+            ),
+        ),
+        now("fewer", lambda: new.decode_batch_size < old.decode_batch_size),
+        Part(
+            "found",
+            ("sequence", "index"),
+            lambda q, i: implies(published(q, i), leads(new, old.block_name(q, i))),
+        ),
+        Part(
+            "sealed",
+            ("sequence", "index"),
+            lambda q, i: implies(
+                and_(
+                    last(q),
+                    within(0, i, old.length(q)),
+                    new.name(old.table(q, i)) != old.name(old.table(q, i)),
+                ),
+                and_(
+                    published(q, i),
+                    new.name(old.table(q, i)) == old.block_name(q, i),
+                    new.listed(old.table(q, i)),
+                ),
+            ),
+        ),
+        Part(
+            "members_gone",
+            ("sequence",),
+            lambda q: implies(last(q), and_(not_(new.alive(q)), new.length(q) == 0)),
+        ),
+        Part(
+            "nothing",
+            ("block",),
+            lambda b: implies(and_(private(old, b), ends(old, old.group(b))), new.ref(b) == 0),
+        ),
+        same("frame_request", "request", old, new, fields, every),
+        same("frame_requests", "request", old, new, REQUEST, kept),
+        Part(
+            "frame_members",
+            ("request", "index"),
+            lambda r, k: implies(
+                and_(kept(r), within(0, k, old.width(r))), new.member(r, k) == old.member(r, k)
+            ),
+        ),
+        *other_sequences(old, new, None, last),
+        same(
+            "frame_blocks",
+            "block",
+            old,
+            new,
+            ("ref", *BLOCK),
+            lambda b: and_(private(old, b), kept(old.group(b))),
+        ),
+        same(
+            "frame_sealed",
+            "block",
+            old,
+            new,
+            BLOCK,
+            lambda b: and_(present(old, b), present(new, b), old.name(b) != 0),
+        ),
+        clocks(old, new, "decode_batch_size"),
+        operations(old, new),
+    ]
+
+
+@ensures
+def abort(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
+    """Over, holding nothing."""
+    return ended(old, new, r)

@@ -1,0 +1,300 @@
+# pyright: basic
+"""The parts that several actions ensure: what changes, and that nothing else does (*frames*).
+
+A postcondition is a list of parts, from the state before (`old`), the state after (`new`), the action's arguments
+and its result (`_` where there is none). The letters are those of the invariants (`invariants/clause.py`).
+
+A frame names its fields, and every field of the state is in one of them or in `LEFT_OUT`, which says why not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lineclear_spec.contracts import Part, allocation_of, attained, same
+from lineclear_spec.invariants import CPU, GPU, is_free, present, private, within
+from lineclear_spec.logic import and_, implies, not_
+
+REQUEST = (
+    "phase", "queue", "width", "blocks", "open_swap", "last_swap", "born", "releases", "prompt", "limit", "parallel",
+)  # fmt: skip
+#: Counters that mean nothing while a sequence is in the decode batch, and the offset, which means something only then.
+OWN_COUNTERS = (
+    "offset", "own_tokens", "own_dispatched", "own_slots", "own_samples", "last_step", "last_tokens",
+    "previous_tokens", "last_samples", "previous_samples",
+)  # fmt: skip
+CALENDARS = ("boundary", "ending")
+SEQUENCE = (
+    "alive", "in_decode_batch", "drafts", "late_drafts", "void", "length", *OWN_COUNTERS, *CALENDARS,
+)  # fmt: skip
+BLOCK = ("tier", "block_id", "group", "name", "listed", "readers")
+#: What counters mean, however they are kept: questions of `kernel/queries.py`, and fields.
+OBSERVED = (
+    "num_tokens", "num_dispatched_tokens", "num_computed_tokens", "num_allocated_slots", "scheduled_samples",
+    "in_flight", "length", "drafts", "pending_samples",
+)  # fmt: skip
+CLOCKS = (
+    "decode_batch_size", "issued", "done", "dispatched", "barrier", "steps", "committed", "step_tokens",
+    "step_sequences",
+)  # fmt: skip
+#: Fields of which no frame speaks, by the reason.
+LEFT_OUT: dict[str, tuple[str, ...]] = {
+    "given by the caller and written by no action but that which makes a sequence": ("block_name", "prompt_names"),
+    "an order or an inverse map: invariants fix it, up to an order that is never read": (
+        "order", "position", "owner", "held_index", "held", "holder", "holder_index", "index", "member_index",
+        "decode_batch", "decode_batch_index",
+    ),
+    "of a block id that is not taken, until it is: `fence` says what it has to be": ("last_use",),
+    "of the names that lead to a block, fixed by `name` and `listed` (`catalogue`)": ("cached",),
+    "of an operation, written where it is numbered, which the delta of that action says": (
+        "is_forward", "compute", "request_of", "forward_of", "step_of", "tokens_of", "sequences_of",
+    ),
+    "of what plans send of tables: `sent` says what it has to be": (
+        "whole", "heard", "sent_length", "queued_length", "sent_block_id",
+    ),
+    "of an operation and the block ids that it touches: contracts of block steps say which": ("touch", "source"),
+}  # fmt: skip
+
+POSTCONDITIONS: dict[str, Callable[..., list[Part]]] = {}
+
+
+def ensures(postcondition: Callable[..., list[Part]]) -> Callable[..., list[Part]]:
+    """Enter what the action of the same name ensures, from (before, after, *arguments, result)."""
+    POSTCONDITIONS[postcondition.__name__] = postcondition
+    return postcondition
+
+
+def now(label: str, *conditions: Callable[[], Any]) -> Part:
+    """A part without variables."""
+    return Part(label, (), lambda: and_(*[condition() for condition in conditions]))
+
+
+def clocks(old: Any, new: Any, *moving: str) -> Part:
+    """Every clock and counter but these stands still."""
+    return Part(
+        "frame_clocks",
+        (),
+        lambda: and_(*[getattr(new, c) == getattr(old, c) for c in CLOCKS if c not in moving]),
+    )
+
+
+def free(old: Any, new: Any) -> Part:
+    """In each pool the same block ids are free."""
+    return Part(
+        "frame_pools",
+        ("block_id",),
+        lambda p: and_(
+            *[new.free(tier) == old.free(tier) for tier in (GPU, CPU)],
+            *[
+                implies(
+                    within(0, p, old.total(tier)), is_free(new, tier, p) == is_free(old, tier, p)
+                )
+                for tier in (GPU, CPU)
+            ],
+        ),
+    )
+
+
+def operations(old: Any, new: Any, *changed: Any) -> Part:
+    """No operation but these is opened, closed or ordered anew."""
+    return Part(
+        "frame_operations",
+        ("operation",),
+        lambda o: implies(
+            and_(o <= old.issued, o >= 1, *[o != c for c in changed]),
+            and_(new.open(o) == old.open(o), new.wait(o) == old.wait(o)),
+        ),
+    )
+
+
+def every(_record: Any) -> bool:
+    """Of a frame that speaks of every record."""
+    return True
+
+
+def none(_record: Any) -> bool:
+    """Of a frame with no exception."""
+    return False
+
+
+def others(
+    old: Any,
+    new: Any,
+    r: Any,
+    mine: Callable[[Any], Any] | None = None,
+    *,
+    shares: bool = False,
+) -> list[Part]:
+    """Nothing of any other request changes; of this one, sequences that are not `mine` don't
+    either.
+
+    Args:
+        old: the state before.
+        new: the state after.
+        r: the request that the action is about.
+        mine: the sequences that it may change; all of the request's if None.
+        shares: whether it may change how many entries name a sealed block.
+    """
+    return [
+        *other_requests(old, new, r),
+        *other_sequences(old, new, r, mine),
+        same(
+            "frame_blocks",
+            "block",
+            old,
+            new,
+            ("ref", *BLOCK),
+            lambda b: and_(private(old, b), old.group(b) != r),
+        ),
+        same(
+            "frame_sealed",
+            "block",
+            old,
+            new,
+            (*(() if shares else ("ref",)), *BLOCK),
+            lambda b: and_(present(old, b), present(new, b), old.name(b) != 0),
+        ),
+    ]
+
+
+def other_requests(old: Any, new: Any, r: Any) -> list[Part]:
+    """No other request changes, nor which sequences it has."""
+    return [
+        same("frame_requests", "request", old, new, REQUEST, lambda x: x != r),
+        Part(
+            "frame_members",
+            ("request", "index"),
+            lambda x, k: implies(
+                and_(x != r, within(0, k, old.width(x))), new.member(x, k) == old.member(x, k)
+            ),
+        ),
+    ]
+
+
+def other_sequences(
+    old: Any, new: Any, r: Any, mine: Callable[[Any], Any] | None = None
+) -> list[Part]:
+    """No sequence but those that are `mine`, or all of the request's if None, changes, nor its table.
+
+    Args:
+        old, new: state before and after.
+        r: request.
+        mine: whether a sequence may change.
+    """
+
+    def foreign(q: Any) -> Any:
+        if mine is None:
+            return and_(old.alive(q), old.request(q) != r)
+        return and_(old.alive(q), not_(mine(q)))
+
+    return [
+        same("frame_sequences", "sequence", old, new, ("request", *SEQUENCE), foreign),
+        Part(
+            "frame_tables",
+            ("sequence", "index"),
+            lambda q, i: implies(
+                and_(foreign(q), within(0, i, old.length(q))), new.table(q, i) == old.table(q, i)
+            ),
+        ),
+    ]
+
+
+def request_same(old: Any, new: Any, r: Any, *changed: str) -> Part:
+    """The request itself changes in nothing but these fields.
+
+    Args:
+        old, new: state before and after.
+        r: request.
+        changed: fields that may change.
+    """
+    return now(
+        "frame_request",
+        *[
+            lambda f=f: getattr(new, f)(r) == getattr(old, f)(r)
+            for f in REQUEST
+            if f not in changed
+        ],
+    )
+
+
+def sequence_same(old: Any, new: Any, q: Any, *changed: str) -> Part:
+    """The sequence itself changes in nothing but these fields.
+
+    Args:
+        old, new: state before and after.
+        q: sequence.
+        changed: fields that may change.
+    """
+    return now(
+        "frame_sequence",
+        *[
+            lambda f=f: getattr(new, f)(q) == getattr(old, f)(q)
+            for f in SEQUENCE
+            if f not in changed
+        ],
+    )
+
+
+def requests_same(old: Any, new: Any, *changed: str) -> Part:
+    """Requests change in nothing but these fields."""
+    fields = tuple([field for field in REQUEST if field not in changed])
+    return same("frame_requests", "request", old, new, fields, every)
+
+
+def sequences_same(old: Any, new: Any) -> Part:
+    """No sequence that is alive changes; of its table, the length does not."""
+    fields = ("request", *SEQUENCE)
+    return same("frame_sequences", "sequence", old, new, fields, lambda q: old.alive(q))
+
+
+def tables_same(old: Any, new: Any) -> Part:
+    """Every entry of a table names the block that it named."""
+    return Part(
+        "frame_tables",
+        ("sequence", "index"),
+        lambda q, i: implies(within(0, i, old.length(q)), new.table(q, i) == old.table(q, i)),
+    )
+
+
+def blocks_same(old: Any, new: Any, but: Any = None) -> Part:
+    """No block that has a block id changes, with the exception of one if it is given."""
+    return same(
+        "frame_blocks",
+        "block",
+        old,
+        new,
+        ("ref", *BLOCK),
+        lambda b: present(old, b) if but is None else and_(present(old, b), b != but),
+    )
+
+
+def all_records_same(old: Any, new: Any) -> list[Part]:
+    """No request, no sequence, no table and no block changes."""
+    return [
+        sequences_same(old, new),
+        requests_same(old, new),
+        tables_same(old, new),
+        blocks_same(old, new),
+    ]
+
+
+def waits(old: Any, new: Any, wait: Callable[[], Any], *at_least: Any) -> list[Part]:
+    """The wait is exactly the largest of some numbers and of the fences of the GPU blocks that
+    were allocated: no shorter, so that it is safe, and no longer, so that nothing is held up.
+
+    Args:
+        old: the state before.
+        new: the state after.
+        wait: the number up to which operations are waited for.
+        at_least: numbers that it has to reach whatever was allocated.
+    """
+    return [
+        now("waits_enough", *[lambda number=number: number <= wait() for number in at_least]),
+        Part(
+            "waits_for_fences",
+            ("block_id",),
+            lambda p: implies(allocation_of(old, new, p), old.last_use(GPU, p) <= wait()),
+        ),
+        Part("waits_no_longer", (), lambda: attained(old, new, wait(), *at_least)),
+    ]

@@ -1,0 +1,336 @@
+# pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
+"""Why the facts that bulk operators assume on formulas are true: each is proved by induction.
+
+Guarantees: for every number n >= 0 of elements there are values with the facts that the operator assumes
+(`symbolic/blocks.py`, `symbolic/holdings.py`, `symbolic/pool.py`, `symbolic/vectors.py`), namely those that n single
+operations arrive at. The facts are the very functions that the operators call, with the number of elements as a
+parameter. What a lemma presumes the operator demands, so an assumption of an operator adds nothing that could be
+false. `latest`, `select` and `first_open` presume nothing of their elements, and of a vector of negative size, which
+has none, they say what they say of the empty one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import z3
+
+from lineclear_spec.invariants import clauses
+from lineclear_spec.proof.state_lemmas import (
+    Obligations,
+    any_free_place,
+    calendars,
+    only_entry_of_block,
+)
+from lineclear_spec.symbolic.blocks import others_of
+from lineclear_spec.symbolic.holdings import (
+    facts_of_drop_each,
+    facts_of_hold_each,
+    facts_of_remove_all,
+    its_request_holds,
+)
+from lineclear_spec.symbolic.pool import facts_of_latest, facts_of_put, permutation
+from lineclear_spec.symbolic.records import least
+from lineclear_spec.symbolic.state import Block, Int, Request, Sequence, State, quantify
+from lineclear_spec.symbolic.vectors import Vector, selected, within
+
+__all__ = ["LEMMAS", "Obligations"]
+
+Element = z3.DeclareSort("Element")
+
+
+def unknown(sort: Any, name: str, size: Any) -> Vector:
+    """Any vector; that its elements are distinct is a hypothesis of the lemmas that presume it."""
+    at, seat = z3.Function(name, Int, sort), z3.Function(f"{name}_seat", sort, Int)
+    return Vector(None, sort, size, lambda k: at(k), lambda x: seat(x))
+
+
+def induction(
+    base: list[Any], given: list[Any], allowed: list[Any], step: list[Any]
+) -> list[tuple[str, str, Any]]:
+    """Goals: the facts of no elements; from those of k, that the next operation is allowed, and the
+    facts of k + 1.
+
+    Args:
+        base: the facts of no elements.
+        given: the facts of k elements.
+        allowed: what the next operation demands.
+        step: the facts of k + 1 elements.
+    """
+    before = z3.And(*given)
+    return [
+        *[("base", f"fact {n + 1} of no elements", fact) for n, fact in enumerate(base)],
+        *[
+            ("step", f"operation {n + 1} is allowed", z3.Implies(before, one))
+            for n, one in enumerate(allowed)
+        ],
+        *[
+            ("step", f"fact {n + 1} of one element more", z3.Implies(z3.And(before, *allowed), f))
+            for n, f in enumerate(step)
+        ],
+    ]
+
+
+def put() -> Obligations:
+    """n block ids are put back one after another: each changes places with the first one not free."""
+    n, k, total, free = z3.Ints("n done total free")
+    block_ids = unknown(Int, "block_ids", n)
+    names = "order position order_now position_now".split()
+    order, position, order_now, position_now = (z3.Function(x, Int, Int) for x in names)
+    hypotheses = [
+        within(0, k, n),
+        0 <= free,
+        free <= total,
+        *permutation(total, order, position),
+        block_ids.distinct(),
+        block_ids.every(lambda p: z3.And(within(0, p, total), position(p) >= free)),
+    ]
+    block_id, to = block_ids.at(k), free + k
+    at, other = position_now(block_id), order_now(to)
+
+    def order_after(j: Any) -> Any:
+        return z3.If(j == to, block_id, z3.If(j == at, other, order_now(j)))
+
+    def position_after(p: Any) -> Any:
+        return z3.If(p == block_id, to, z3.If(p == other, at, position_now(p)))
+
+    def facts(m: Any, o: Any, at: Any) -> list[Any]:
+        return facts_of_put(block_ids, m, total, free, position, o, at)
+
+    goals = induction(
+        facts(z3.IntVal(0), order, position),
+        facts(k, order_now, position_now),
+        [within(0, block_id, total), position_now(block_id) >= to],
+        facts(k + 1, order_after, position_after),
+    )
+    return hypotheses, goals
+
+
+def latest() -> Obligations:
+    """The larger of two numbers is taken once for each element."""
+    n, k, at_least, last, which = z3.Ints("n done at_least last which")
+    v = unknown(Element, "v", n)
+    of = z3.Function("of", Element, Int)
+    new = of(v.at(k))
+    after = z3.If(new >= last, new, last), z3.If(new >= last, k, which)
+
+    def facts(m: Any, last: Any, which: Any) -> list[Any]:
+        return facts_of_latest(of, v, m, at_least, last, which)
+
+    goals = induction(
+        facts(z3.IntVal(0), at_least, z3.IntVal(0)),
+        facts(k, last, which),
+        [],
+        facts(k + 1, *after),
+    )
+    return [within(0, k, n)], goals
+
+
+def first_open() -> Obligations:
+    """One number more is decided: the least open one stays, is that number, or the next."""
+    n, first = z3.Ints("issued first_open")
+    opened = z3.Function("open", Int, z3.BoolSort())
+
+    def up_to(m: Any) -> Callable[[Any], Any]:
+        return lambda o: z3.And(opened(o), within(1, o, m + 1))
+
+    def facts(m: Any, first: Any) -> list[Any]:
+        return least(up_to(m), m, first)
+
+    after = z3.If(first <= n, first, z3.If(opened(n + 1), n + 1, n + 2))
+    goals = induction(facts(z3.IntVal(0), z3.IntVal(1)), facts(n, first), [], facts(n + 1, after))
+    return [n >= 0], goals
+
+
+def select() -> Obligations:
+    """Each element of a vector is appended if it is chosen, where its own index comes by."""
+    n, k, size = z3.Ints("n done size")
+    v = unknown(Element, "v", n)
+    wanted = z3.Function("wanted", Element, z3.BoolSort())
+    at, seat = z3.Function("at", Int, Element), z3.Function("seat", Element, Int)
+    x = v.at(k)
+    appended = z3.And(wanted(x), v.seat(x) == k)
+
+    def facts(m: Any, size: Any, at: Any, seat: Any) -> list[Any]:
+        return selected(
+            Element, size, at, seat, lambda x: z3.And(v.has(x), v.seat(x) < m, wanted(x))
+        )
+
+    goals = induction(
+        facts(z3.IntVal(0), z3.IntVal(0), at, seat),
+        facts(k, size, at, seat),
+        [],
+        facts(
+            k + 1,
+            size + z3.If(appended, 1, 0),
+            lambda j: z3.If(z3.And(appended, j == size), x, at(j)),
+            lambda y: z3.If(z3.And(appended, y == x), size, seat(y)),
+        ),
+    )
+    return [within(0, k, n)], goals
+
+
+def holders_of_others() -> Obligations:
+    """Each holder of a block is appended if it does not leave."""
+    k, size = z3.Ints("done size")
+    old, b = State.arbitrary("_before"), z3.Const("b", Block)
+    leaves = z3.Function("leaves", Sequence, z3.BoolSort())
+    holder, rank = z3.Function("holder_now", Int, Sequence), z3.Function("rank_now", Sequence, Int)
+    q = old.holder(b, k)
+    wanted = z3.Not(leaves(q))
+
+    def facts(m: Any, size: Any, holder: Any, rank: Any) -> list[Any]:
+        before = old.snapshot()
+        before.fields["ref"] = lambda _: m  # the first m holders
+        return others_of(before, leaves, b, size, holder, rank, [])
+
+    hypotheses = [
+        within(0, k, old.ref(b)),
+        z3.ForAll(
+            [z3.Int("j")],
+            z3.Implies(
+                within(0, z3.Int("j"), old.ref(b)),
+                old.holder_index(old.holder(b, z3.Int("j")), b) == z3.Int("j"),
+            ),
+        ),
+    ]
+    goals = induction(
+        facts(z3.IntVal(0), z3.IntVal(0), holder, rank),
+        facts(k, size, holder, rank),
+        [],
+        facts(
+            k + 1,
+            size + z3.If(wanted, 1, 0),
+            lambda j: z3.If(z3.And(wanted, j == size), q, holder(j)),
+            lambda x: z3.If(z3.And(wanted, x == q), size, rank(x)),
+        ),
+    )
+    return hypotheses, goals
+
+
+def remove_all() -> Obligations:
+    """Each element leaves its seat to the last one."""
+    n, k, m = z3.Ints("n done m")
+    before, gone = unknown(Element, "before", m), unknown(Element, "gone", n)
+    now = unknown(Element, "now", m - k)
+    b = gone.at(k)
+    last, seat = now.at(now.size - 1), now.seat(b)
+    after = Vector(
+        None,
+        Element,
+        m - k - 1,
+        lambda j: z3.If(j == seat, last, now.at(j)),
+        lambda x: z3.If(x == last, seat, now.seat(x)),
+    )
+
+    def facts(m: Any, v: Vector) -> list[Any]:
+        return facts_of_remove_all(before, Vector(None, Element, m, gone.at, gone.seat), v)
+
+    hypotheses = [
+        within(0, k, n),
+        m >= 0,
+        before.distinct(),
+        gone.distinct(),
+        gone.every(before.has),
+    ]
+    goals = induction(
+        facts(z3.IntVal(0), before), facts(k, now), [now.has(b)], facts(k + 1, after)
+    )
+    return hypotheses, goals
+
+
+def hold_each() -> Obligations:
+    """Each block is appended to the set of its owner."""
+    n, k = z3.Ints("n done")
+    old = State.arbitrary("_before")
+    blocks = unknown(Block, "blocks", n)
+    owner = z3.Function("owner_of", Int, Request)
+    count = z3.Function("count", Request, Int)
+    at = z3.Function("at", Request, Int, Block)
+    slot = z3.Function("slot_now", Block, Int)
+    b, r = blocks.at(k), owner(k)
+    x = z3.Const("x", Request)
+
+    def there(b: Any) -> Any:
+        whose = owner(blocks.seat(b))
+        return z3.And(
+            within(0, old.held_index(b), old.blocks(whose)),
+            old.held(whose, old.held_index(b)) == b,
+        )
+
+    def facts(m: Any, count: Any, at: Any, slot: Any) -> list[Any]:
+        return facts_of_hold_each(old, blocks, owner, m, count, at, slot)
+
+    hypotheses = [
+        within(0, k, n),
+        z3.ForAll([x], old.blocks(x) >= 0),
+        blocks.distinct(),
+        blocks.every(lambda b: z3.Not(there(b))),
+    ]
+    goals = induction(
+        facts(z3.IntVal(0), old.blocks, old.held, old.held_index),
+        facts(k, count, at, slot),
+        [z3.Not(z3.And(within(0, slot(b), count(r)), at(r, slot(b)) == b))],
+        facts(
+            k + 1,
+            lambda x: z3.If(x == r, count(x) + 1, count(x)),
+            lambda x, j: z3.If(z3.And(x == r, j == count(r)), b, at(x, j)),
+            lambda y: z3.If(y == b, count(r), slot(y)),
+        ),
+    )
+    return hypotheses, goals
+
+
+def drop_each() -> Obligations:
+    """Each block leaves its seat in the set of its request to the last one there."""
+    n, k = z3.Ints("n done")
+    old = State.arbitrary("_before")
+    blocks = unknown(Block, "blocks", n)
+    count = z3.Function("count", Request, Int)
+    at = z3.Function("at", Request, Int, Block)
+    slot = z3.Function("slot_now", Block, Int)
+    b = blocks.at(k)
+    r = old.group(b)
+    last, seat = at(r, count(r) - 1), slot(b)
+
+    def facts(m: Any, count: Any, at: Any, slot: Any) -> list[Any]:
+        return facts_of_drop_each(old, blocks, m, count, at, slot)
+
+    listed = next(c for c in clauses("step") if c.name == "holdings.listed")
+    hypotheses = [
+        within(0, k, n),
+        z3.ForAll([z3.Const("x", Request)], old.blocks(z3.Const("x", Request)) >= 0),
+        quantify(listed.domains, lambda *x: listed.predicate(old, *x)),
+        blocks.distinct(),
+        blocks.every(lambda b: its_request_holds(old, b)),
+    ]
+    goals = induction(
+        facts(z3.IntVal(0), old.blocks, old.held, old.held_index),
+        facts(k, count, at, slot),
+        [z3.And(within(0, slot(b), count(r)), at(r, slot(b)) == b)],
+        facts(
+            k + 1,
+            lambda x: z3.If(x == r, count(x) - 1, count(x)),
+            lambda x, j: z3.If(z3.And(x == r, j == seat), last, at(x, j)),
+            lambda y: z3.If(y == last, seat, slot(y)),
+        ),
+    )
+    return hypotheses, goals
+
+
+#: Unit -> its obligations: the lemma of an operator, or a fact of `proof/state_lemmas.py`.
+LEMMAS: dict[str, Callable[[], Obligations]] = {
+    "lemma_put": put,
+    "lemma_latest": latest,
+    "lemma_first_open": first_open,
+    "lemma_select": select,
+    "lemma_others_of": holders_of_others,
+    "lemma_remove_all": remove_all,
+    "lemma_hold_each": hold_each,
+    "lemma_drop_each": drop_each,
+    "lemma_only_entry": only_entry_of_block,
+    "any_free_place": any_free_place,
+    "calendars": calendars,
+}

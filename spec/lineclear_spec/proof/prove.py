@@ -1,0 +1,283 @@
+# pyright: basic
+"""The proofs: every obligation checked by Z3, for any number of requests, sequences, blocks and
+tokens.
+
+Guarantees: `unknown` is reported as a failure, and budgets are solver resources, never wall time. `refuted` means
+that the solver found a model, which without model-based instantiation it does only where no quantifier is left.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+
+import z3
+
+from lineclear_spec.parallel import in_parallel
+from lineclear_spec.proof import cores
+from lineclear_spec.proof.answers import Result, answered
+from lineclear_spec.proof.cores import Core, core_of
+from lineclear_spec.proof.obligations import Goal, Unit, build, units
+
+__all__ = [
+    "BASELINE",
+    "Result",
+    "ask",
+    "contradicts",
+    "every_key",
+    "keys_of",
+    "prove",
+    "prove_unit",
+    "read_baseline",
+    "solver_version",
+    "unstable",
+    "vanished",
+    "write_baseline",
+]
+
+BUDGET = 4_000_000
+#: Resources for an obligation that is asked with a hint; one that holds needs less.
+FEW = 400_000
+BASELINE = Path(__file__).with_name("baseline.json")
+
+
+def solver_version() -> str:
+    """The solver, as results name it."""
+    return f"z3 {z3.get_version_string()}"
+
+
+def make_solver(seed: int, budget: int) -> z3.Solver:
+    """A solver for proofs: no model-based instantiation, a fixed seed, a budget of resources."""
+    solver = z3.Solver()
+    solver.set("auto_config", False)
+    solver.set("mbqi", False)
+    solver.set("random_seed", seed)
+    # Facts of one literal wait until the search restarts: without it the same proof takes up to
+    # fifty times the resources under another seed.
+    solver.set("smt.delay_units", True)
+    solver.set("rlimit", budget)
+    return solver
+
+
+def used(solver: z3.Solver) -> int:
+    """Resources used in this context so far."""
+    statistics = solver.statistics()
+    for k in range(len(statistics)):
+        key, value = statistics[k]
+        if key == "rlimit count":
+            return int(value)
+    return 0
+
+
+def ask(solver: z3.Solver) -> z3.CheckSatResult:
+    """The solver's answer.
+
+    Raises:
+        KeyboardInterrupt: the solver was interrupted, which it would report as unknown.
+    """
+    answer = solver.check()
+    if answer == z3.unknown and "interrupted" in solver.reason_unknown():
+        raise KeyboardInterrupt
+    return answer
+
+
+def denied(
+    solver: z3.Solver, goal: Goal, premises: Sequence[z3.BoolRef] = ()
+) -> z3.CheckSatResult:
+    """The solver's answer to the goal denied, with some premises besides its own."""
+    solver.push()
+    solver.add(*premises, z3.Not(goal.formula))
+    answer = ask(solver)
+    solver.pop()
+    return answer
+
+
+def prove_unit(
+    unit: Unit,
+    seed: int = 0,
+    budget: int = BUDGET,
+    *,
+    stop_at_failure: bool = False,
+    hints: Sequence[Core | None] = (),
+) -> list[Result]:
+    """Check the goals of one unit in order.
+
+    Args:
+        unit: what is asked.
+        seed: of the solver.
+        budget: resources for each obligation.
+        stop_at_failure: whether to stop at the first that is not proved.
+        hints: for each goal that is asked, premises with which it is asked first (`cores.of`); none if empty.
+    """
+    solver = make_solver(seed, budget)
+    arithmetic = unit.name == "arithmetic"
+    if arithmetic:
+        solver = z3.SolverFor("QF_NIA")
+        solver.set("random_seed", seed)
+        solver.set("rlimit", budget)
+    small, premises = make_solver(seed, FEW), [*unit.hypotheses, *unit.assumptions]
+    hinted = iter(hints)
+    results: list[Result] = []
+    added = 0  # of the premises
+    before = used(solver)
+    for goal in unit.goals:
+        if goal.formula is None:
+            results.append(Result(unit.name, goal.label, "frame", "proved", 0.0, 0, seed))
+            continue
+        started = time.perf_counter()
+        hint = next(hinted, None)
+        few = None if hint is None else [premises[k] for k in hint]
+        answer = z3.unknown if few is None else denied(small, goal, few)
+        if answer != z3.unsat:
+            depth = len(unit.hypotheses) + goal.depth
+            solver.add(*premises[added:depth])
+            added = max(added, depth)
+            answer = denied(solver, goal)
+        now = used(solver)
+        status = (
+            "proved"
+            if bool(answer == z3.unsat)
+            else "refuted"
+            if bool(answer == z3.sat)
+            else "unknown"
+        )
+        seconds = round(time.perf_counter() - started, 4)
+        results.append(
+            Result(unit.name, goal.label, goal.kind, status, seconds, max(0, now - before), seed)
+        )
+        before = now
+        if stop_at_failure and status != "proved":
+            break
+    return results
+
+
+def _job(job: tuple[str, int, int], answers: Path | None = None) -> list[Result]:
+    name, seed, budget = job
+    unit = build(name)
+    settings = (solver_version(), seed, budget, Path(__file__).read_text(encoding="utf-8"))
+    hints = cores.of(unit)
+    return answered(answers, unit, settings, lambda: prove_unit(unit, seed, budget, hints=hints))
+
+
+def _core(name: str) -> list[Core | None]:
+    return [] if name == "arithmetic" else core_of(build(name), make_solver(0, BUDGET), ask)
+
+
+def _whole(job: tuple[str, int]) -> list[Result]:
+    return prove_unit(build(job[0]), job[1])
+
+
+def prove(
+    names: Sequence[str] | None = None,
+    seeds: Sequence[int] = (0,),
+    workers: int | None = None,
+    budget: int = BUDGET,
+    progress: Callable[[str], None] | None = None,
+    answers: Path | None = None,
+) -> list[Result]:
+    """Check every obligation of the named units, once for each seed.
+
+    Args:
+        names: of units, all if None or empty.
+        seeds: of the solver.
+        workers: processes at most.
+        budget: resources for each obligation.
+        progress: called with the name of each unit that was asked.
+        answers: folder of earlier answers, None to ask everything.
+    """
+    jobs = [(name, seed, budget) for seed in seeds for name in (names or units())]
+    results: list[Result] = []
+    for job, part in zip(
+        jobs, in_parallel(partial(_job, answers=answers), jobs, workers), strict=True
+    ):
+        results.extend(part)
+        if progress is not None:
+            progress(job[0])
+    return results
+
+
+def read_baseline() -> dict[str, int]:
+    """The most resources that each obligation used when the baseline was written."""
+    return json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
+
+
+def vanished(results: Iterable[Result], baseline: dict[str, int]) -> list[str]:
+    """Keys of the baseline that are not among the answers to all units.
+
+    A precondition, a postcondition or a lemma that is lost takes its obligation with it, and what is left is
+    proved as before. So an obligation may go only together with its line in the baseline.
+    """
+    asked = {r.key for r in results}
+    return sorted(set(baseline) - asked)
+
+
+def write_baseline(seeds: Sequence[int] = (0,)) -> None:
+    """Record the most resources that each obligation used, over these seeds and asked with all its premises; and what
+    its proof used, as hints.
+    """
+    names = units()
+    cores.write_cores(list(zip(names, in_parallel(_core, names), strict=True)))
+    jobs = [(name, seed) for seed in seeds for name in names]
+    results = [r for part in in_parallel(_whole, jobs) for r in part]
+    baseline: dict[str, int] = {}
+    for r in results:
+        if r.kind != "frame":
+            baseline[r.key] = max(r.rlimit, baseline.get(r.key, 0))
+    BASELINE.write_text(json.dumps(baseline, indent=0, sort_keys=True) + "\n")
+
+
+def unstable(
+    results: Iterable[Result], baseline: dict[str, int], factor: int = 10, floor: int = 50_000
+) -> list[Result]:
+    """Obligations that took more than `factor` times their baseline.
+
+    Args:
+        results: answers.
+        baseline: resources that each took before; 0 for one that is new.
+        factor: how many times as much.
+        floor: resources below which none counts.
+    """
+    return [r for r in results if r.rlimit > max(floor, factor * baseline.get(r.key, 0))]
+
+
+#: Resources for each question that is to find a contradiction; one that there is takes few.
+SEARCH = 100_000
+
+
+def contradicts(unit: Unit) -> bool:
+    """Whether a contradiction was found in what the unit assumes: then everything would be proved of it.
+
+    False alone is no good question: with no term in it, a solver that works by patterns uses no quantified
+    hypothesis. So the negation of each goal is asked, too. Where the goals are proved, the hypotheses imply
+    them, and to add one of them adds nothing but its terms.
+    """
+    depth = max(goal.depth for goal in unit.goals)
+    asked = [Goal("control", "false", depth, z3.BoolVal(False))]
+    for goal in unit.goals:
+        if goal.formula is not None:
+            asked.append(replace(goal, kind="control", formula=z3.Not(goal.formula)))
+    alone = Unit(unit.name, unit.hypotheses, unit.assumptions, asked)
+    return any(result.status == "proved" for result in prove_unit(alone, budget=SEARCH))
+
+
+def keys_of(name: str) -> list[str]:
+    """Keys of the obligations of one unit, as their answers have them."""
+    return [
+        f"{name}/{'frame' if goal.formula is None else goal.kind}/{goal.label}"
+        for goal in build(name).goals
+    ]
+
+
+def every_key() -> list[str]:
+    """Keys of every obligation that there is, whether it is asked or not: each unit is made."""
+    return list(made_keys(tuple(units())))
+
+
+@cache
+def made_keys(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The keys of these units; made once in a process."""
+    return tuple([key for found in in_parallel(keys_of, names) for key in found])

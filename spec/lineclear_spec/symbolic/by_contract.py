@@ -1,0 +1,191 @@
+# pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
+"""Block steps on formulas: each is proved once, and then replaced by its contract; what lemmas presume.
+
+Guarantees: what a contract requires, and the step invariants, are obligations where a step is replaced by it; what it
+ensures is assumed there, and an obligation where the step itself is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lineclear_spec.contracts import CONTRACTS
+from lineclear_spec.invariants import INVARIANTS, clauses
+from lineclear_spec.kernel.methods import Kernel
+from lineclear_spec.symbolic.state import State, fresh, instance, quantify, unique
+from lineclear_spec.symbolic.terms import Misuse, Term, raw
+from lineclear_spec.symbolic.vectors import Vector
+
+__all__ = ["ByContract"]
+
+
+class Dated(dict[str, Any]):
+    """The fields of a state, with how much was known when each was written last.
+
+    A goal that reads only some fields is given only the assumptions that there were when the last of these was
+    written. That is sound, as a goal that follows from fewer hypotheses follows from all; and it is faster.
+
+    Attributes:
+        known: by field, how many assumptions there were when it was written last.
+    """
+
+    def __init__(self, fields: dict[str, Any], assumptions: list[Any]) -> None:
+        super().__init__(fields)
+        self.assumptions = assumptions
+        self.known = dict.fromkeys(fields, len(assumptions))
+
+    def __setitem__(self, name: str, field: Any) -> None:
+        super().__setitem__(name, field)
+        self.known[name] = len(self.assumptions)
+
+
+class ByContract:
+    """The part of the ledger on formulas that knows contracts."""
+
+    # Supplied by the ledger.
+    state: State
+    condition: Any
+    wrote: bool
+    given: set[str]
+    assumptions: list[Any]
+    obligations: list[tuple[str, str, int, Any]]
+    promised_fields: dict[str, Any]
+    start_watching: Callable[[], None]
+    assume: Callable[[Any], None]
+    demand: Callable[..., None]
+    unchanged: Callable[[State], bool]
+    holds_already: Callable[[str, State], bool]
+
+    def by_contract(self, name: str, *arguments: Any) -> None:
+        """Replace a block step by its contract: what it requires is an obligation, what it ensures
+        is assumed.
+
+        A contract speaks of the state after the whole step, so a step that runs only under a
+        condition is not allowed.
+        """
+        if self.condition is not None:
+            raise Misuse(f"the step {name} runs inside a branch: its contract has no condition")
+        contract = CONTRACTS[name]
+        before = self.state.snapshot()
+        values = [a if isinstance(a, Vector) else raw(a) for a in arguments]
+        count = contract.count(before, *values)
+        for label, domains, predicate in contract.requirements(before, count, *values):
+            self._owe("defined", f"{name}: {label}", instance(domains, predicate))
+        self.wrote = True
+        self._demand_step_invariants(name, before)
+        self._forget(contract, before, count, values)
+
+    def prove(self, name: str, *arguments: Any) -> None:
+        """Run a block step from any state that meets its requirements and the step invariants; what
+        the contract ensures, and the step invariants, are obligations.
+        """
+        contract = CONTRACTS[name]
+        before = self.state.snapshot()
+        values = [a if isinstance(a, Vector) else raw(a) for a in arguments]
+        count = contract.count(before, *values)
+        self.start_watching()
+        self.given = {clause.name for clause in clauses("step")}
+        for label, domains, predicate in contract.requirements(before, count, *values):
+            self.given.add(label)
+            self.assume(quantify(domains, predicate))
+        for clause in clauses("step"):
+            self.assume(quantify(clause.domains, lambda *x, c=clause: c.predicate(before, *x)))
+        start = dict(self.state.fields)
+        dated = self.state.fields = Dated(self.state.fields, self.assumptions)
+        getattr(Kernel, name)(self, *arguments)
+        self._refuse_unlisted(contract, values, start)
+        after = self.state
+        for clause in clauses("step"):
+            after.reads.clear()
+            goal = instance(clause.domains, lambda *x, c=clause: c.predicate(after, *x))
+            frame = self.unchanged(after)
+            known = max((dated.known[field] for field in after.reads), default=0)
+            self.obligations.append(("preserved", clause.name, known, None if frame else goal))
+        for label, domains, predicate in contract.ensures(before, after, count, *values):
+            self._owe("contract", label, instance(domains, predicate))
+
+    def _owe(self, kind: str, label: str, goal: Any) -> None:
+        self.obligations.append((kind, label, len(self.assumptions), goal))
+
+    def _refuse_unlisted(self, contract: Any, values: list[Any], start: dict[str, Any]) -> None:
+        """A step that writes a field its contract does not list would be invisible to every caller."""
+        listed = set(contract.modifies(*values))
+        written = {name for name, field in self.state.fields.items() if field is not start[name]}
+        if written - listed:
+            extra = ", ".join(sorted(written - listed))
+            raise Misuse(
+                f"the step {contract.name} writes {extra}, which its contract does not list"
+            )
+
+    def _demand_step_invariants(self, name: str, state: State) -> None:
+        """The proof of the step starts from the step invariants: those whose fields were written are
+        obligations.
+        """
+        for clause in clauses("step"):
+            state.reads.clear()
+            goal = instance(clause.domains, lambda *x, c=clause: c.predicate(state, *x))
+            if not self.holds_already(clause.name, state):
+                self._owe("defined", f"{name}: {clause.name}", goal)
+
+    def demand_of_lemma(self, fact: Any, what: str) -> None:
+        """What the lemma of an operator presumes: an obligation, so that what the operator assumes then is
+        true of something. No later goal needs it.
+        """
+        self.demand(Term(fact), what, keep=False)
+
+    def _by_lemma(self, invariant: str, fact: Any) -> None:
+        """Assume what is proved, in a unit of its own, of every state in which an invariant holds.
+
+        Raises:
+            Misuse: a field that the invariant reads was written since it was assumed to hold.
+        """
+        self.presume(invariant)
+        self.assume(fact)
+
+    def presume(self, invariant: str) -> None:
+        """Refuse to go on unless an invariant holds here.
+
+        Raises:
+            Misuse: a field that the invariant reads was written since it was assumed to hold, or it was not
+                assumed at all, as a boundary invariant in a block step.
+        """
+        for clause in INVARIANTS[invariant].clauses:
+            if clause.name not in self.given:
+                raise Misuse(f"a lemma needs {clause.name}, which is no hypothesis here")
+            self.state.reads.clear()
+            quantify(clause.domains, lambda *x, c=clause: c.predicate(self.state, *x))
+            if not self.holds_already(clause.name, self.state):
+                raise Misuse(f"a lemma needs {clause.name}, which may not hold here")
+
+    def _forget(self, contract: Any, before: State, count: Any, values: list[Any]) -> None:
+        """Every field that the step may write is unknown from here on, but for what is promised.
+
+        Args:
+            contract: of the step.
+            before: the state in which it begins.
+            count: what the contract counts.
+            values: its arguments.
+
+        The step was proved to end, from any state that meets the requirements and the step
+        invariants, in a state with these postconditions and the step invariants, and to write no other
+        field (`prove`). Requirements and invariants were made obligations just before. So whatever the
+        step does here is among what the unknown fields may be, and what is proved of all of them
+        holds of it.
+        """
+        modifies = contract.modifies(*values)
+        exact = contract.exact(before, count, *values)
+        for name in modifies:
+            self.state.fields[name] = exact.get(name) or fresh(unique(name), name)
+        after = self.state.snapshot()
+        for clause in clauses("step"):
+            after.reads.clear()
+            formula = quantify(clause.domains, lambda *x, c=clause: c.predicate(after, *x))
+            if after.reads & set(modifies):
+                self.assume(formula)
+                self.promised_fields |= {
+                    f"{clause.name}/{name}": after.fields[name] for name in after.reads
+                }
+        for _, domains, predicate in contract.ensures(before, after, count, *values):
+            self.assume(quantify(domains, predicate))

@@ -1,0 +1,249 @@
+# pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
+"""The operators of prefix caching on formulas: names of tokens, and blocks by name.
+
+Guarantees: each method means on any state what the method of the same name of `kernel.ledger.Ledger` does
+to plain data; the tests that `kernel/operators.py` names hold the two against each other.
+
+`block_name(q, i)` is a prophecy: from the beginning it is the name that the block is ever given, where plain data has 0
+until `Ledger.name_blocks` gives it. Whatever plain data does before is something that is proved: `name_of` and
+`all_listed` are asked by guards, which refuse 0; `unnamed` and `inherit` say why below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import z3
+
+from lineclear_spec.invariants import leads
+from lineclear_spec.logic import not_
+from lineclear_spec.symbolic.state import Block, Int, Sequence, State, unique
+from lineclear_spec.symbolic.terms import Record, Term, raw
+from lineclear_spec.symbolic.vectors import Vector, select, selected, within
+
+__all__ = ["Cache", "entry_of", "may_be_sealed", "named_by", "only_entries", "only_entry"]
+
+
+def only_entry(s: State, q: Any, at: Any) -> Any:
+    """Of a block that one entry names, every entry that names it is that one; lemma `only_entry`."""
+    x, j = z3.Const("x", Sequence), z3.Int("j")
+    b = s.table(q, at)
+    return z3.ForAll(
+        [x, j],
+        z3.Implies(
+            z3.And(within(0, j, s.length(x)), s.table(x, j) == b, s.ref(b) == 1),
+            z3.And(x == q, j == at),
+        ),
+        patterns=[s.table(x, j)],
+    )
+
+
+def only_entries(s: State) -> Any:
+    """Of every block that one entry names, the entry is that of its first holder; lemma `only_entry`."""
+    x, j = z3.Const("x", Sequence), z3.Int("j")
+    b = s.table(x, j)
+    q, k = entry_of(s, b)
+    return z3.ForAll(
+        [x, j],
+        z3.Implies(z3.And(within(0, j, s.length(x)), s.ref(b) == 1), z3.And(x == q, j == k)),
+        patterns=[s.table(x, j)],
+    )
+
+
+def entry_of(s: State, b: Any) -> tuple[Any, Any]:
+    """Sequence and index of the entry that names a block, if one does."""
+    q = s.holder(b, 0)
+    return q, s.index(q, b)
+
+
+def named_by(s: State, b: Any) -> Any:
+    """The name of the tokens of a block that one entry names."""
+    return s.block_name(*entry_of(s, b))
+
+
+def may_be_sealed(s: State, b: Any) -> Any:
+    """Whether one entry names the block, and `publish` would seal it as far as that entry's block and name decide."""
+    q, k = entry_of(s, b)
+    return z3.And(
+        s.ref(b) == 1,
+        s.name(b) == 0,
+        within(0, k, s.length(q)),
+        s.table(q, k) == b,
+        s.block_name(q, k) >= 1,
+        z3.Not(leads(s, s.block_name(q, k))),
+    )
+
+
+class Cache:
+    """The operators of a symbolic ledger over names."""
+
+    state: State
+    wrote: bool
+    assume: Callable[[Any], None]
+    demand: Callable[..., None]
+    _by_lemma: Callable[[str, Any], None]
+
+    # ---- names of tokens -----------------------------------------------------------------------------
+
+    def name_of(self, sequence: Any, index: Any) -> Term:
+        """The name of the tokens of a block and of all before them; 0 if they have none."""
+        self.demand(Term(raw(index) >= 0), "the block is not before the table")
+        return Term(self.state.block_name(sequence.z, raw(index)))
+
+    def inherit(self, parent: Any, child: Any, count: Any) -> None:
+        """The child's first names are its parent's.
+
+        Those that are given later are the same only if the caller names the same tokens alike, in both: this the
+        proofs presume of callers, as that names are honest.
+        """
+        s, n = self.state, raw(count)
+        word = s.block_name
+        s.fields["block_name"] = lambda q, i: z3.If(
+            z3.And(q == child.z, 0 <= i, i < n), word(parent.z, i), word(q, i)
+        )
+        self.wrote = True
+
+    # ---- blocks by name ------------------------------------------------------------------------------
+
+    def is_listed(self, name: Any) -> Term:
+        """Whether a block can be found under the name."""
+        return Term(leads(self.state, raw(name)))
+
+    def all_listed(self, sequence: Any, count: Any) -> Term:
+        """Whether a block can be found under each of the sequence's first names."""
+        q, i = sequence.z, z3.Int("i")
+        self.demand(Term(raw(count) >= 0), "the number of names is not negative")
+        return Term(
+            z3.ForAll(
+                [i],
+                z3.Implies(
+                    within(0, i, raw(count)), leads(self.state, self.state.block_name(q, i))
+                ),
+                patterns=[self.state.block_name(q, i)],
+            )
+        )
+
+    def listing(self, name: Any) -> Any:
+        """The block that is found under the name."""
+        self.demand(self.is_listed(name), "a block can be found under the name")
+        return Record(self, self.state.cached(raw(name)))
+
+    def found(self, sequence: Any, count: Any) -> Vector:
+        """The blocks that are found under the sequence's first names."""
+        self.demand(
+            self.all_listed(sequence, count), "a block can be found under each of the names"
+        )
+        s, q = self.state.snapshot(), sequence.z
+        return Vector(
+            self,
+            Block,
+            raw(count),
+            lambda k: s.cached(s.block_name(q, k)),
+            lambda b: s.preceding(s.name(b)),
+        )
+
+    def finds(self, block: Any) -> Term:
+        """Whether the block can be found under its name."""
+        return Term(self.state.listed(block.z))
+
+    def found_among(self, blocks: Vector) -> Vector:
+        """Of the blocks, those that can be found under their names."""
+        self._demand_named(blocks)
+        return select(self, self.finds, blocks)
+
+    def lost_among(self, blocks: Vector) -> Vector:
+        """Of the blocks, those that can be found no more."""
+        self._demand_named(blocks)
+        return select(self, lambda block: not_(self.finds(block)), blocks)
+
+    def _demand_named(self, blocks: Vector) -> None:
+        """Plain data looks none up as long as every block with a name can be found."""
+        s = self.state
+        self.demand(Term(blocks.every(lambda b: s.name(b) >= 1)), "each of the blocks has a name")
+
+    def alone(self, block: Any) -> Vector:
+        """The block as the only one of a list."""
+        only = block.z
+        return Vector(self, Block, z3.IntVal(1), lambda _k: only, lambda _b: z3.IntVal(0))
+
+    def seal(self, sequence: Any, index: Any, name: Any) -> None:
+        """The block of an entry, which no other entry names, gets a name under which it can be found."""
+        s, q, at, n = self.state, sequence.z, raw(index), raw(name)
+        b = s.table(q, at)
+        self.demand(Term(within(0, at, s.length(q))), "the table has the entry")
+        self.demand(Term(s.ref(b) == 1), "one entry names the block")
+        self._by_lemma("references", only_entry(s, q, at))
+        self.demand(Term(n >= 1), "0 is no name")
+        self.demand(Term(s.name(b) == 0), "the block has no name")
+        self.demand(Term(z3.Not(leads(self.state, n))), "no block can be found under the name")
+        s.put("name", (b,), n)
+        s.put("listed", (b,), z3.BoolVal(True))
+        s.put("cached", (n,), b)
+        self.wrote = True
+
+    def unnamed(self, sequence: Any, first: Any, end: Any) -> Vector:
+        """The blocks from one entry to before another that `publish` may publish. Each is known by the only entry
+        that names it.
+
+        Plain data leaves those out whose names are not given yet. It seals the rest as `publish` would one after
+        another, which is proved too (`postconditions.cache.may_be_published` repeats the guards of `publish`). No two
+        of them have one name, since a name tells how many blocks precede its own (`block_names`).
+        """
+        s, low, high = self.state.snapshot(), raw(first), raw(end)
+        self.demand(Term(0 <= low), "the entries are not before the table")
+        self.demand(Term(low <= high), "they do not end before they begin")
+        self._by_lemma("references", only_entries(s))
+        name = unique("unnamed")
+        block, seat = z3.Function(name, Int, Block), z3.Function(f"{name}_seat", Block, Int)
+        size = z3.Int(f"{name}_count")
+
+        def chosen(b: Any) -> Any:
+            q, k = entry_of(s, b)
+            return z3.And(q == sequence.z, within(low, k, high), may_be_sealed(s, b))
+
+        # They are finitely many, as the entries of a table are, which `lemma_select` filters.
+        for fact in selected(Block, size, block, seat, chosen):
+            self.assume(fact)
+        return Vector(self, Block, size, lambda k: block(k), lambda b: seat(b))
+
+    def seal_each(self, blocks: Vector) -> None:
+        """Each block gets its name, under which it can be found."""
+        s = self.state
+        old = s.snapshot()
+        self.demand(
+            Term(
+                blocks.every(
+                    lambda b: z3.And(named_by(old, b) >= 1, z3.Not(leads(old, named_by(old, b))))
+                )
+            ),
+            "each has a name under which no block can be found",
+        )
+        a, b = z3.Consts("a b", Block)
+        one_name = z3.And(blocks.has(a), blocks.has(b), named_by(old, a) == named_by(old, b))
+        apart = z3.ForAll([a, b], z3.Implies(one_name, a == b))
+        self.demand(Term(apart), "no two of the blocks have one name", keep=False)
+        # There is such a function: no two of the blocks have one name, which was demanded just before.
+        owner = z3.Function(unique("owner"), Int, Block)
+        self.assume(z3.ForAll([b], z3.Implies(blocks.has(b), owner(named_by(old, b)) == b)))
+
+        def given(n: Any) -> Any:
+            return z3.And(blocks.has(owner(n)), named_by(old, owner(n)) == n)
+
+        s.fields["name"] = lambda b: z3.If(blocks.has(b), named_by(old, b), old.name(b))
+        s.fields["listed"] = lambda b: z3.Or(blocks.has(b), old.listed(b))
+        s.fields["cached"] = lambda n: z3.If(given(n), owner(n), old.cached(n))
+        self.wrote = True
+
+    def forget_name(self, name: Any) -> None:
+        """No block can be found under the name any more."""
+        self.demand(self.is_listed(name), "a block can be found under the name")
+        self.state.put("listed", (self.state.cached(raw(name)),), z3.BoolVal(False))
+        self.wrote = True
+
+    def rest(self, _blocks: Any) -> None:
+        """Which block has rested longest is no part of the state."""
+
+    def wake(self, _blocks: Any) -> None:
+        """Which block has rested longest is no part of the state."""

@@ -1,0 +1,290 @@
+# pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
+"""The blocks that requests hold and that tables name, on formulas: one more for each, or some less.
+
+Guarantees: each method means on any state what the method of the same name of `kernel.ledger.Ledger` does
+to plain data, and keeps the inverse maps that plain data does not have (`slot`, `index`). What is not a
+definition is the statement of a lemma that is proved by induction over single elements (`proof/lemmas.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import z3
+
+from lineclear_spec.invariants import INVARIANTS
+from lineclear_spec.symbolic.state import Block, Int, Request, State, quantify, unique
+from lineclear_spec.symbolic.terms import Term
+from lineclear_spec.symbolic.vectors import Held, Vector, within
+
+__all__ = [
+    "Holdings",
+    "facts_of_drop_each",
+    "facts_of_hold_each",
+    "facts_of_remove_all",
+    "its_request_holds",
+]
+
+
+def facts_of_remove_all(before: Vector, gone: Vector, after: Vector) -> list[Any]:
+    """What holds of a set from which some elements were removed; lemma `remove_all`."""
+    k, b = z3.Int("k"), z3.Const("b", before.sort)
+    return [
+        after.size >= 0,
+        z3.ForAll(
+            [k],
+            z3.Implies(
+                within(0, k, after.size),
+                z3.And(
+                    before.has(after.at(k)),
+                    z3.Not(gone.has(after.at(k))),
+                    after.seat(after.at(k)) == k,
+                ),
+            ),
+        ),
+        z3.ForAll([b], z3.Implies(z3.And(before.has(b), z3.Not(gone.has(b))), after.has(b))),
+    ]
+
+
+def facts_of_hold_each(
+    old: Any, blocks: Vector, owner: Callable[[Any], Any], n: Any, count: Any, at: Any, slot: Any
+) -> list[Any]:
+    """What holds of the sets of all requests once the first n blocks are in that of their owner;
+    lemma `hold_each`.
+
+    Args:
+        old: the state before.
+        blocks: distinct blocks that are in no such set.
+        owner: the request of the k-th block.
+        n: how many of them are there.
+        count: blocks held, by request.
+        at: block held, by request and index.
+        slot: index of each block.
+    """
+    r, k, b = z3.Const("r", Request), z3.Int("k"), z3.Const("b", Block)
+
+    def fresh(b: Any) -> Any:
+        return z3.And(blocks.has(b), blocks.seat(b) < n)
+
+    return [
+        z3.ForAll([r], count(r) >= old.blocks(r)),
+        z3.ForAll(
+            [r, k],
+            z3.Implies(within(0, k, old.blocks(r)), at(r, k) == old.held(r, k)),
+        ),
+        z3.ForAll(
+            [r, k],
+            z3.Implies(
+                within(old.blocks(r), k, count(r)),
+                z3.And(
+                    fresh(at(r, k)),
+                    owner(blocks.seat(at(r, k))) == r,
+                    slot(at(r, k)) == k,
+                ),
+            ),
+        ),
+        z3.ForAll(
+            [b],
+            z3.If(
+                fresh(b),
+                z3.And(
+                    within(0, slot(b), count(owner(blocks.seat(b)))),
+                    at(owner(blocks.seat(b)), slot(b)) == b,
+                ),
+                slot(b) == old.held_index(b),
+            ),
+        ),
+    ]
+
+
+def its_request_holds(s: State, b: Any) -> Any:
+    """Whether a block is held by the request that it belongs to."""
+    r = s.group(b)
+    return z3.And(within(0, s.held_index(b), s.blocks(r)), s.held(r, s.held_index(b)) == b)
+
+
+def facts_of_drop_each(
+    old: State, blocks: Vector, n: Any, count: Any, at: Any, slot: Any
+) -> list[Any]:
+    """What holds of the sets of all requests once the first n blocks have left that of their own; lemma
+    `drop_each`.
+
+    Args:
+        old: the state before.
+        blocks: distinct blocks, each held by its request.
+        n: how many of them have left.
+        count: blocks held, by request.
+        at: block held, by request and index.
+        slot: index of each block.
+    """
+    r, k, b = z3.Const("r", Request), z3.Int("k"), z3.Const("b", Block)
+
+    def gone(b: Any) -> Any:
+        return z3.And(blocks.has(b), blocks.seat(b) < n)
+
+    def there(b: Any) -> Any:
+        return z3.And(its_request_holds(old, b), z3.Not(gone(b)))
+
+    mine = z3.And(there(at(r, k)), old.group(at(r, k)) == r, slot(at(r, k)) == k)
+    again = z3.And(within(0, slot(b), count(old.group(b))), at(old.group(b), slot(b)) == b)
+    return [
+        z3.ForAll([r], z3.And(0 <= count(r), count(r) <= old.blocks(r))),
+        z3.ForAll([r, k], z3.Implies(within(0, k, count(r)), mine)),
+        z3.ForAll([b], z3.Implies(there(b), again)),
+    ]
+
+
+class Holdings:
+    """The operators of a symbolic ledger over the blocks that each request holds."""
+
+    state: State
+    wrote: bool
+    assume: Callable[[Any], None]
+    demand: Callable[..., None]
+    demand_of_lemma: Callable[[Any, str], None]
+    new_blocks: Callable[[Vector, Vector], Vector]
+
+    @staticmethod
+    def hold(request: Any, blocks: Vector) -> None:
+        """The request holds blocks that it does not hold yet."""
+        request.held.update(blocks)
+
+    def remove_all(self, request: Any, blocks: Vector) -> None:
+        """Blocks that no entry names any more, or that are sealed, leave their request; the order of the
+        rest is open.
+        """
+        held: Held = request.held
+        s, r = self.state, held.owner
+        blocks.demand_distinct()
+        before = held.vector()
+        self.demand(Term(blocks.every(before.has)), "the request holds the blocks")
+        self.demand_of_lemma(before.distinct(), "the request holds each block once")
+        self.demand_of_lemma(
+            z3.And(before.size >= 0, blocks.size >= 0), "no set has a negative size"
+        )
+        self.demand(
+            Term(blocks.every(lambda b: z3.Or(s.ref(b) == 0, s.name(b) != 0))),
+            "no entry names the blocks, or they are sealed",
+        )
+        old = s.snapshot()
+        name = unique("left")
+        at = z3.Function(name, Int, Block)
+        seat = z3.Function(f"{name}_slot", Block, Int)
+        after = Vector(self, Block, before.size - blocks.size, lambda k: at(k), lambda b: seat(b))
+        for fact in facts_of_remove_all(before, blocks, after):
+            self.assume(fact)
+        s.fields["held"] = lambda x, k: z3.If(x == r, at(k), old.held(x, k))
+        s.fields["held_index"] = lambda b: z3.If(before.has(b), seat(b), old.held_index(b))
+        s.put("blocks", (r,), after.size)
+        self.wrote = True
+
+    def empty(self, request: Any) -> None:
+        """Nothing is held, and no entry names the blocks any more: their `ref` is 0.
+
+        On plain data they keep the `ref` that they had: nothing leads to them any more, since they were private
+        and the tables of their request are cleared in the same block step (`blocks.clear_tables`).
+        """
+        held: Held = request.held
+        s, r = self.state, held.owner
+        gone = held.vector()
+        old = s.snapshot()
+        s.fields["ref"] = lambda b: z3.If(gone.has(b), 0, old.ref(b))
+        s.put("blocks", (r,), z3.IntVal(0))
+        self.wrote = True
+
+    def append_new_each(self, sequences: Vector, block_ids: Vector) -> None:
+        """Append one new block at a block id just taken to the table of each sequence, whose request holds it."""
+        blocks = self.new_blocks(sequences, block_ids)
+        self._hold_each(sequences, blocks)
+        self._append_each(sequences, blocks)
+
+    def _hold_each(self, sequences: Vector, blocks: Vector) -> None:
+        """Each block is held by the request of its sequence."""
+        s = self.state
+        blocks.demand_distinct()
+        old = s.snapshot()
+
+        def owner(k: Any) -> Any:
+            return old.request(sequences.at(k))
+
+        def there(b: Any) -> Any:
+            r = owner(blocks.seat(b))
+            return z3.And(
+                within(0, old.held_index(b), old.blocks(r)), old.held(r, old.held_index(b)) == b
+            )
+
+        self.demand(Term(blocks.size == sequences.size), "as many blocks as sequences")
+        self.demand(
+            Term(blocks.every(lambda b: z3.Not(there(b)))),
+            "the request does not hold the block yet",
+        )
+        x = z3.Const("x", Request)
+        self.demand_of_lemma(z3.ForAll([x], old.blocks(x) >= 0), "no set has a negative size")
+        self.demand_of_lemma(blocks.size >= 0, "no vector has a negative size")
+        name = unique("holding")
+        count = z3.Function(f"{name}_count", Request, Int)
+        at = z3.Function(name, Request, Int, Block)
+        slot = z3.Function(f"{name}_slot", Block, Int)
+        for fact in facts_of_hold_each(old, blocks, owner, blocks.size, count, at, slot):
+            self.assume(fact)
+        s.fields["blocks"] = lambda r: count(r)
+        s.fields["held"] = lambda r, k: at(r, k)
+        s.fields["held_index"] = lambda b: slot(b)
+        self.wrote = True
+
+    def _append_each(self, sequences: Vector, blocks: Vector) -> None:
+        """Append each block to the table of its sequence."""
+        s = self.state
+        blocks.demand_distinct()
+        sequences.demand_distinct()
+        self.demand(Term(blocks.size == sequences.size), "as many blocks as sequences")
+        old = s.snapshot()
+
+        def named(b: Any) -> Any:
+            q = sequences.at(blocks.seat(b))
+            at = old.index(q, b)
+            return z3.And(within(0, at, old.length(q)), old.table(q, at) == b)
+
+        self.demand(
+            Term(blocks.every(lambda b: z3.Not(named(b)))), "the table does not name the block yet"
+        )
+        s.fields["table"] = lambda q, i: z3.If(
+            z3.And(sequences.has(q), i == old.length(q)),
+            blocks.at(sequences.seat(q)),
+            old.table(q, i),
+        )
+        s.fields["index"] = lambda q, b: z3.If(
+            z3.And(blocks.has(b), q == sequences.at(blocks.seat(b))),
+            old.length(q),
+            old.index(q, b),
+        )
+        s.fields["length"] = lambda q: old.length(q) + z3.If(sequences.has(q), 1, 0)
+        self.wrote = True
+
+    def drop_each(self, blocks: Vector) -> None:
+        """Each block leaves its request, and gets its name next; the order of the rest is open."""
+        s = self.state
+        blocks.demand_distinct()
+        old = s.snapshot()
+        self.demand(
+            Term(blocks.every(lambda b: its_request_holds(old, b))), "its request holds each block"
+        )
+        for clause in INVARIANTS["holdings"].clauses:
+            if clause.label == "listed":
+                fact = quantify(clause.domains, lambda *x, c=clause: c.predicate(old, *x))
+                self.demand_of_lemma(fact, "a request holds each of its blocks once")
+        x = z3.Const("x", Request)
+        self.demand_of_lemma(z3.ForAll([x], old.blocks(x) >= 0), "no set has a negative size")
+        self.demand_of_lemma(blocks.size >= 0, "no vector has a negative size")
+        name = unique("kept")
+        count = z3.Function(f"{name}_count", Request, Int)
+        at = z3.Function(name, Request, Int, Block)
+        slot = z3.Function(f"{name}_slot", Block, Int)
+        for fact in facts_of_drop_each(old, blocks, blocks.size, count, at, slot):
+            self.assume(fact)
+        s.fields["blocks"] = lambda r: count(r)
+        s.fields["held"] = lambda r, k: at(r, k)
+        s.fields["held_index"] = lambda b: slot(b)
+        self.wrote = True

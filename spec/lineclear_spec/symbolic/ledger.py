@@ -1,0 +1,222 @@
+# pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
+"""The ledger on formulas: what an action does to any state at all.
+
+Guarantees: every primitive emits its precondition as an obligation, and a block step with a contract is replaced
+by it, once what the contract requires is an obligation too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import z3
+
+from lineclear_spec.contracts import CONTRACTS
+from lineclear_spec.invariants import clauses
+from lineclear_spec.kernel import queries
+from lineclear_spec.kernel.methods import Kernel
+from lineclear_spec.kernel.records import CPU, GPU
+from lineclear_spec.language.conditional import on_formulas
+from lineclear_spec.logic import if_else
+from lineclear_spec.symbolic.blocks import Blocks
+from lineclear_spec.symbolic.bulk import Bulk
+from lineclear_spec.symbolic.by_contract import ByContract
+from lineclear_spec.symbolic.cache import Cache
+from lineclear_spec.symbolic.ends import Ends
+from lineclear_spec.symbolic.ghosts import Ghosts
+from lineclear_spec.symbolic.holdings import Holdings
+from lineclear_spec.symbolic.kv import KvGhosts
+from lineclear_spec.symbolic.pool import Pools, SymbolicLimits, SymbolicPool
+from lineclear_spec.symbolic.records import (
+    Forwards,
+    Operations,
+    Records,
+    SymbolicBatch,
+    SymbolicCalendar,
+)
+from lineclear_spec.symbolic.state import FIELDS, Block, Request, Sequence, State
+from lineclear_spec.symbolic.terms import Misuse, NoValue, Record, Term, raw
+from lineclear_spec.symbolic.vectors import Held, Members, Table
+
+__all__ = ["SymbolicLedger"]
+
+
+#: (sort of a record, field) -> what a list of the record is.
+LISTS: dict[tuple[Any, str], Any] = {
+    (Sequence, "table"): Table,
+    (Request, "held"): Held,
+    (Request, "members"): Members,
+}
+
+
+class SymbolicLedger(
+    NoValue, ByContract, Records, Bulk, Blocks, Holdings, Cache, Ends, Ghosts, KvGhosts, Kernel
+):
+    """The ledger that actions are run on to find out what they do to any state.
+
+    A block step that has a contract is replaced by it; `prove` runs the step itself.
+
+    Args:
+        state: the state before, usually arbitrary.
+    """
+
+    # Fields of the state, each read and written by `__getattr__` and `__setattr__`.
+    issued: Any
+    done: Any
+    dispatched: Any
+    barrier: Any
+    steps: Any
+    committed: Any
+    step_tokens: Any
+    step_sequences: Any
+    decode_batch_size: Term
+    decode_batch: SymbolicBatch
+
+    symbolic = True
+    journal = None
+    lists = LISTS
+    if_else = staticmethod(if_else)
+
+    def __init__(self, state: State) -> None:
+        object.__setattr__(self, "state", state)
+        self.generic: Any = None  # of several records for each of which something is done
+        self.assumptions: list[Any] = []
+        self.guards: list[tuple[str, Any]] = []
+        # Kind, label, assumptions so far, goal.
+        self.obligations: list[tuple[str, str, int, Any]] = []
+        self.limits = SymbolicLimits(self.assume)
+        self.gpu = SymbolicPool(self, GPU)
+        self.cpu = SymbolicPool(self, CPU)
+        self.pools = Pools(self)
+        self.operations = Operations(self)
+        self.step_operations = Forwards(self)
+        self.boundaries = SymbolicCalendar(self, "boundary")
+        self.endings = SymbolicCalendar(self, "ending")
+        # A field of states has that name too.
+        object.__setattr__(self, "decode_batch", SymbolicBatch(self))
+        self.wrote = False
+        self.condition: Any = None
+        # "clause/field" -> the field of which it was assumed.
+        self.promised_fields: dict[str, Any] = {}
+        # Hypotheses about the state at the start.
+        self.given = {clause.name for clause in clauses()}
+        self.at_start: dict[str, Any] | None = None
+        self.unchanged_at_guards = True
+
+    def wrap(self, sort: Any, z: Any) -> Any:
+        """A value of the ledger as an action sees it."""
+        return Record(self, z) if sort in (Request, Sequence, Block) else Term(z)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in FIELDS and not FIELDS[name][0]:
+            return Term(getattr(self.state, name))
+        raise AttributeError(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in FIELDS:
+            if FIELDS[name][0]:
+                raise Misuse(f"the ledger has no field {name} to write")
+            self.wrote = True
+            self.state.put(name, (), raw(value))
+        else:
+            object.__setattr__(self, name, value)
+
+    # ---- control -----------------------------------------------------------------------------------------------
+
+    def start_watching(self) -> None:
+        """From here on, note whether the state is as it is now whenever a guard is evaluated."""
+        self.at_start = dict(self.state.fields)
+
+    def assume(self, formula: Any) -> None:
+        """Add a hypothesis; who calls this says why it holds."""
+        self.assumptions.append(
+            formula if self.condition is None else z3.Implies(self.condition, formula)
+        )
+
+    def require(self, condition: Any, guard: str) -> None:
+        """A guard.
+
+        Inside a branch it would refuse only some states, but be assumed in all of them, so it is not
+        allowed there.
+        """
+        if self.condition is not None:
+            raise Misuse(f"guard inside a branch: {guard}; ask it before, with `implies`")
+        if self.wrote:
+            raise Misuse(f"guard after a write: {guard}; put it before the first write")
+        if self.at_start is not None:
+            fields = self.state.fields
+            self.unchanged_at_guards &= all(
+                fields[name] is value for name, value in self.at_start.items()
+            )
+        z = raw(condition)
+        self.guards.append((guard, z))
+        self.assumptions.append(z)
+
+    def demand(self, condition: Any, what: str, *, keep: bool = True) -> None:
+        """A precondition: an obligation, and a fact from here on unless it is not to be kept."""
+        goal = raw(condition)
+        whole = goal if self.condition is None else z3.Implies(self.condition, goal)
+        self.obligations.append(("defined", what, len(self.assumptions), whole))
+        if keep:
+            self.assumptions.append(whole)  # proved just before, so it may be used from here on
+
+    def branch(self, condition: Any, then: Callable[[], None]) -> None:
+        """Run `then` where the condition holds."""
+        outer, before = self.condition, dict(self.state.fields)
+        test = raw(condition)
+        self.condition = test if outer is None else z3.And(outer, test)
+        try:
+            then()
+        finally:
+            self.condition = outer
+        for name, new in self.state.fields.items():
+            old = before[name]
+            if new is not old:
+                if FIELDS[name][0]:
+                    self.state.fields[name] = lambda *a, new=new, old=old: z3.If(
+                        test, new(*a), old(*a)
+                    )
+                else:
+                    self.state.fields[name] = z3.If(test, new, old)
+
+    def unchanged(self, state: State) -> bool:
+        """Whether no field that was read of the state was written since the watch began."""
+        start = self.at_start or {}
+        return all(state.fields[f] is start.get(f) for f in state.reads)
+
+    def holds_already(self, clause: str, state: State) -> bool:
+        """Whether no field that the clause read was written since it was assumed to hold.
+
+        A clause is a function of the fields that it reads, and reading is noted by `State`, so that
+        two states with the same fields there give it the same value. It was assumed either of the
+        state at the start, by the hypotheses, or of the state after a contract, by `_forget`, which notes
+        all fields that the clause read at once: those noted last are the fields of one state. A field is the
+        same only if it is the same object: a write makes a new one, even of the same value.
+        """
+        promised = all(
+            self.promised_fields.get(f"{clause}/{f}") is state.fields[f] for f in state.reads
+        )
+        return self.unchanged(state) or promised
+
+
+def replaced(name: str) -> Callable[..., None]:
+    """The method that stands for a block step with a contract."""
+
+    def step(ledger: SymbolicLedger, *arguments: Any) -> None:
+        ledger.by_contract(name, *arguments)
+
+    return step
+
+
+def worst_case(ledger: SymbolicLedger, request: Any) -> Term:
+    """Blocks that the request holds at most, by a function that is left open: `State.worst_case`."""
+    return Term(ledger.state.worst_case(request.z))
+
+
+for _name in queries.__all__:
+    setattr(SymbolicLedger, _name, on_formulas(getattr(queries, _name)))
+SymbolicLedger.worst_case = worst_case  # type: ignore[assignment]
+for _name in CONTRACTS:
+    setattr(SymbolicLedger, _name, replaced(_name))

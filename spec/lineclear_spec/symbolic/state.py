@@ -1,0 +1,167 @@
+# pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
+"""A symbolic state: every field of the ledger as a term or as a function from terms to terms.
+
+Guarantees: a write makes a new function that is an `If` over the old one, so no array theory is
+needed, and every field that a predicate reads is noted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import z3
+
+from lineclear_spec.kernel.records import GPU
+from lineclear_spec.symbolic.fields import FIELDS
+from lineclear_spec.symbolic.kv_fields import KvView, tiered
+from lineclear_spec.symbolic.quantified import (
+    DOMAINS,
+    bound,
+    fresh,
+    instance,
+    numbering,
+    quantify,
+    unique,
+)
+from lineclear_spec.symbolic.sorts import Block, Int, Request, Sequence
+from lineclear_spec.symbolic.view import Derived
+
+__all__ = [
+    "BLOCK_OF",
+    "BLOCK_SIZE",
+    "CAP",
+    "CHUNKED",
+    "CONSTANTS",
+    "CUT_LONG",
+    "DOMAINS",
+    "FIELDS",
+    "NEED",
+    "PRECEDING",
+    "Block",
+    "Int",
+    "Request",
+    "Sequence",
+    "State",
+    "fresh",
+    "instance",
+    "numbering",
+    "quantify",
+    "unique",
+]
+
+CONSTANTS = {
+    name: z3.Int(name)
+    for name in "total_gpu total_cpu max_num_batched_tokens max_num_seqs max_model_len max_steps_in_flight".split()
+}
+#: ceil(n / block_size), floor(n / block_size) and m * block_size: `symbolic/rounding.py` says what is known of them.
+NEED = z3.Function("need", Int, Int)
+BLOCK_OF = z3.Function("block_of", Int, Int)
+CAP = z3.Function("cap", Int, Int)
+WORST_CASE = z3.Function("worst_case", Int, Int, Int, Int)
+BLOCK_SIZE = z3.Int("block_size")
+CHUNKED = z3.Bool("chunked")
+CUT_LONG = z3.Bool("cut_long")
+PRECEDING = z3.Function("preceding", Int, Int)
+
+
+class State(KvView, Derived):
+    """One state: every field, and which of them were read."""
+
+    def __init__(self, fields: dict[str, Any], reads: set[str] | None = None) -> None:
+        self.fields = fields
+        self.reads: set[str] = set() if reads is None else reads
+
+    @classmethod
+    def arbitrary(cls, suffix: str = "") -> State:
+        """Any state at all."""
+        return cls({name: fresh(name + suffix, name) for name in FIELDS})
+
+    def snapshot(self) -> State:
+        """A state with the same fields, to be written apart."""
+        return State(dict(self.fields))
+
+    def __getattr__(self, name: str) -> Any:
+        if name in CONSTANTS:
+            return CONSTANTS[name]
+        if name not in FIELDS:
+            raise AttributeError(name)
+        self.reads.add(name)
+        return self.fields[name]
+
+    def _tiered(self, name: str, tier: int) -> Any:
+        return getattr(self, f"{name}_{'gpu' if tier == GPU else 'cpu'}")
+
+    # Fields of one pool (`symbolic/fields.py`): the tier comes first.
+    free = tiered("free")
+    order = tiered("order")
+    position = tiered("position")
+    last_use = tiered("last_use")
+    owner = tiered("owner")
+    touch = tiered("touch")
+    source = tiered("source")
+
+    def total(self, tier: int) -> Any:
+        """Number of block ids."""
+        return CONSTANTS["total_gpu" if tier == GPU else "total_cpu"]
+
+    @property
+    def chunked(self) -> Any:
+        """Whether any sequence may be computed in several steps."""
+        return CHUNKED
+
+    @property
+    def cut_long(self) -> Any:
+        """Whether one that knows more tokens than a step may schedule may be, without chunking."""
+        return CUT_LONG
+
+    @staticmethod
+    def every(domain: str, predicate: Callable[[Any], Any]) -> Any:
+        """Whether the predicate holds of everything."""
+        return quantify((domain,), predicate)
+
+    @staticmethod
+    def some(domain: str, predicate: Callable[[Any], Any]) -> Any:
+        """Whether the predicate holds of something."""
+        variable = z3.Const(f"some_{domain}", DOMAINS[domain])
+        return z3.Exists([variable], bound((variable,), predicate))
+
+    def need(self, n: Any) -> Any:
+        """ceil(n / block_size)."""
+        return NEED(n)
+
+    def cap(self, m: Any) -> Any:
+        """m * block_size."""
+        return CAP(m)
+
+    def block_of(self, n: Any) -> Any:
+        """floor(n / block_size)."""
+        return BLOCK_OF(n)
+
+    def preceding(self, name: Any) -> Any:
+        """How many blocks come before the one of that name in every sequence that has it."""
+        return PRECEDING(name)
+
+    def worst_case(self, r: Any) -> Any:
+        """Blocks that the request holds at most: some function of what `queries.worst_case` reads.
+
+        What is proved of every such function holds of that text too. Spelled out it would double the
+        work of every proof, and only `admission` needs to know it.
+        """
+        return WORST_CASE(self.prompt(r), self.limit(r), self.parallel(r))
+
+    @staticmethod
+    def if_else(condition: Any, then: Any, otherwise: Any) -> Any:
+        """If-then-else."""
+        return z3.If(condition, then, otherwise)
+
+    def put(self, name: str, arguments: tuple[Any, ...], value: Any) -> None:
+        """Write one point of a field."""
+        old = self.fields[name]
+        if not arguments:
+            self.fields[name] = value
+            return
+        self.fields[name] = lambda *a: z3.If(
+            z3.And(*[x == y for x, y in zip(a, arguments, strict=True)]), value, old(*a)
+        )

@@ -1,0 +1,181 @@
+# pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
+"""What an action sees of a symbolic ledger: unknown values and records.
+
+Guarantees: a value can be combined and compared, and nothing else; using one as a truth value, a
+key, an index or a length raises `Misuse`, where z3 itself would take one branch. Identity (`is`) and type are
+questions that Python answers without asking the value: they are refused in the source (`language/dialect.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import z3
+
+from lineclear_spec.logic import Maybe, Misuse
+from lineclear_spec.symbolic.state import FIELDS
+
+__all__ = ["Misuse", "NoValue", "Record", "Term", "divisions", "raw"]
+
+
+def raw(value: Any) -> Any:
+    """The z3 expression inside a wrapper, or the plain value."""
+    if isinstance(value, str):
+        raise Misuse(f"the text {value!r} as a number: z3 would read it as one")
+    if isinstance(value, Maybe):
+        raise Misuse("a value that may be left out is no number: use given or or_else")
+    return value.z if isinstance(value, Term | Record) else value
+
+
+_divisors: list[Any] | None = None
+
+
+@contextmanager
+def divisions() -> Iterator[list[Any]]:
+    """What formulas divide by in this block; the caller makes it an obligation that each is above 0."""
+    global _divisors
+    before, _divisors = _divisors, []
+    try:
+        yield _divisors
+    finally:
+        _divisors = before
+
+
+class NoValue:
+    """A part of the symbolic ledger that is no number: it has entries or fields, and nothing else.
+
+    Python would answer for it by its identity, which says nothing about the lists that it stands for.
+    """
+
+    __slots__ = ()
+
+    def _misused(self, *_: Any) -> NoReturn:
+        raise Misuse(
+            f"a {type(self).__name__} has no truth value, hash, order or length and equals nothing: "
+            "read its entries or fields"
+        )
+
+    __bool__ = __hash__ = __len__ = __iter__ = __contains__ = _misused
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _misused
+
+
+class Term:
+    """An unknown number or truth value: it can be combined and compared, and nothing else."""
+
+    __slots__ = ("z",)
+
+    def __init__(self, z: Any) -> None:
+        self.z = z
+
+    def _misused(self, *_: Any) -> NoReturn:
+        raise Misuse(
+            "a symbolic value has no truth value, hash, index, length or items: use "
+            "lineclear_spec.logic"
+        )
+
+    __bool__ = __hash__ = __index__ = __int__ = __len__ = __iter__ = __contains__ = _misused
+
+    def __add__(self, other: Any) -> Term:
+        return Term(self.z + raw(other))
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Term:
+        return Term(self.z - raw(other))
+
+    def __rsub__(self, other: Any) -> Term:
+        return Term(raw(other) - self.z)
+
+    def __neg__(self) -> Term:
+        return Term(-self.z)
+
+    def __mul__(self, other: Any) -> Term:
+        return Term(self.z * raw(other))
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: Any) -> Term:
+        """Of whole numbers. z3's `div` rounds down as Python does if the divisor is above 0, which is owed for
+        each (`divisions`): below 0 it rounds otherwise, and by 0 it is any number where Python raises.
+        """
+        if _divisors is None:
+            raise Misuse("nothing shows here that the divisor is above 0: see terms.divisions")
+        divisor = raw(other)
+        _divisors.append(divisor)
+        return Term(self.z / divisor)
+
+    def __lt__(self, other: Any) -> Term:
+        return Term(self.z < raw(other))
+
+    def __le__(self, other: Any) -> Term:
+        return Term(self.z <= raw(other))
+
+    def __gt__(self, other: Any) -> Term:
+        return Term(self.z > raw(other))
+
+    def __ge__(self, other: Any) -> Term:
+        return Term(self.z >= raw(other))
+
+    def __eq__(self, other: object) -> Term:  # type: ignore[override]
+        return Term(self.z == raw(other))
+
+    def __ne__(self, other: object) -> Term:  # type: ignore[override]
+        return Term(self.z != raw(other))
+
+    def __and__(self, other: Any) -> Term:
+        return Term(z3.And(self.z, raw(other)))
+
+    __rand__ = __and__
+
+    def __or__(self, other: Any) -> Term:
+        return Term(z3.Or(self.z, raw(other)))
+
+    __ror__ = __or__
+
+    def __invert__(self) -> Term:
+        return Term(z3.Not(self.z))
+
+    def if_else(self, then: Any, otherwise: Any) -> Term:
+        """`then` where this holds, else `otherwise`."""
+        return Term(z3.If(self.z, raw(then), raw(otherwise)))
+
+
+class Record:
+    """An unknown request, sequence or block; attributes are fields of the present state."""
+
+    __slots__ = ("ledger", "z")
+
+    def __init__(self, ledger: Any, z: Any) -> None:
+        object.__setattr__(self, "ledger", ledger)
+        object.__setattr__(self, "z", z)
+
+    def __bool__(self) -> NoReturn:
+        raise Misuse("a symbolic record has no truth value")
+
+    def __eq__(self, other: object) -> NoReturn:
+        raise Misuse("a symbolic record can't be compared: compare a field of it")
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __getattr__(self, name: str) -> Any:
+        self._own()
+        made = self.ledger.lists.get((self.z.sort(), name))
+        if made is not None:
+            return made(self.ledger, self.z)
+        return self.ledger.wrap(FIELDS[name][1], getattr(self.ledger.state, name)(self.z))
+
+    def _own(self) -> None:
+        """Refuse to touch another record of the sort while `Bulk.each` runs for one of them."""
+        generic = self.ledger.generic
+        if generic is not None and generic.sort() == self.z.sort() and not generic.eq(self.z):
+            raise Misuse("what is done for each record reads or writes another one")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._own()
+        if FIELDS[name][0] != (self.z.sort(),):
+            raise Misuse(f"a {self.z.sort()} has no field {name} to write")
+        self.ledger.wrote = True
+        self.ledger.state.put(name, (self.z,), raw(value))

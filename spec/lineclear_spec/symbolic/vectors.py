@@ -1,0 +1,332 @@
+# pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
+"""Several records or block ids at once, on formulas: what a list of them is on plain data.
+
+Guarantees: a vector is its number of elements, the element at each index, and an index for each
+element (`seat`), so that whether something is an element is a formula without a quantifier. It does
+not change when the ledger does. Bulk operators write fields point by point from these three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import z3
+
+from lineclear_spec.kernel.records import GPU
+from lineclear_spec.symbolic.state import Block, Int, Sequence, State, unique
+from lineclear_spec.symbolic.terms import NoValue, Term, raw
+
+__all__ = ["Always", "Held", "Members", "Table", "Vector", "places_of", "select", "within"]
+
+
+def within(low: Any, value: Any, high: Any) -> Any:
+    """low <= value < high."""
+    return z3.And(low <= value, value < high)
+
+
+class Vector(NoValue):
+    """Elements of one sort, in order. Operators that need them distinct demand it (`demand_distinct`).
+
+    Args:
+        ledger: whose they are.
+        sort: of an element.
+        size: how many.
+        at: the element at an index within the size.
+        seat: the index of an element; anything for what is no element.
+    """
+
+    __slots__ = ("at", "ledger", "seat", "size", "sort")
+
+    def __init__(
+        self,
+        ledger: Any,
+        sort: Any,
+        size: Any,
+        at: Callable[[Any], Any],
+        seat: Callable[[Any], Any],
+    ) -> None:
+        self.ledger, self.sort, self.size, self.at, self.seat = ledger, sort, size, at, seat
+
+    @property
+    def count(self) -> Term:
+        """How many there are."""
+        return Term(self.size)
+
+    def vector(self) -> Vector:
+        """Itself, as the records of a list are a vector too."""
+        return self
+
+    def has(self, x: Any) -> Any:
+        """Whether x is an element."""
+        return z3.And(within(0, self.seat(x), self.size), self.at(self.seat(x)) == x)
+
+    def every(self, predicate: Callable[[Any], Any]) -> Any:
+        """Whether the predicate holds of every element."""
+        x = z3.Const("x", self.sort)
+        return z3.ForAll([x], z3.Implies(self.has(x), predicate(x)))
+
+    def distinct(self) -> Any:
+        """Whether each element has the one index that is its seat."""
+        k = z3.Int("k")
+        return z3.ForAll([k], z3.Implies(within(0, k, self.size), self.seat(self.at(k)) == k))
+
+    def demand_distinct(self) -> None:
+        """No element is there twice, so that what holds of every element holds at every index."""
+        self.ledger.demand(Term(self.distinct()), "no element is there twice", keep=False)
+
+
+class Always(NoValue):
+    """One sequence, beside each element of another vector."""
+
+    __slots__ = ("at",)
+
+    def __init__(self, sequence: Any) -> None:
+        self.at = lambda _k, z=sequence.z: z
+
+
+def reversed_of(v: Vector) -> Vector:
+    """The same elements, last one first."""
+    return Vector(
+        v.ledger,
+        v.sort,
+        v.size,
+        lambda k: v.at(v.size - 1 - k),
+        lambda x: v.size - 1 - v.seat(x),
+    )
+
+
+def select(ledger: Any, condition: Callable[[Any], Any], v: Vector) -> Vector:
+    """The elements of which the condition holds, in some order."""
+    state = ledger.state.snapshot()
+    name = unique("selected")
+    at = z3.Function(name, Int, v.sort)
+    seat = z3.Function(f"{name}_seat", v.sort, Int)
+    size = z3.Int(f"{name}_count")
+
+    def chosen(x: Any) -> Any:
+        now, ledger.state = ledger.state, state
+        try:
+            return z3.And(v.has(x), raw(condition(ledger.wrap(v.sort, x))))
+        finally:
+            ledger.state = now
+
+    for fact in selected(v.sort, size, at, seat, chosen):
+        ledger.assume(fact)
+    return Vector(ledger, v.sort, size, lambda k: at(k), lambda x: seat(x))
+
+
+def selected(sort: Any, size: Any, at: Any, seat: Any, chosen: Callable[[Any], Any]) -> list[Any]:
+    """What holds of an enumeration of the chosen ones, each once; lemma `select`. There is one only if they are
+    finitely many: who calls it says why.
+
+    Args:
+        sort: of an element.
+        size: how many are chosen.
+        at: the chosen one at an index.
+        seat: the index of a chosen one.
+        chosen: whether something is.
+    """
+    j, x = z3.Int("j"), z3.Const("x", sort)
+    return [
+        size >= 0,
+        z3.ForAll([j], z3.Implies(within(0, j, size), z3.And(chosen(at(j)), seat(at(j)) == j))),
+        z3.ForAll([x], z3.Implies(chosen(x), z3.And(within(0, seat(x), size), at(seat(x)) == x))),
+    ]
+
+
+def places_of(ledger: Any, tier: Any, blocks: Vector) -> Vector:
+    """The block ids of blocks of one tier; the index of a block id is that of the block that owns it."""
+    state = ledger.state.snapshot()
+
+    def owner(p: Any) -> Any:
+        if isinstance(tier, int):
+            return state.owner(tier, p)
+        return z3.If(raw(tier) == GPU, state.owner(GPU, p), state.owner(1 - GPU, p))
+
+    return Vector(
+        ledger,
+        Int,
+        blocks.size,
+        lambda k: state.block_id(blocks.at(k)),
+        lambda p: blocks.seat(owner(p)),
+    )
+
+
+class Table(NoValue):
+    """The block table of a sequence: what a list is on plain data."""
+
+    __slots__ = ("ledger", "owner")
+
+    def __init__(self, ledger: Any, owner: Any) -> None:
+        self.ledger, self.owner = ledger, owner
+
+    def vector(self) -> Vector:
+        """Its blocks as they are now."""
+        s, q = self.ledger.state.snapshot(), self.owner
+        return Vector(
+            self.ledger, Block, s.length(q), lambda k: s.table(q, k), lambda b: s.index(q, b)
+        )
+
+    def __getitem__(self, index: Any) -> Any:
+        s, q = self.ledger.state, self.owner
+        if isinstance(index, slice):
+            return self.part(index)
+        at = raw(index)
+        self.ledger.demand(Term(within(0, at, s.length(q))), "table has the entry that is read")
+        return self.ledger.wrap(Block, s.table(q, at))
+
+    def part(self, index: slice) -> Vector:
+        """The blocks of some entries after another, as they are now."""
+        whole = self.vector()
+        first = z3.IntVal(0) if index.start is None else raw(index.start)
+        end = raw(index.stop)
+        self.ledger.demand(
+            Term(z3.And(0 <= first, first <= end, end <= whole.size)),
+            "table has the entries that are read",
+        )
+        return Vector(
+            self.ledger,
+            Block,
+            end - first,
+            lambda k: whole.at(first + k),
+            lambda b: whole.seat(b) - first,
+        )
+
+    def _write(self, first: Any, blocks: Vector) -> None:
+        """Entries from the first one on name these blocks, which the table did not name."""
+        s, q = self.ledger.state, self.owner
+        blocks.demand_distinct()
+        old = s.snapshot()
+        self.ledger.demand(
+            Term(blocks.every(lambda b: z3.Not(names(old, q, b)))),
+            "the table does not name the blocks yet",
+        )
+        s.fields["table"] = lambda x, i: z3.If(
+            z3.And(x == q, within(first, i, first + blocks.size)),
+            blocks.at(i - first),
+            old.table(x, i),
+        )
+        s.fields["index"] = lambda x, b: z3.If(
+            z3.And(x == q, blocks.has(b)), first + blocks.seat(b), old.index(x, b)
+        )
+        self.ledger.wrote = True
+
+    def extend(self, blocks: Vector) -> None:
+        """Append blocks that it does not name."""
+        s, q = self.ledger.state, self.owner
+        length = s.length(q)
+        self._write(length, blocks)
+        s.put("length", (q,), length + blocks.size)
+
+    def __setitem__(self, index: Any, blocks: Vector) -> None:
+        part = self.part(index)
+        self.ledger.demand(Term(part.size == blocks.size), "as many entries as blocks")
+        self._write(raw(index.start), blocks)
+
+    def clear(self) -> None:
+        """No entry is left."""
+        self.ledger.state.put("length", (self.owner,), z3.IntVal(0))
+        self.ledger.wrote = True
+
+
+def names(s: State, q: Any, b: Any) -> Any:
+    """Whether an entry of the table names the block."""
+    return z3.And(within(0, s.index(q, b), s.length(q)), s.table(q, s.index(q, b)) == b)
+
+
+class Held(NoValue):
+    """The distinct blocks of a request: what the keys of a dict are on plain data."""
+
+    __slots__ = ("ledger", "owner")
+
+    def __init__(self, ledger: Any, owner: Any) -> None:
+        self.ledger, self.owner = ledger, owner
+
+    def vector(self) -> Vector:
+        """Its blocks as they are now."""
+        s, r = self.ledger.state.snapshot(), self.owner
+        return Vector(
+            self.ledger, Block, s.blocks(r), lambda k: s.held(r, k), lambda b: s.held_index(b)
+        )
+
+    def update(self, blocks: Vector) -> None:
+        """Add blocks that are not there."""
+        s, r = self.ledger.state, self.owner
+        blocks.demand_distinct()
+        held = self.vector()
+        self.ledger.demand(
+            Term(blocks.every(lambda b: z3.Not(held.has(b)))),
+            "the request does not hold the blocks yet",
+        )
+        old = s.snapshot()
+        count = old.blocks(r)
+        s.fields["held"] = lambda x, k: z3.If(
+            z3.And(x == r, within(count, k, count + blocks.size)),
+            blocks.at(k - count),
+            old.held(x, k),
+        )
+        s.fields["held_index"] = lambda b: z3.If(
+            blocks.has(b), count + blocks.seat(b), old.held_index(b)
+        )
+        s.put("blocks", (r,), count + blocks.size)
+        self.ledger.wrote = True
+
+
+class Members(NoValue):
+    """The sequences of a request, in order."""
+
+    __slots__ = ("ledger", "owner")
+
+    def __init__(self, ledger: Any, owner: Any) -> None:
+        self.ledger, self.owner = ledger, owner
+
+    def vector(self) -> Vector:
+        """Its sequences as they are now."""
+        s, r = self.ledger.state.snapshot(), self.owner
+        return Vector(
+            self.ledger,
+            Sequence,
+            s.width(r),
+            lambda k: s.member(r, k),
+            lambda q: s.member_index(q),
+        )
+
+    def __getitem__(self, index: Any) -> Any:
+        s, r, at = self.ledger.state, self.owner, raw(index)
+        self.ledger.demand(Term(within(0, at, s.width(r))), "member has the entry that is read")
+        return self.ledger.wrap(Sequence, s.member(r, at))
+
+    def append(self, sequence: Any) -> None:
+        """Append a sequence that is not there."""
+        s, r, q = self.ledger.state, self.owner, sequence.z
+        self.ledger.demand(
+            Term(z3.Not(self.vector().has(q))), "the request does not have the sequence yet"
+        )
+        s.put("member_index", (q,), s.width(r))
+        s.put("member", (r, s.width(r)), q)
+        s.put("width", (r,), s.width(r) + 1)
+        self.ledger.wrote = True
+
+    def remove(self, sequence: Any) -> None:
+        """Remove a sequence that is there; the others keep their order."""
+        s, r, q = self.ledger.state, self.owner, sequence.z
+        before = self.vector()
+        self.ledger.demand(Term(before.has(q)), "the request has the sequence")
+        at, old = s.member_index(q), s.snapshot()
+        s.fields["member"] = lambda x, j: z3.If(
+            z3.And(x == r, j >= at), old.member(x, j + 1), old.member(x, j)
+        )
+        s.fields["member_index"] = lambda x: z3.If(
+            z3.And(before.has(x), old.member_index(x) > at),
+            old.member_index(x) - 1,
+            old.member_index(x),
+        )
+        s.put("width", (r,), old.width(r) - 1)
+        self.ledger.wrote = True
+
+    def clear(self) -> None:
+        """No sequence is left."""
+        self.ledger.state.put("width", (self.owner,), z3.IntVal(0))
+        self.ledger.wrote = True

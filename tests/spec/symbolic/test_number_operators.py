@@ -1,0 +1,71 @@
+# pyright: basic, reportOperatorIssue=false
+# mypy: disable-error-code="misc"
+"""Each operator of numbers and truth values means the same on plain data and on formulas."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from typing import Any
+
+import pytest
+
+z3 = pytest.importorskip("z3")
+
+from evaluated import reading
+from two_readings import SMALL, Both, compare, with_tables
+
+from lineclear_spec import logic
+from lineclear_spec.symbolic.rounding import background, room_of_blocks, room_of_one_more
+from lineclear_spec.symbolic.terms import Term, divisions
+
+
+def test_numbers_and_truth_values() -> None:
+    """Each operator of numbers, and each connective, of values and of the solver's values."""
+    comparing = (operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne)
+    numbers = (operator.add, operator.sub, operator.mul, logic.larger, logic.smaller)
+    for a, b in itertools.product(range(-3, 4), repeat=2):
+        for of in (*numbers, *comparing):
+            same(of(Term(z3.IntVal(a)), Term(z3.IntVal(b))), of(a, b))
+            same(of(a, Term(z3.IntVal(b))), of(a, b))
+        same(-Term(z3.IntVal(a)), -a)
+        if b > 0:
+            with divisions():
+                same(Term(z3.IntVal(a)) // b, a // b)
+        same(logic.precedes((a, Term(z3.IntVal(b))), (b, 1)), (a, b) < (b, 1))
+    for p, q, r in itertools.product((False, True), repeat=3):
+        x, y, z = (Term(z3.BoolVal(v)) for v in (p, q, r))
+        for first, second, third in ((x, y, z), (p, y, z), (x, q, r)):
+            same(logic.and_(first, second, third), p and q and r)
+            same(logic.or_(first, second, third), p or q or r)
+            same(logic.implies(first, second), not p or q)
+        same(logic.not_(x), not p)
+        same(logic.if_else(x, 1, 2), 1 if p else 2)
+        assert logic.and_(p, q, r) == (p and q and r)
+        assert logic.or_(p, q, r) == (p or q or r)
+        assert logic.implies(p, q) == (not p or q)
+        assert logic.if_else(p, 1, 2) == (1 if p else 2)
+
+
+def same(formula: Term, value: Any) -> None:
+    """The formula, which has no variable, has this value."""
+    found = z3.simplify(formula.z)
+    assert (
+        found.as_long() if isinstance(value, int) and z3.is_int(found) else z3.is_true(found)
+    ) == value
+
+
+def test_division() -> None:
+    """need, block_of and cap, and every fact that formulas know of them."""
+    facts = [*background(), room_of_blocks(), room_of_one_more()]
+    for state in SMALL[:4]:
+        for name, n in itertools.product(("need", "block_of", "cap"), range(9)):
+            both = Both(with_tables(state))
+            at = both.record(n)
+            compare(
+                both,
+                lambda v, name=name, n=n: getattr(v, name)(n),
+                lambda s, name=name, at=at: getattr(s, name)(at),
+            )
+        values = Both(with_tables(state)).before
+        assert all(reading(fact)(values, ()) for fact in facts)
