@@ -216,6 +216,13 @@ def test_a_planted_cycle_is_seen(planted: str) -> None:
     assert in_cycles(imports(texts)) == {"lineclear.checks.behaviours", "lineclear.checks.walks"}
 
 
+def test_tests_of_the_specification_lie_in_its_rooms() -> None:
+    rooms = {path.parent.name for path in (ROOT / "spec/lineclear_spec").glob("*/__init__.py")}
+    tests = [path.relative_to(ROOT / "tests/spec") for path in (ROOT / "tests/spec").rglob("*.py")]
+    assert {path.parent.name for path in tests} - rooms == {""}
+    assert {path.stem for path in tests if not path.parent.name} == {"test_parallel"}
+
+
 def parameters_of(node: ast.FunctionDef) -> list[str]:
     """The names of its parameters, self and cls aside."""
     given = node.args

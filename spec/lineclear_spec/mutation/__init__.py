@@ -1,1 +1,5 @@
-"""The room mutation."""
+"""Deliberately broken tables, and what becomes of each.
+
+Guarantees: a mutant counts as refuted only by an execution that breaks a named rule, and as harmless only by a proof
+or by a search that is named.
+"""
