@@ -54,12 +54,11 @@ class Maybe:
     __floordiv__ = __and__ = __rand__ = __or__ = __ror__ = __invert__ = __index__ = _misused
 
 
-def or_(first: Any, *rest: Any) -> Any:
-    """Whether one of the conditions holds."""
+def or_(first: Any, second: Any = False, *rest: Any) -> Any:
+    """Whether one of the conditions, mostly two, holds."""
     # Where a bool and a formula meet the formula stands first: its operator knows both, bool's knows bools only.
-    for condition in rest:
-        first = condition | first if isinstance(first, bool) else first | condition
-    return first
+    found = second | first if isinstance(first, bool) else first | second
+    return or_(found, *rest) if rest else found
 
 
 def if_else(condition: Any, then: Any, otherwise: Any) -> Any:
@@ -90,11 +89,10 @@ def not_(condition: Any) -> Any:
     return not condition if isinstance(condition, bool) else ~condition
 
 
-def and_(first: Any, *rest: Any) -> Any:
-    """Whether all of the conditions hold."""
-    for condition in rest:
-        first = condition & first if isinstance(first, bool) else first & condition
-    return first
+def and_(first: Any, second: Any = True, *rest: Any) -> Any:
+    """Whether all of the conditions, mostly two, hold."""
+    found = second & first if isinstance(first, bool) else first & second
+    return and_(found, *rest) if rest else found
 
 
 def implies(condition: Any, consequence: Any) -> Any:

@@ -11,19 +11,23 @@ __all__ = ["STEP_EDITS"]
 STEP_EDITS: dict[str, tuple[str, str, str]] = {
     "the last that runs is left out after a preemption": (
         "scheduling/step.py",
-        "        return [job for job in jobs if job.entry in wants]",
-        "        return [job for job in jobs if job.entry in wants][:-1]",
+        "            jobs = [job for job in jobs if job.entry is not victim]",
+        "            jobs = [job for job in jobs if job.entry is not victim][:-1]",
     ),
     "one that cannot grow stops everybody behind it": (
         "scheduling/step.py",
-        "            want = wants.get(entry)\n",
-        "            if self.transitions.changes.preempted:\n                wants.pop(entry, None)\n"
-        "            want = wants.get(entry)\n",
+        "            jobs = [job for job in jobs if job.entry is not victim]",
+        "            jobs = [job for job in jobs if job.entry.rank < entry.rank]",
     ),
-    "room is made in reverse order": (
+    "room is made for the last": (
         "scheduling/step.py",
-        "for entry in sorted(wants, key=RANK):",
-        "for entry in sorted(wants, key=RANK, reverse=True):",
+        "        return running.entries[running.orders[at]]",
+        "        return running.entries[running.orders[-1]]",
+    ),
+    "room is made for the first": (
+        "scheduling/step.py",
+        "        return running.entries[running.orders[at]]",
+        "        return running.entries[running.orders[0]]",
     ),
     "may_displace is ignored": (
         "scheduling/step.py",
@@ -192,8 +196,8 @@ STEP_EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "due is not counted again after preemptions for growth": (
         "scheduling/step.py",
-        "        self.room.due = ledger.due().count\n        return [job",
-        "        self.room.due = due.count\n        return [job",
+        "        while True:\n            due, blocks = self.ledger.due().count, sum(",
+        "        due = self.ledger.due().count\n        while True:\n            blocks = sum(",
     ),
     "jobs go in the order of the queue": (
         "scheduling/step.py",

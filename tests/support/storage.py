@@ -14,7 +14,13 @@ from lineclear_spec.kernel.ledger import pairs_of
 from lineclear_spec.modelcheck.ghosts import GhostLedger
 from lineclear_spec.modelcheck.kv_ghosts import KvDevice
 
-__all__ = ["everything"]
+__all__ = ["everything", "fields_of"]
+
+
+def fields_of(record: Any) -> list[str]:
+    """Names of all that a record or a ledger stores, in slots or not."""
+    slots = [name for kind in type(record).__mro__ for name in getattr(kind, "__slots__", ())]
+    return [*slots, *getattr(record, "__dict__", ())]
 
 
 def everything(ledger: GhostLedger) -> dict[str, Any]:
@@ -43,12 +49,11 @@ def everything(ledger: GhostLedger) -> dict[str, Any]:
         )
 
     def attributes(record: Any) -> dict[str, Any]:
-        slots = getattr(type(record), "__slots__", None) or vars(record)
-        return {name: plain(getattr(record, name)) for name in slots}
+        return {name: plain(getattr(record, name)) for name in fields_of(record)}
 
     found = {name: attributes(record) for record, name in names.items()}
     # Records that nothing leads to are no state: they only spare the making of others.
     apart = ("limits", "records")
-    own = {k: v for k, v in vars(ledger).items() if k not in apart}
+    own = {name: getattr(ledger, name) for name in fields_of(ledger) if name not in apart}
     own |= {name: list(pairs_of(own[name])) for name in ("grown", "appended")}
     return found | {"ledger": plain(own)}

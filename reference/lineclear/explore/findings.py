@@ -219,7 +219,7 @@ def goes_round(graph: Graph, finding: ProgressFinding) -> bool:
     world = World(graph.bounds)
 
     def tokens() -> dict[Any, int]:
-        return {e.name: e.tokens(world.scheduler.ledger) for e in world.live()}
+        return {e.name: e.num_tokens(world.scheduler.ledger) for e in world.live()}
 
     first: dict[Any, int] = {}
     for turn, move in enumerate((*finding.trace, *finding.cycle * ROUNDS)):

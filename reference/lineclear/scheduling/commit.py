@@ -111,7 +111,8 @@ class Commit:
         self.time = time
         base = len(flight.sampling)
         learning = list(range(base))  # positions whose tokens are recorded one by one
-        implied = len(flight.decode_batch) - len(flight.left)  # tokens that the clock counts
+        steady = len(flight.plan.sampling.second)
+        implied = steady - len(flight.left)  # tokens that the clock counts
         for (
             position
         ) in self.lengths:  # one in the decode batch that forks or ends counts its tokens itself
@@ -197,15 +198,15 @@ class Commit:
         others = sizes[1:]
         if others:  # blocks that two tables name cannot be published
             parts.cache.publish_output(entry, (sequence,))
-        for k, size in enumerate(others, start=1):
-            child = actions.fork(ledger, sequence, size)
-            entry.name_branch(child)
-            self.regrouped[entry] = None
-            self.touched.append(child)
-            if ending is None or k in ending:
-                self.ends[child] = "stop"
-            if entry.record.phase == Phase.RUNNING:
-                parts.batch.explicit[child] = None
+            for k, size in enumerate(others, start=1):
+                child = actions.fork(ledger, sequence, size)
+                entry.name_branch(child)
+                self.regrouped[entry] = None
+                self.touched.append(child)
+                if ending is None or k in ending:
+                    self.ends[child] = "stop"
+                if entry.record.phase == Phase.RUNNING:
+                    parts.batch.explicit[child] = None
         rejected = max(0, sequence.drafts + 1 - sizes[0])
         actions.sample(ledger, sequence, self.flight.step, sizes[0], rejected)
 

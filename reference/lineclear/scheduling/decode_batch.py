@@ -32,7 +32,6 @@ class DecodeBatch:
         members: sequences in the decode batch and their rows.
         joined: sequences in the decode batch, and how many steps were issued when each joined.
         rows: of all members, as plans share them; made again by `refresh`.
-        sequences: of these rows.
     """
 
     def __init__(
@@ -47,30 +46,23 @@ class DecodeBatch:
         self.members: dict[Sequence, Scheduled] = {}
         self.joined: dict[Sequence, int] = {}
         self.rows: tuple[Scheduled, ...] = ()
-        self.sequences: tuple[Sequence, ...] = ()
         self._changes = 0  # of the ledger's batch, when the rows were made
 
     def refresh(self) -> None:
         """Makes the rows again if a sequence has joined or left."""
         if self._changes != self.ledger.batch_changes:
             self._changes = self.ledger.batch_changes
-            self.sequences = tuple(self.members)
             self.rows = tuple(self.members.values())
 
     def join(self, sequence: Sequence) -> None:
         """The sequence joins the decode batch, if it may."""
         ledger = self.ledger
-        if (
-            sequence.own_slots != sequence.own_dispatched
-            or sequence.own_tokens != ledger.num_computed_tokens(sequence) + 1
-            or sequence.own_samples != ledger.steps - ledger.committed
-            or sequence.own_dispatched >= sequence.request.limit - 1
-        ):
-            return
+        if sequence.own_dispatched >= sequence.request.limit - 1:
+            return  # it has every position that it needs
         try:
             actions.join_batch(ledger, sequence)
         except Refused:
-            return  # it writes a shared block first
+            return  # it is not in every step in flight, say, or writes a shared block first
         entry = self.live.of[sequence.request]
         del self.explicit[sequence]
         self.joined[sequence] = ledger.steps
@@ -88,10 +80,10 @@ class DecodeBatch:
             tenant = self.live.of[sequence.request].tenant
             self.adapter.tell("decode_batch_changed", tenant, -1, self.ledger.steps)
         joined = self.joined.pop(sequence)
-        del self.members[sequence]
         for flight in self.in_flight.flights:
             if flight.step > joined:
-                flight.left[sequence] = None
+                flight.leave(sequence)
+        del self.members[sequence]
 
     def forget(self, sequence: Sequence, entry: Entry) -> None:
         """The sequence, which no step in flight has, has ended."""

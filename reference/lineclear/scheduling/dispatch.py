@@ -104,7 +104,7 @@ class Dispatch:
         if step is not None:
             made = plan.operations
             copies = [o.number for o in made if o.kind == COPY_BLOCK] if len(made) > 1 else []
-            flight = IssuedStep(plan, step, sequences, batch.sequences, copies)
+            flight = IssuedStep(plan, step, sequences, batch.members, copies)
             self.in_flight.flights.append(flight)
             self.counters.steps += 1
             self.counters.batched_tokens += tokens

@@ -7,6 +7,8 @@ in that order.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
+from itertools import islice
 
 from lineclear.plan import Plan
 from lineclear.request import PlanError, SchedulerError
@@ -22,30 +24,46 @@ class IssuedStep:
         plan: its plan.
         step: its number.
         sampling: sequences that it samples for and that were not in the decode batch when it was issued.
-        decode_batch: sequences that were in the decode batch when it was issued; it samples for all of them.
+        members: the sequences in the decode batch as they are at any time, in the order in which they joined.
         copies: numbers of its block copies, complete when its forward is.
 
     Attributes:
-        left: those of `decode_batch_changed` that have left the decode batch, as keys.
+        left: those of `decode_batch` that have left the decode batch, as keys.
     """
 
-    __slots__ = ("copies", "decode_batch", "left", "plan", "sampling", "step")
+    __slots__ = ("_decode_batch", "_members", "copies", "left", "plan", "sampling", "step")
 
     def __init__(
         self,
         plan: Plan,
         step: int,
         sampling: tuple[Sequence, ...],
-        decode_batch: tuple[Sequence, ...],
+        members: Iterable[Sequence],
         copies: list[int],
     ) -> None:
         """The step was issued."""
         self.plan = plan
         self.step = step
         self.sampling = sampling
-        self.decode_batch = decode_batch
+        self._members = members
+        self._decode_batch: tuple[Sequence, ...] | None = None
         self.left: dict[Sequence, None] = {}
         self.copies = copies
+
+    @property
+    def decode_batch(self) -> tuple[Sequence, ...]:
+        """Sequences that were in the decode batch when it was issued; it samples for all of them.
+
+        They are the first members until one of them leaves, and are listed then, or when they are asked for.
+        """
+        if self._decode_batch is None:
+            self._decode_batch = tuple(islice(self._members, len(self.plan.sampling.second)))
+        return self._decode_batch
+
+    def leave(self, sequence: Sequence) -> None:
+        """One of `decode_batch`, which is a member still, has left the decode batch."""
+        self._decode_batch = self.decode_batch
+        self.left[sequence] = None
 
     def sequence(self, position: int) -> Sequence:
         """The sequence at a position of `plan.sampling`."""

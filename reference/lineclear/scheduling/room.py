@@ -110,9 +110,10 @@ class Room:
         tokens = leader.own_tokens
         if not others:
             tokens = known_on_admission(tokens, leader.own_samples, record.limit)
-        full = ledger.block_of(record.prompt)
         blocks = ledger.need(tokens) - self.saved(leader)
-        blocks += sum([beside(ledger.need(branch.own_tokens), full) for branch in others])
+        if others:
+            full = ledger.block_of(record.prompt)
+            blocks += sum([beside(ledger.need(branch.own_tokens), full) for branch in others])
         tokens = least_tokens(tokens, False, ledger.divisible(leader))
         tokens = asked_tokens(tokens, self.config.max_num_batched_tokens)
         return Need(blocks, entry.seats, tokens)

@@ -11,8 +11,7 @@ admitted in order until one does not fit.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from operator import attrgetter
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from lineclear.config import Config
@@ -48,8 +47,6 @@ from lineclear_spec.kernel.progress import (
 from lineclear_spec.kernel.records import Sequence
 
 __all__ = ["Step", "StepParts"]
-
-RANK: Callable[[Entry], Any] = attrgetter("rank")
 
 
 class StepParts(NamedTuple):
@@ -157,33 +154,39 @@ class Step:
 
     def _make_room(self, jobs: list[SequenceDemand]) -> list[SequenceDemand]:
         """Preempts until every running sequence that is left can grow; the jobs that are left."""
-        ledger = self.ledger
-        due = ledger.due()
-        if grows(due.count, sum([job.blocks for job in jobs]), self.cache.available):
-            self.room.due = due.count
-            return jobs
-        self.preempted = True
-        of = self.live.of
-        wants = Counter([of[sequence.request] for sequence in due.records])
+        while True:
+            due, blocks = self.ledger.due().count, sum([job.blocks for job in jobs])
+            available = self.cache.available
+            if grows(due, blocks, available):
+                self.room.due = due
+                return jobs
+            self.preempted = True
+            entry = self._first_that_cannot_grow(jobs, due + blocks - available)
+            victim = self._victim_after(entry) or entry
+            self.transitions.preempt_for_growth(victim)
+            jobs = [job for job in jobs if job.entry is not victim]
+
+    def _first_that_cannot_grow(self, jobs: list[SequenceDemand], lacking: int) -> Entry:
+        """The first in the order for which, after those before it, no blocks are left.
+
+        By the rule `last` the last one stands for itself and the one before it for all others, which have the
+        same victim.
+
+        Args:
+            jobs: of sequences that are not in the decode batch.
+            lacking: blocks that all together want and that are not available, at least 1.
+        """
+        due, running = self.ledger.boundaries.get(self.ledger.steps, {}), self.live.running
+        wants: Counter[Entry] = Counter()
         for job in jobs:
             wants[job.entry] += job.blocks
-        passed = 0  # blocks of those that could grow so far
-        available = self.cache.available
-        for entry in sorted(wants, key=RANK):
-            want = wants.get(entry)
-            if want is None:
-                continue  # preempted meanwhile
-            while not grows(passed, want, available):
-                victim = self._victim_after(entry) or entry
-                self.transitions.preempt_for_growth(victim)
-                available = self.cache.available
-                wants.pop(victim, None)
-                if victim is entry:
-                    break
-            else:
-                passed += want
-        self.room.due = ledger.due().count
-        return [job for job in jobs if job.entry in wants]
+        at = len(running)
+        lowest = max(0, at - 2) if self.victims.rule == "last" else 0
+        while lacking > 0 and at > lowest:
+            at -= 1
+            entry = running.entries[running.orders[at]]
+            lacking -= wants.get(entry, 0) + sum([q in due for q in entry.record.members])
+        return running.entries[running.orders[at]]
 
     def _victim_after(self, entry: Entry) -> Entry | None:
         """The victim among the running requests strictly behind the entry."""

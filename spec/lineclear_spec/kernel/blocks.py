@@ -59,7 +59,7 @@ def take_blocks(ledger: Ledger, sequence: Sequence, count: Number) -> None:
     """Append `count` new GPU blocks to the sequence's table."""
     block_ids = allocate_gpu(ledger, count)
     blocks = ledger.new_blocks(ledger.always(sequence), block_ids)
-    ledger.hold(sequence.request, blocks)
+    ledger.hold(sequence.request, blocks, block_ids)
     sequence.table.extend(blocks)
     ledger.grew(ledger.always(sequence), block_ids)
 
@@ -168,8 +168,7 @@ def clear_tables(ledger: Ledger, request: Request) -> None:
     computed. A sealed block that no entry refers to any more is freed, or rests if it can be found.
     """
     tier = if_else(ledger.on_gpu(request), GPU, CPU)
-    blocks = ledger.backwards(request.held)
-    ledger.pools[tier].put(ledger.block_ids(tier, blocks), ledger.issued)  # see *Fences* above
+    ledger.pools[tier].put(ledger.held_at(tier, request), ledger.issued)  # see *Fences* above
     ledger.empty(request)
     let_go(ledger, ledger.drop_sealed(request))
     ledger.each(request.members, lambda sequence: forget_computed(ledger, sequence))
@@ -237,7 +236,7 @@ def replace_entry(ledger: Ledger, sequence: Sequence, index: Number) -> None:
     block_ids = allocate_gpu(ledger, 1)
     blocks = ledger.new_blocks(ledger.always(sequence), block_ids)
     old = sequence.table[index : index + 1]
-    ledger.hold(sequence.request, blocks)
+    ledger.hold(sequence.request, blocks, block_ids)
     ledger.count_down(sequence, old)
     sequence.table[index : index + 1] = blocks
     # The old block keeps a ref of at least 1, so its block id is not free and cannot be taken before the copy has

@@ -55,6 +55,12 @@ class Ledger(EndedRequests):
     `symbolic.ledger.SymbolicLedger` is its twin for proofs.
     """
 
+    __slots__ = (
+        "appended", "barrier", "cpu", "dispatched", "done", "grown", "named", "operations", "pools", "records",
+        "requests_made", "running", "sequences_made", "step_operations", "step_sequences", "step_tokens",
+        "steps", "swapped", "waiting", "whole",
+    )  # fmt: skip
+
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.gpu = Pool("GPU", limits.gpu_blocks)
@@ -228,14 +234,18 @@ class Ledger(EndedRequests):
         """The block ids of blocks of one tier."""
         return [block.block_id for block in blocks]
 
-    def new_blocks(self, sequences: Iterable[Sequence], block_ids: list[int]) -> list[Block]:
-        """New blocks at GPU blocks just taken, each of its sequence's request, with the one ref of its table to
-        be.
-        """
+    @staticmethod
+    def held_at(tier: int, request: Request) -> list[int]:
+        """The block ids, all of one tier, of the blocks that the request holds, last one first."""
+        block_ids = request.block_ids or [block.block_id for block in request.held]
+        return block_ids[::-1]
+
+    def new_blocks(self, sequences: Iterator[Sequence], block_ids: list[int]) -> list[Block]:
+        """New blocks of one sequence (`always`) at GPU blocks just taken, each with the one ref of its table to be."""
         blocks = self._records_at(block_ids)
-        # `always` has no end
-        for sequence, block in zip(sequences, blocks, strict=False):
-            block.request = sequence.request
+        request = next(sequences).request
+        for block in blocks:
+            block.request = request
             block.ref = 1
         return blocks
 
@@ -260,14 +270,14 @@ class Ledger(EndedRequests):
         return list(map(records.__getitem__, block_ids))
 
     @staticmethod
-    def hold(request: Request, blocks: list[Block]) -> None:
-        """The request holds new blocks, which a table of it names next."""
+    def hold(request: Request, blocks: list[Block], block_ids: list[int]) -> None:
+        """The request holds new blocks, at these block ids, which a table of it names next."""
         if request.held_set is not None:
             request.held_set.update(dict.fromkeys(blocks))
         elif request.block_ids is not None:
-            request.block_ids += [block.block_id for block in blocks]
+            request.block_ids += block_ids
         elif not request.members[0].table:
-            request.block_ids = [block.block_id for block in blocks]
+            request.block_ids = block_ids.copy()
 
     @staticmethod
     def empty(request: Request) -> None:
@@ -330,9 +340,7 @@ class Ledger(EndedRequests):
         # Those that are due are in the decode batch, so they run, and none of them is sent whole (invariant `sent`).
         if whole or len(grown) > 1 or not isinstance(grown[0][0], Several):
             self.appended = self._in_parts(grown)
-            self.named = [
-                (s, tuple([block.block_id for block in s.table])) for s in whole if self.runs(s)
-            ]
+            self.named = [(s, tuple(s.block_ids)) for s in whole if self.runs(s)]
             whole.clear()
 
     def _in_parts(self, grown: list[Added]) -> list[Added]:

@@ -32,6 +32,8 @@ class CachedBlocks(Kernel):
         journal: called with what has happened, or None.
     """
 
+    __slots__ = ("cached", "journal", "limits", "resting", "sealed", "unlisted")
+
     limits: Limits
     cached: dict[int, Block]
     resting: Resting

@@ -34,6 +34,8 @@ class EndedRequests(CachedBlocks):
         queues: requests by phase.
     """
 
+    __slots__ = ("boundaries", "committed", "decode_batch", "endings", "gpu", "issued", "queues")
+
     gpu: Pool
     issued: int
     committed: int

@@ -15,6 +15,8 @@ __all__ = ["Kernel"]
 class Kernel:
     """The queries, primitives and block steps of a ledger, for a class that supplies the operators they call."""
 
+    __slots__ = ()
+
     num_dispatched_tokens = queries.num_dispatched_tokens
     in_flight = queries.in_flight
     num_computed_tokens = queries.num_computed_tokens

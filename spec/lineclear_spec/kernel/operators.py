@@ -158,12 +158,7 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     Operator(
         "operations by number",
-        (
-            "ledger.is_open",
-            "ledger.first_open",
-            "operations.pop",
-            "step_operations.pop",
-        ),
+        ("ledger.is_open", "ledger.first_open", "operations.pop", "step_operations.pop"),
         "a dict: in, min of its keys, [k], [k] = number, pop",
         "the field `open` and fields of the number; the least number that is open",
         ("lemma_first_open",),
@@ -183,7 +178,13 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     Operator(
         "records as they are now",
-        ("ledger.listed", "ledger.backwards", "ledger.always", "ledger.block_ids"),
+        (
+            "ledger.listed",
+            "ledger.backwards",
+            "ledger.always",
+            "ledger.block_ids",
+            "ledger.held_at",
+        ),
         "list, reversed, itertools.repeat, an attribute of each",
         "a vector: size, entries and the index of an entry, of the state of this moment",
         (),

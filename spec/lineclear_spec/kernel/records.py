@@ -338,6 +338,12 @@ class Sequence:
         """Number of entries of the block table."""
         return len(self.table)
 
+    @property
+    def block_ids(self) -> list[int]:
+        """Where its blocks lie; what its request keeps, if that is as much: then no block has a name."""
+        kept = self.request.block_ids or []
+        return kept if len(kept) == len(self.table) else [block.block_id for block in self.table]
+
     def __repr__(self) -> str:
         return f"s{self.id}"
 

@@ -163,10 +163,7 @@ def block_step(name: str) -> Unit:
     ledger.prove(contract, *arguments(ledger))
     goals = [Goal(*obligation) for obligation in ledger.obligations]
     return Unit(
-        name,
-        background(),
-        ledger.assumptions,
-        told_apart(sorted(goals, key=lambda g: g.depth)),
+        name, background(), ledger.assumptions, told_apart(sorted(goals, key=lambda g: g.depth))
     )
 
 

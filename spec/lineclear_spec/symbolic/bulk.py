@@ -66,6 +66,10 @@ class Bulk:
         """The block ids of blocks of one tier."""
         return places_of(self, tier, blocks)
 
+    def held_at(self, tier: Any, request: Any) -> Vector:
+        """The block ids, all of one tier, of the blocks that the request holds, last one first."""
+        return places_of(self, tier, reversed_of(request.held.vector()))
+
     def grew(self, sequences: Any, block_ids: Vector) -> None:
         """What is appended waits behind what was sent of each table that was."""
         s = self.state

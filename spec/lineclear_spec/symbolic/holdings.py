@@ -146,9 +146,12 @@ class Holdings:
     demand_of_lemma: Callable[[Any, str], None]
     new_blocks: Callable[[Vector, Vector], Vector]
 
-    @staticmethod
-    def hold(request: Any, blocks: Vector) -> None:
-        """The request holds blocks that it does not hold yet."""
+    def hold(self, request: Any, blocks: Vector, block_ids: Vector) -> None:
+        """The request holds blocks that it does not hold yet, and that are at these block ids."""
+        k, s = z3.Int("k"), self.state
+        at = z3.Implies(within(0, k, blocks.size), s.block_id(blocks.at(k)) == block_ids.at(k))
+        same = z3.And(blocks.size == block_ids.size, z3.ForAll([k], at))
+        self.demand(Term(same), "the block ids are those of the blocks")
         request.held.update(blocks)
 
     def remove_all(self, request: Any, blocks: Vector) -> None:

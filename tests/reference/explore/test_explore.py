@@ -189,7 +189,7 @@ def test_a_broken_preset_starves_a_request_and_its_journal_replays(name: str) ->
     finding = report.starvation[0]
     world = drive(report.graph.bounds, finding.trace)
     before = world_key(world)
-    known = {entry.name: entry.tokens(world.scheduler.ledger) for entry in world.live()}
+    known = {entry.name: entry.num_tokens(world.scheduler.ledger) for entry in world.live()}
     for move in finding.cycle * 5:
         world.do(move)
     assert world_key(world) == before

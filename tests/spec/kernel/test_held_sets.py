@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from storage import everything
 
+from lineclear_spec import actions
 from lineclear_spec.kernel.ledger import Ledger
-from lineclear_spec.kernel.records import Block, Request
+from lineclear_spec.kernel.records import Block, Limits, Request
 from lineclear_spec.modelcheck.explore import apply, search
 from lineclear_spec.modelcheck.ghosts import GhostLedger
 from lineclear_spec.modelcheck.worlds import BOUNDS, Bounds
@@ -77,3 +78,14 @@ def test_a_difference_is_seen(monkeypatch: pytest.MonkeyPatch, name: str) -> Non
     monkeypatch.setattr(Request, "held", property(held))
     with pytest.raises(AssertionError):
         run(bounds, 300)
+
+
+def test_a_table_is_sent_whole_if_its_first_blocks_have_got_names() -> None:
+    ledger = Ledger(Limits(block_size=1, gpu_blocks=4))
+    request = ledger.new_request(3, 4, 1, (7, 8))
+    sequence = actions.submit(ledger, request)
+    actions.admit(ledger, request)
+    ledger.drop_each(ledger.unnamed(sequence, 0, 1))
+    assert request.block_ids == [1, 2]
+    ledger.send()
+    assert ledger.named == [(sequence, (0, 1, 2))]

@@ -30,7 +30,7 @@ STEPS: dict[str, tuple[str, str, str, str]] = {
     "one block id too few is taken": (
         "take_blocks", "allocate_gpu(ledger, count)", "allocate_gpu(ledger, count - 1)", "take_blocks"),
     "a fence is forgotten": (
-        "clear_tables", "blocks), ledger.issued)", "blocks), 0)", "clear_tables"),
+        "clear_tables", "request), ledger.issued)", "request), 0)", "clear_tables"),
     "a fence is one too early": (
         "clear_table", "gone), ledger.issued)", "gone), ledger.issued - 1)", "clear_table"),
     "a barrier is not raised": (

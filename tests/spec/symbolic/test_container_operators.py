@@ -113,8 +113,8 @@ def set_cases(states: list[Tables]) -> None:
             r, v = both.record(request), both.vector(new, "block")
             compare(
                 both,
-                lambda w, x=new: w.hold(w.requests[0], x),
-                lambda s, r=r, v=v: s.hold(r, v),
+                lambda w, x=new: w.hold(w.requests[0], x, [-1] * len(x)),
+                lambda s, r=r, v=v: s.hold(r, v, s.block_ids(GPU, v)),
             )
         both = Both(with_tables(state))
         r = both.record(both.ledger.requests[0])
@@ -142,10 +142,10 @@ def test_set_of_a_request_that_may_have_one_sequence_only() -> None:
     r, v = both.record(request), both.vector(new, "block")
 
     def hold(w: GhostLedger) -> None:
-        w.hold(w.requests[1], new)
+        w.hold(w.requests[1], new, [-1, -1])
         w.sequences[2].table.extend(new)
 
-    compare(both, hold, lambda s: s.hold(r, v))
+    compare(both, hold, lambda s: s.hold(r, v, s.block_ids(GPU, v)))
     assert held_of(request)[1:] == new
 
     for sealed in (False, True):

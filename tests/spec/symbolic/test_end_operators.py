@@ -56,7 +56,7 @@ def ending(first: int, second: int, shared: str, steady: tuple[int, ...]) -> Gho
     for request, count in zip(requests, (first, second, 1), strict=True):
         for block_id in ledger.gpu.take(count):
             block = Block(request, GPU, block_id, 1)
-            ledger.hold(request, [block])
+            ledger.hold(request, [block], [block_id])
             request.members[0].table.append(block)
     for k in steady:
         sequence = ledger.sequences[k]

@@ -87,7 +87,7 @@ def test_a_query_that_is_read_otherwise_is_seen(
 # ---- effects -----------------------------------------------------------------------------------
 
 #: Actions without a loop: a loop is its contract on formulas, which says less than one run does.
-LOOPLESS = "schedule_tokens commit_step sample leave_batch join_batch carry complete_copy".split()
+LOOPLESS = "schedule_tokens commit_step sample leave_batch join_batch dispatch_copies complete_copy".split()
 WRITTEN = [
     name
     for name in READ

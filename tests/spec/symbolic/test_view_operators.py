@@ -64,6 +64,13 @@ def views_of(states: list[Tables]) -> None:
                 lambda v, t=tier: v.block_ids(t, v.sequences[0].table),
                 lambda s, q=q, t=tier: s.block_ids(t, s.listed(q.table)),
             )
+            both = Both(with_tables(state, tier))
+            r = both.record(both.ledger.requests[0])
+            compare(
+                both,
+                lambda v, t=tier: v.held_at(t, v.requests[0]),
+                lambda s, r=r, t=tier: s.held_at(t, r),
+            )
 
 
 @pytest.mark.parametrize(
