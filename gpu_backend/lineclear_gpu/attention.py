@@ -1,9 +1,8 @@
 """Attention of a step over the block pool: the interface, and gather + SDPA as its reference.
 
-Guarantees: a row attends only to its own context. No slot beyond a context affects a result,
-whatever it holds, NaN included: where lengths differ, padding is a valid slot of the same row, and
-is masked. A sliding window is a mask; blocks that leave the window stay allocated. A soft cap
-replaces each score s by cap * tanh(s / cap), before masks.
+Guarantees: a row attends only to its own context. No slot beyond a context affects a result, whatever it holds, NaN
+included: where lengths differ, padding is a valid slot of the same row, and is masked. A sliding window is a mask;
+blocks that leave the window stay allocated. A soft cap replaces each score s by cap * tanh(s / cap), before masks.
 
 Layers are views of the pool, [num_blocks, 2, block_size, kv_heads, head_dim], keys before values.
 """
@@ -112,8 +111,7 @@ class AttentionBackend(ABC):
         """Attention output of each token; new KV is already in the layer.  [T, H, D]
 
         Args:
-            query: [T, H, D]; H is a multiple of the layer's kv_heads, and heads that share a KV
-                head lie together.
+            query: [T, H, D]; H is a multiple of the layer's kv_heads, and heads that share a KV head lie together.
             layer: [num_blocks, 2, block_size, kv_heads, head_dim], any strides.
             rows: the rows of the step.
             scale: factor applied to the scores.

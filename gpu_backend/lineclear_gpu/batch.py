@@ -1,8 +1,7 @@
 """The input of one forward, as arrays on the host.
 
-Guarantees: a `Batch` is plain numpy data that describes a whole step: which positions each row
-computes, where its KV lies, where new KV is stored, which rows are sampled and how. `check`
-rejects inconsistent arrays.
+Guarantees: a `Batch` is plain numpy data that describes a whole step: which positions each row computes, where its KV
+lies, where new KV is stored, which rows are sampled and how. `check` rejects inconsistent arrays.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 # pyright: basic
 """Names for the blocks of the engine's requests, so that equal beginnings are computed once.
 
-Guarantees: a block is named from tokens that are known, never from one that a step in flight may still
-sample; every name depends on the salt of its request and on how often the cache was reset before the
-request came.
+Guarantees: a block is named from tokens that are known, never from one that a step in flight may still sample; every
+name depends on the salt of its request and on how often the cache was reset before the request came.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Runs batches of any size by work recorded for a few sizes, using the next larger one.
 
-Guarantees: padding rows hold each field's filling, in every run and during recording, so they
-touch no sequence's data; results are copies. Work that cannot be recorded is reported once, with
-its reason.
+Guarantees: padding rows hold each field's filling, in every run and during recording, so they touch no sequence's
+data; results are copies. Work that cannot be recorded is reported once, with its reason.
 """
 # pyright: basic
 

@@ -3,9 +3,8 @@
 
 Here are its arguments and the run with tags; `model_run` runs a model.
 
-Guarantees: exit code 0 only if every request ended as expected, no invariant was violated and,
-with --compare, the tokens equal those under ample memory. torch and transformers are imported only
-when it runs.
+Guarantees: exit code 0 only if every request ended as expected, no invariant was violated and, with --compare, the
+tokens equal those under ample memory. torch and transformers are imported only when it runs.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """What swapping and recomputing a token cost on the device at hand, measured before serving.
 
-Guarantees: both figures are microseconds per token by one clock, medians of several runs after one
-that is not counted, in which kernels are compiled. Measuring overwrites blocks, so it runs while no
-request holds one.
+Guarantees: both figures are microseconds per token by one clock, medians of several runs after one that is not
+counted, in which kernels are compiled. Measuring overwrites blocks, so it runs while no request holds one.
 """
 # pyright: basic
 

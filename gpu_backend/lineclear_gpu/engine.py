@@ -1,12 +1,11 @@
 # pyright: basic
 """Serves requests: the scheduler decides, the executor runs its plans, a runner computes tokens.
 
-Guarantees: every token handed out was sampled by a step whose KV was valid (`_commit` has the order on
-which that rests). `add` rejects an invalid request before the scheduler knows of it, so a step raises for
-no request's parameters. If a forward raises, its rows are run again in halves; a request whose row raises
-by itself loses its KV and starts again, with its tokens and at its place in the order; one that fails
-again ends with the error, and all others go on. Ctrl-C waits for the end of a step, so that an engine
-serves on after it.
+Guarantees: every token handed out was sampled by a step whose KV was valid (`_commit` has the order on which that
+rests). `add` rejects an invalid request before the scheduler knows of it, so a step raises for no request's
+parameters. If a forward raises, its rows are run again in halves; a request whose row raises by itself loses its KV
+and starts again, with its tokens and at its place in the order; one that fails again ends with the error, and all
+others go on. Ctrl-C waits for the end of a step, so that an engine serves on after it.
 """
 
 from __future__ import annotations
@@ -365,8 +364,7 @@ class Engine:
     def _restart(self, flight: Flight, failed: dict[Hashable, str]) -> None:
         """Requests that failed in a step start again with their tokens, or end with the error.
 
-        A failure in a step that was launched before the request last started again (`since`) has been dealt
-        with.
+        A failure in a step that was launched before the request last started again (`since`) has been dealt with.
         """
         for name, text in failed.items():
             live = self.live.get(name)

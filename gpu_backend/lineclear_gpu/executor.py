@@ -92,8 +92,7 @@ class Executor:
 
         Args:
             plan: the next plan.
-            forward: computes the step; `result` returns its value. Without one the forward does
-                nothing.
+            forward: computes the step; `result` returns its value. Without one the forward does nothing.
             touched: accesses of the forward, for the hazards.
         """
         number: int | None = None

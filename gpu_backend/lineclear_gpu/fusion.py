@@ -1,9 +1,8 @@
 """Fewer launches per layer: merged projections, one kernel each for norm, rotation and gate.
 
-Guarantees: a part is replaced only if its replacement reproduced the library's result, and the
-whole model only if its logits did not change. Outside `fused()` the library's own code runs, on
-the same weights, so a reference never uses what it checks. Parts are found by their structure, not
-by the model's name.
+Guarantees: a part is replaced only if its replacement reproduced the library's result, and the whole model only if
+its logits did not change. Outside `fused()` the library's own code runs, on the same weights, so a reference never
+uses what it checks. Parts are found by their structure, not by the model's name.
 """
 # pyright: basic
 
@@ -146,8 +145,7 @@ def replace_norm(part: Any) -> bool:
 def merge(part: Any, names: tuple[str, ...]) -> bool:
     """Merges linear layers of one input: the first computes all, the others take their share.
 
-    The library calls them in sequence with the same tensor; when it does not, each computes its
-    own.
+    The library calls them in sequence with the same tensor; when it does not, each computes its own.
     """
     layers = [getattr(part, name) for name in names]
     biased = [layer.bias is not None for layer in layers]

@@ -1,9 +1,8 @@
 """Records work once and replays it with one launch, on the current content of its tensors.
 
-Guarantees: a replay does what the recorded work did, to the same tensors. Work that cannot be
-recorded raises and leaves nothing to replay; other work can be recorded afterwards. The garbage
-collector is off while work is recorded: it may free graphs of an engine that is gone, which CUDA
-forbids during a capture and which makes the capture fail.
+Guarantees: a replay does what the recorded work did, to the same tensors. Work that cannot be recorded raises and
+leaves nothing to replay; other work can be recorded afterwards. The garbage collector is off while work is recorded:
+it may free graphs of an engine that is gone, which CUDA forbids during a capture and which makes the capture fail.
 
 On a GPU this is a CUDA graph; tests stand in for it on any device (`tests/support/stand_ins.py`).
 """

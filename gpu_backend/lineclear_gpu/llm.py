@@ -1,8 +1,7 @@
 # pyright: basic
 """A model that generates: prompts in, texts or tokens out.
 
-Guarantees: outputs come in the order of the prompts; sizes are checked before anything is
-allocated.
+Guarantees: outputs come in the order of the prompts; sizes are checked before anything is allocated.
 """
 
 from __future__ import annotations
@@ -64,15 +63,13 @@ class LLM:
         attention: attention backend; default: by device.
         eager: whether the host launches every kernel of every step. None records steps on a GPU,
             and replays them with one launch, and is eager on a CPU.
-        fuse: whether layers use merged projections and our kernels; None for yes on a GPU
-            unless `eager` is set.
+        fuse: whether layers use merged projections and our kernels; None for yes on a GPU unless `eager` is set.
         graphs: records steps, instead of the device's default; for tests.
         record_chunks: whether steps with prompt chunks are recorded as well as decode-only steps,
             where steps are recorded.
-        calibration: file of measured costs, which `auto` preemption weighs where `config` or
-            `settings` leave both costs at their defaults. They are measured and added to the file
-            if it lacks them. None for the user's file on a GPU and for the defaults on a CPU;
-            False for the defaults.
+        calibration: file of measured costs, which `auto` preemption weighs where `config` or `settings` leave both
+            costs at their defaults. They are measured and added to the file if it lacks them. None for the user's
+            file on a GPU and for the defaults on a CPU; False for the defaults.
         progress: called during recording with the number of steps recorded so far and in total.
         kv_events: whether to keep the prefix cache's events, for `engine.take_kv_events`.
         split_groups: whether the sequences of a group that does not fit run as requests of their own.
@@ -226,9 +223,8 @@ class LLM:
         """Generates for every prompt; returns outputs in order.
 
         Args:
-            prompts: a text, token ids, `{"prompt": text}` or `{"prompt_token_ids": ids}`, or a list
-                of these. With `"cache_salt": text` in a dict its blocks are shared only with prompts
-                of the same salt.
+            prompts: a text, token ids, `{"prompt": text}` or `{"prompt_token_ids": ids}`, or a list of these. With
+                `"cache_salt": text` in a dict its blocks are shared only with prompts of the same salt.
             sampling_params: one for all prompts, or one for each.
 
         Raises:
@@ -295,8 +291,7 @@ class LLM:
         """The text of a prompt, if it has one, and its tokens.
 
         Raises:
-            EngineError: it is text and the model has no tokenizer, a token is out of range, or it is
-                no prompt.
+            EngineError: it is text and the model has no tokenizer, a token is out of range, or it is no prompt.
         """
         text: Any = prompt
         if isinstance(prompt, Mapping):

@@ -1,8 +1,7 @@
 """A transformers model, prepared to run over a block pool.
 
-Guarantees: a `Model` has causal softmax attention with one KV shape in all layers, and reproduced
-its library's logits over a pool when it was loaded; any other model is rejected, with the name of
-what it needs.
+Guarantees: a `Model` has causal softmax attention with one KV shape in all layers, and reproduced its library's
+logits over a pool when it was loaded; any other model is rejected, with the name of what it needs.
 """
 # pyright: basic
 

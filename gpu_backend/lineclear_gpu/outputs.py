@@ -150,8 +150,7 @@ class Text:
     def take(self, *, ended: bool) -> str:
         """The text that may be handed out now; all of it once the sequence has ended.
 
-        What a sequence that has ended leaves of an incomplete character is shown as the decoder
-        shows it.
+        What a sequence that has ended leaves of an incomplete character is shown as the decoder shows it.
         """
         if ended:
             self.text += self._tail

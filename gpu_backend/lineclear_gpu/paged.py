@@ -1,8 +1,7 @@
 """Attention that reads the pool in place: our kernels on a GPU, torch elsewhere.
 
-Guarantees: for rows of one token, launches depend on no host value but the sizes of the arrays, so
-a captured step serves every step of the same sizes. Rows of length 0, which pad a captured step,
-give zeros.
+Guarantees: for rows of one token, launches depend on no host value but the sizes of the arrays, so a captured step
+serves every step of the same sizes. Rows of length 0, which pad a captured step, give zeros.
 """
 # pyright: basic
 

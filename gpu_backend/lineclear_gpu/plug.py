@@ -1,8 +1,7 @@
 """The attention function that transformers calls, reading and writing the pool.
 
-Guarantees: in a forward, each layer stores its KV and attends once. Every argument that reaches
-the attention function is known here; one that would change the result and is not implemented is
-rejected by name, never ignored.
+Guarantees: in a forward, each layer stores its KV and attends once. Every argument that reaches the attention
+function is known here; one that would change the result and is not implemented is rejected by name, never ignored.
 """
 # pyright: basic
 
@@ -19,17 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 __all__ = [
-    "NAME",
-    "ForwardContext",
-    "Unsupported",
-    "attend",
-    "check_cap",
-    "own_attention",
-    "register",
-]
+    "NAME", "ForwardContext", "Unsupported", "attend", "check_cap", "own_attention", "register",
+]  # fmt: skip
 
-#: The name under which transformers has the function. It treats names with "flash" or "paged|"
-#: specially.
+#: The name under which transformers has the function. It treats names with "flash" or "paged|" specially.
 NAME = "lineclear_pool"
 
 #: Arguments that do not affect attention, or repeat what `Rows` has.

@@ -1,9 +1,8 @@
 # pyright: basic
 """The two block pools: rows of bytes on the GPU and on the host.
 
-Guarantees: a block is one contiguous row in either pool, of the same bytes, so moving a block is
-one copy; sizes are checked before anything is allocated. Free lists and reference counts belong to
-the ledger alone.
+Guarantees: a block is one contiguous row in either pool, of the same bytes, so moving a block is one copy; sizes are
+checked before anything is allocated. Free lists and reference counts belong to the ledger alone.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 # pyright: basic
 """Progress of a run on standard error: speed, memory, queues and preemptions since the last update.
 
-Guarantees: nothing is written to standard output, and nothing at all when quiet. rich is imported only
-on a terminal.
+Guarantees: nothing is written to standard output, and nothing at all when quiet. rich is imported only on a terminal.
 """
 
 from __future__ import annotations

@@ -156,8 +156,7 @@ class ModelRunner:
     def forward(self, batch: Batch) -> Tensor:
         """The sampled tokens, on the device, in the order of the batch's samples.  [S] int64
 
-        Everything is issued on the current stream. The logits stay in `self.logits` until the next
-        call.
+        Everything is issued on the current stream. The logits stay in `self.logits` until the next call.
 
         Raises:
             BatchError: `check` is set and the batch is inconsistent.

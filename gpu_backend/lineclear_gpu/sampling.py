@@ -1,10 +1,9 @@
 """From logits to tokens.
 
-Guarantees: the random number of a sample depends on its seed, sequence and position alone, so
-preemption, batch composition, the number of steps in flight and the device do not change it. The
-number selects a token by the inverse of the distribution function, summed by token id in float64:
-rounding of logits moves a boundary by as little, whereas a sum in order of probability would
-change wholesale when two tokens swap ranks.
+Guarantees: the random number of a sample depends on its seed, sequence and position alone, so preemption, batch
+composition, the number of steps in flight and the device do not change it. The number selects a token by the inverse
+of the distribution function, summed by token id in float64: rounding of logits moves a boundary by as little, whereas
+a sum in order of probability would change wholesale when two tokens swap ranks.
 """
 # pyright: basic
 
@@ -27,9 +26,8 @@ def probabilities(
 ) -> Tensor:
     """The distribution to sample from, not normalized.  [S, V] float64
 
-    Top-k applies first, then the smallest set of most probable tokens that has top_p of the
-    remaining mass. Tokens exactly as probable as the last one of a set belong to it as well:
-    otherwise the order of a sort would decide.
+    Top-k applies first, then the smallest set of most probable tokens that has top_p of the remaining mass. Tokens
+    exactly as probable as the last one of a set belong to it as well: otherwise the order of a sort would decide.
 
     Args:
         logits: [S, V] float32

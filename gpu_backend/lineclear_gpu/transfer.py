@@ -1,15 +1,13 @@
 # pyright: basic
 """Copies of blocks between the two pools.
 
-Guarantees: every target row holds its source's bytes once the stream has passed the copy; nothing
-else changes. The targets of one call are distinct and the call reads none of them. Order between
-calls is up to the streams.
+Guarantees: every target row holds its source's bytes once the stream has passed the copy; nothing else changes. The
+targets of one call are distinct and the call reads none of them. Order between calls is up to the streams.
 
-On a GPU one driver call submits all copies (cuMemcpyBatchAsync), each a run of adjacent rows in
-both pools. Copies of one call are not ordered among themselves, which is why targets must be
-distinct. Long lists are issued in pieces, the first one short: the host prepares a piece while the
-copies before it run. Small blocks move faster by a kernel that reads and writes host memory itself;
-`KERNEL_BELOW` is the limit, measured by `benchmarks/gpu.py`.
+On a GPU one driver call submits all copies (cuMemcpyBatchAsync), each a run of adjacent rows in both pools. Copies of
+one call are not ordered among themselves, which is why targets must be distinct. Long lists are issued in pieces, the
+first one short: the host prepares a piece while the copies before it run. Small blocks move faster by a kernel that
+reads and writes host memory itself; `KERNEL_BELOW` is the limit, measured by `benchmarks/gpu.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """A scheduler for LLM serving with a paged KV cache, running on actions that are proved safe.
 
-Guarantees: importing this package loads nothing heavy; each public name is loaded when it is first
-used.
+Guarantees: importing this package loads nothing heavy; each public name is loaded when it is first used.
 """
 
 from __future__ import annotations
@@ -20,17 +19,9 @@ if TYPE_CHECKING:
     from lineclear.scheduler import Scheduler
 
 __all__ = [
-    "Config",
-    "Plan",
-    "Policy",
-    "Request",
-    "Scheduler",
-    "Stalled",
-    "TenantPolicy",
-    "View",
-    "Watch",
+    "Config", "Plan", "Policy", "Request", "Scheduler", "Stalled", "TenantPolicy", "View", "Watch",
     "__version__",
-]
+]  # fmt: skip
 
 __version__ = "0.1.0"
 

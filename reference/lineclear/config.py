@@ -15,16 +15,9 @@ from lineclear.rules import OWN, RulesError, rules_of
 from lineclear_spec.kernel.records import Limits
 
 __all__ = [
-    "CACHING",
-    "MODES",
-    "MOST_BLOCKS",
-    "POLICIES",
-    "PRESETS",
-    "VICTIMS",
-    "Config",
-    "ConfigError",
+    "CACHING", "MODES", "MOST_BLOCKS", "POLICIES", "PRESETS", "VICTIMS", "Config", "ConfigError",
     "in_todays_words",
-]
+]  # fmt: skip
 
 #: Blocks of one pool, at most: a larger one is a slip of the hand, and its lists alone would take
 #: gigabytes of the host's memory.
@@ -97,9 +90,8 @@ class Config:
         watermark: share of the GPU pool that admission leaves free while anything runs.
         schedule_conservativeness: share of the tokens that running requests may still generate, at most
             4,096 of each sequence, for which admission leaves blocks free; 0 relies on preemption.
-        capacity_policy: max_utilization lets requests enter while blocks are free; guaranteed_no_evict
-            only while all that run fit with the most blocks that each may need, so that none is
-            preempted for growth.
+        capacity_policy: max_utilization lets requests enter while blocks are free; guaranteed_no_evict only while all
+            that run fit with the most blocks that each may need, so that none is preempted for growth.
         scheduling_policy: a built-in policy, or module:Class of your own.
         policy_options: what the policy is made with, as (name, value) pairs.
         preemption_mode: swap, recompute, by_length, auto or groups (swap requests of several

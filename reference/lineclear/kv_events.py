@@ -1,8 +1,7 @@
 """Events of a prefix cache for routers: blocks that are stored, removed, and all of them cleared.
 
-Invariant: the events so far, applied in order, give exactly the names under which blocks can be found
-now. They are those of vLLM (`BlockStored`, `BlockRemoved`, `AllBlocksCleared`), with a name where vLLM
-has a hash.
+Invariant: the events so far, applied in order, give exactly the names under which blocks can be found now. They are
+those of vLLM (`BlockStored`, `BlockRemoved`, `AllBlocksCleared`), with a name where vLLM has a hash.
 """
 
 from __future__ import annotations
@@ -17,9 +16,7 @@ __all__ = ["CacheEvent", "Cleared", "KVEventLog", "Removed", "Stored", "written"
 
 
 class Stored(NamedTuple):
-    """Blocks can be found under these names, each after the one before; `parent` comes before the first,
-    0 for none.
-    """
+    """Blocks can be found under these names, each after the one before; `parent` comes before the first, 0 for none."""
 
     names: tuple[int, ...]
     parent: int

@@ -161,15 +161,13 @@ class Plan:
         operations: block operations in order, the forward last, each with what it waits for.
         new_blocks: (request id, branch, GPU block) of every entry appended to a table that the
             executor knows, since the last plan with a step; empty without a step.
-        tables: (request id, branch, whole table) of every sequence whose table is new to the
-            executor or has changed otherwise since then: admitted, swapped in, forked, copied on
-            write. An empty one belongs to a branch that waits for its leader to compute the prompt
-            again. Empty without a step.
+        tables: (request id, branch, whole table) of every sequence whose table is new to the executor or has changed
+            otherwise since then: admitted, swapped in, forked, copied on write. An empty one belongs to a branch that
+            waits for its leader to compute the prompt again. Empty without a step.
         preempted: (request id, mode) of every request preempted since the last plan.
         time: when the plan was made, by the scheduler's clock.
-        ended: every request that finished or was aborted since the last plan, so that an executor drops
-            what it keeps of it. Its id may be in use again: what the plan says of that id otherwise is
-            of the new request.
+        ended: every request that finished or was aborted since the last plan, so that an executor drops what it keeps
+            of it. Its id may be in use again: what the plan says of that id otherwise is of the new request.
     """
 
     step: int | None

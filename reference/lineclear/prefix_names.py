@@ -78,9 +78,8 @@ class PrefixNames:
         Args:
             tokens: of the blocks.
             before: names of the blocks before the first of these, of the same sequence.
-            extra: what the KV depends on besides, such as a tenant's salt, an adapter, or the epoch of the
-                weights; part of the first block's name, and so of all. Equal as Python compares: 1 and True are
-                one salt.
+            extra: what the KV depends on besides, such as a tenant's salt, an adapter, or the epoch of the weights;
+                part of the first block's name, and so of all. Equal as Python compares: 1 and True are one salt.
         """
         parts = packed(tokens, self.block_size)
         name = before[-1] if before else ROOT

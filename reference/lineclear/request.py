@@ -13,19 +13,9 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 __all__ = [
-    "Accepted",
-    "Finished",
-    "InvalidRequest",
-    "Output",
-    "PlanError",
-    "Rejected",
-    "Request",
-    "Sample",
-    "Sampled",
-    "SampledError",
-    "SchedulerError",
-    "checked_names",
-]
+    "Accepted", "Finished", "InvalidRequest", "Output", "PlanError", "Rejected", "Request", "Sample", "Sampled",
+    "SampledError", "SchedulerError", "checked_names",
+]  # fmt: skip
 
 
 Token = int | np.integer[Any]
@@ -114,8 +104,7 @@ class Request:
         priority: higher is more important; between -10**300 and 10**300.
         arrival_time: seconds, for metrics and for policies; not used by the default order.
         tenant: whom its service is charged to, by policies that share among tenants.
-        predicted_tokens: a guess of how many tokens it will generate; None for no
-            guess.
+        predicted_tokens: a guess of how many tokens it will generate; None for no guess.
         deadline: when it should be done, on the clock of arrival_time; None for no deadline.
         prefix_names: a name for each full block of the prompt, for prefix caching: equal exactly where
             the tokens of the block, all tokens before it, and whatever else its KV depends on (adapter,
@@ -222,9 +211,8 @@ class Rejected:
     Attributes:
         request_id: the caller's id.
         reason: a sentence with the figures.
-        code: the setting that turned it away: max_model_len, max_num_seqs, max_num_batched_tokens,
-            num_gpu_blocks, max_waiting or max_waiting_tokens; or draining. Codes stay as they are,
-            sentences may change.
+        code: the setting that turned it away: max_model_len, max_num_seqs, max_num_batched_tokens, num_gpu_blocks,
+            max_waiting or max_waiting_tokens; or draining. Codes stay as they are, sentences may change.
     """
 
     request_id: Hashable

@@ -12,20 +12,9 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 __all__ = [
-    "Maybe",
-    "Misuse",
-    "and_",
-    "choose",
-    "given",
-    "if_else",
-    "implies",
-    "larger",
-    "not_",
-    "or_",
-    "or_else",
-    "precedes",
-    "smaller",
-]
+    "Maybe", "Misuse", "and_", "choose", "given", "if_else", "implies", "larger", "not_", "or_", "or_else",
+    "precedes", "smaller",
+]  # fmt: skip
 
 
 class Misuse(TypeError):

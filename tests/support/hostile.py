@@ -14,15 +14,8 @@ from lineclear.request import Request, SchedulerError
 from lineclear.scheduler import Scheduler
 
 __all__ = [
-    "ANSWERS",
-    "DEEDS",
-    "Everything",
-    "Hostile",
-    "Landlord",
-    "LyingFloat",
-    "LyingInt",
-    "Stop",
-]
+    "ANSWERS", "DEEDS", "Everything", "Hostile", "Landlord", "LyingFloat", "LyingInt", "Stop",
+]  # fmt: skip
 
 
 class Raising:

@@ -15,16 +15,8 @@ from lineclear_gpu.model import Model, load_model
 from lineclear_gpu.params import SamplingParams
 
 __all__ = [
-    "BASE",
-    "GREEDY",
-    "SAMPLED",
-    "STARVED",
-    "expected",
-    "made",
-    "model",
-    "prompts",
-    "tokens",
-]
+    "BASE", "GREEDY", "SAMPLED", "STARVED", "expected", "made", "model", "prompts", "tokens",
+]  # fmt: skip
 
 BASE: dict[str, Any] = {
     "block_size": 8,

@@ -1,10 +1,9 @@
 # pyright: basic, reportOptionalMemberAccess=false, reportArgumentType=false, reportCallIssue=false
 """Attention that reads keys and values from the block pool through block tables.
 
-Guarantees: a token attends to the positions of its own context up to its own, of them to the last
-`window` if there is one; no slot behind a context is loaded; a row of length 0 gives zeros, and a
-part of the context that is empty weighs nothing. Lengths and tables are read on the device, so one
-captured launch serves any lengths.
+Guarantees: a token attends to the positions of its own context up to its own, of them to the last `window` if there
+is one; no slot behind a context is loaded; a row of length 0 gives zeros, and a part of the context that is empty
+weighs nothing. Lengths and tables are read on the device, so one captured launch serves any lengths.
 
 One program computes one KV head for the tokens of one tile, with all query heads that share it: the
 lines of its matrix products are pairs of a token and a query head. A decode is a tile of one token

@@ -1,8 +1,7 @@
 # pyright: basic, reportOptionalMemberAccess=false, reportArgumentType=false
 """Stores new keys and values into the slots of a layer.
 
-Guarantees: each token with a slot is stored exactly there; a slot of -1 is skipped; nothing else
-changes.
+Guarantees: each token with a slot is stored exactly there; a slot of -1 is skipped; nothing else changes.
 """
 
 from __future__ import annotations

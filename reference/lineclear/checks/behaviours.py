@@ -1,7 +1,6 @@
 """The stage that searches every behaviour of the real scheduler at small scope.
 
-Guarantees: it reports every bound that was reached; a finding carries a shortest trace with its
-journal.
+Guarantees: it reports every bound that was reached; a finding carries a shortest trace with its journal.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Caches outcomes by content, so that a second run without a change does no work.
 
-Guarantees: only passed outcomes are cached; they are used only if the sources, the solvers,
-Python, the mode and the configuration are identical, byte by byte. A damaged file counts as
-absent.
+Guarantees: only passed outcomes are cached; they are used only if the sources, the solvers, Python, the mode and the
+configuration are identical, byte by byte. A damaged file counts as absent.
 """
 
 from __future__ import annotations

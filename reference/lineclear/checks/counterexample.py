@@ -1,8 +1,7 @@
 """Counterexamples: the actions, the rule they break, and a replay.
 
-Guarantees: a counterexample holds everything that a replay needs: limits, actions and the rule;
-for a run of the scheduler its moves and its journal. A replay executes; it never repeats the
-file's claim of what was seen.
+Guarantees: a counterexample holds everything that a replay needs: limits, actions and the rule; for a run of the
+scheduler its moves and its journal. A replay executes; it never repeats the file's claim of what was seen.
 """
 
 from __future__ import annotations
@@ -18,14 +17,9 @@ if TYPE_CHECKING:
     from lineclear_spec.mutation.trial import Evidence
 
 __all__ = [
-    "FORMAT",
-    "Counterexample",
-    "CounterexampleError",
-    "ExecutionResult",
-    "from_mutant",
-    "from_scheduler",
+    "FORMAT", "Counterexample", "CounterexampleError", "ExecutionResult", "from_mutant", "from_scheduler",
     "from_table",
-]
+]  # fmt: skip
 
 
 FORMAT = "lineclear counterexample 1"

@@ -1,7 +1,6 @@
 """The stages that run solvers: the proofs, the second solver, the stability run.
 
-Guarantees: `unknown` never passes; a finding names the obligation and the source line of its
-action.
+Guarantees: `unknown` never passes; a finding names the obligation and the source line of its action.
 """
 
 from __future__ import annotations

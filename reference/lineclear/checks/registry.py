@@ -58,8 +58,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("diagrams", later("generated", "diagrams"), BOTH, SOLVERS, extra=generated_files),
 )
 
-#: The stages of `--policy`: everything that depends on a policy. The table's proofs hold under any
-#: policy.
+#: The stages of `--policy`: everything that depends on a policy. The table's proofs hold under any policy.
 POLICY_STAGES: tuple[Stage, ...] = (
     Stage("policy", later("own", "answers"), BOTH),
     Stage("order", later("own", "order"), BOTH, SOLVERS[:1]),

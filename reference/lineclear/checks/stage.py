@@ -1,7 +1,6 @@
 """A stage of the check, and its outcome.
 
-Guarantees: an outcome is `passed` only if the stage says so; an exception becomes `unknown` with a
-finding.
+Guarantees: an outcome is `passed` only if the stage says so; an exception becomes `unknown` with a finding.
 """
 
 from __future__ import annotations
@@ -138,8 +137,7 @@ class Stage:
             stands for all that it may import.
         packages: distributions whose versions it depends on.
         modes: the modes in which it runs; in others it is reported as skipped.
-        cacheable: whether nothing else than sources, packages, mode, configuration and `extra`
-            matters.
+        cacheable: whether nothing else than sources, packages, mode, configuration and `extra` matters.
         extra: anything else the answer depends on, as text.
     """
 

@@ -1,8 +1,7 @@
 """`lineclear check`: every check for continuous integration, with a one-screen summary.
 
-Guarantees: exit code 0 only if at least one stage passed and none failed or remained unknown; a failed
-stage takes precedence over an inconclusive one. A skipped stage decides nothing: the summary lists what it
-would have checked.
+Guarantees: exit code 0 only if at least one stage passed and none failed or remained unknown; a failed stage takes
+precedence over an inconclusive one. A skipped stage decides nothing: the summary lists what it would have checked.
 """
 
 from __future__ import annotations

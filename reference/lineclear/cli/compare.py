@@ -1,7 +1,6 @@
 """`lineclear compare`: one workload under several policies, as a table and as plots.
 
-Guarantees: exit code 0 only if every run completed without a violation. matplotlib is imported
-only for --plot.
+Guarantees: exit code 0 only if every run completed without a violation. matplotlib is imported only for --plot.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """`lineclear conform`: checks the log of any scheduler against the rules that all must obey.
 
-Guarantees: exit code 0 only if every event was checked and none breaks a rule, and with --strict
-only if every rule was fully checked; a malformed line is an error with its number, field and
-remedy.
+Guarantees: exit code 0 only if every event was checked and none breaks a rule, and with --strict only if every rule
+was fully checked; a malformed line is an error with its number, field and remedy.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """`lineclear explore`: searches every behaviour of the scheduler at small scope.
 
-Guarantees: exit code 0 only if every search was exhausted and found nothing; every count is
-printed with its bounds.
+Guarantees: exit code 0 only if every search was exhausted and found nothing; every count is printed with its bounds.
 """
 
 from __future__ import annotations

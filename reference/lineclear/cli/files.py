@@ -17,16 +17,8 @@ from typing import TextIO
 from lineclear.cli.exits import UsageError
 
 __all__ = [
-    "need_file",
-    "need_folder",
-    "need_new",
-    "read",
-    "reading",
-    "reading_errors",
-    "reason",
-    "replace",
-    "writing",
-]
+    "need_file", "need_folder", "need_new", "read", "reading", "reading_errors", "reason", "replace", "writing",
+]  # fmt: skip
 
 
 def reason(error: OSError | UnicodeDecodeError) -> str:

@@ -1,7 +1,6 @@
 """`lineclear simulate --lesson`: runs one worked example of the lesson, or all.
 
-Guarantees: exit code 1 exactly if a run violated an invariant; a wrong figure in the lesson is not
-a failure.
+Guarantees: exit code 1 exactly if a run violated an invariant; a wrong figure in the lesson is not a failure.
 """
 
 from __future__ import annotations

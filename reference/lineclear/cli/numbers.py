@@ -1,7 +1,6 @@
 """Numbers on the command line, with their limits.
 
-Guarantees: a parsed number is within its limits, and whatever else was written is one line that
-names the limits.
+Guarantees: a parsed number is within its limits, and whatever else was written is one line that names the limits.
 """
 
 from __future__ import annotations

@@ -19,14 +19,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = [
-    "add_backend",
-    "add_format",
-    "console",
-    "count",
-    "discard_output",
-    "write_json",
-    "write_text",
-]
+    "add_backend", "add_format", "console", "count", "discard_output", "write_json", "write_text",
+]  # fmt: skip
 
 
 def add_format(parser: argparse.ArgumentParser) -> None:

@@ -1,8 +1,7 @@
 """`lineclear prove`: proves every obligation, of the action table and of what rests on it.
 
-Guarantees: exit code 0 only if everything requested is proved and no mutant survives; unknown is
-3, refuted is 1. With --theorems 0 also means that every theorem is proved: one with an obligation
-that was not asked makes it 3.
+Guarantees: exit code 0 only if everything requested is proved and no mutant survives; unknown is 3, refuted is 1.
+With --theorems 0 also means that every theorem is proved: one with an obligation that was not asked makes it 3.
 """
 
 from __future__ import annotations

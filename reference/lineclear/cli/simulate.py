@@ -25,14 +25,8 @@ if TYPE_CHECKING:
     from lineclear.workload.workload import Workload
 
 __all__ = [
-    "EMBEDDED_POOL",
-    "add_parser",
-    "add_workload",
-    "check_every",
-    "load",
-    "run",
-    "step_time",
-]
+    "EMBEDDED_POOL", "add_parser", "add_workload", "check_every", "load", "run", "step_time",
+]  # fmt: skip
 
 EPILOG = """\
 WORKLOAD is a CSV or JSONL file, identified by its columns, or - for standard input:

@@ -1,8 +1,7 @@
 """`lineclear why`: which guard blocks each request of an engine, and what would lift it.
 
-Guarantees: exit code 1 if nothing is scheduled any more (a standstill), if waiting can help no live
-request, or if the log breaks a rule first, which is printed; 0 otherwise. It reads logs of any engine
-and journals of lineclear.
+Guarantees: exit code 1 if nothing is scheduled any more (a standstill), if waiting can help no live request, or if
+the log breaks a rule first, which is printed; 0 otherwise. It reads logs of any engine and journals of lineclear.
 """
 
 from __future__ import annotations

@@ -14,19 +14,6 @@ from lineclear.conform.rules import RULES, Rule, RuleCoverage
 from lineclear.conform.schema import check_event
 
 __all__ = [
-    "FORMAT",
-    "RULES",
-    "Checker",
-    "Event",
-    "EventError",
-    "Header",
-    "LayerGroup",
-    "PoolSize",
-    "Reader",
-    "RequestId",
-    "Rule",
-    "RuleCoverage",
-    "Violation",
-    "Writer",
-    "check_event",
-]
+    "FORMAT", "RULES", "Checker", "Event", "EventError", "Header", "LayerGroup", "PoolSize", "Reader",
+    "RequestId", "Rule", "RuleCoverage", "Violation", "Writer", "check_event",
+]  # fmt: skip

@@ -70,12 +70,10 @@ class Header:
         drafts: maximum positions of a row beyond the known tokens.
         stream_ordered: whether steps run in sequence on the device, so that a block that an
             unsettled step uses may be allocated for a later step at once.
-        waits: whether operations carry their waits, so that a block may be allocated while a
-            copy still uses it.
+        waits: whether operations carry their waits, so that a block may be allocated while a copy still uses it.
         same_step_hits: whether a block may be stored and hit before the step that computes it.
         late_release: whether a request may free its blocks after its end.
-        chunk: the minimum prompt tokens that a step computes while some are left to compute;
-            None for max_tokens.
+        chunk: the minimum prompt tokens that a step computes while some are left to compute; None for max_tokens.
         patience: steps without a kept token allowed beyond the bound from the lengths.
         order: one of `ORDERS`, if the waiting queue is always served in that order.
         omits: kinds and parts of events that the engine has and the log omits.

@@ -1,13 +1,11 @@
 """Converts vLLM's KV cache events to an event log: which contents are cached.
 
-Guarantees: `BlockStored` is a store, `BlockRemoved` an evict, `AllBlocksCleared` an evict of
-everything. Every other rule is listed as unchecked, because these events name contents, but no
-requests, tables or block ids.
+Guarantees: `BlockStored` is a store, `BlockRemoved` an evict, `AllBlocksCleared` an evict of everything. Every other
+rule is listed as unchecked, because these events name contents, but no requests, tables or block ids.
 
-A line is one batch, `[time, [event, ...]]` with an optional rank, or one event. An event is an
-object with a `type`, or a list that begins with it: vLLM has published both. Hashes are whole
-numbers or texts (a subscriber writes the bytes of a hash as text). Several blocks may store the
-same content; each copy gets its own number here.
+A line is one batch, `[time, [event, ...]]` with an optional rank, or one event. An event is an object with a `type`,
+or a list that begins with it: vLLM has published both. Hashes are whole numbers or texts (a subscriber writes the
+bytes of a hash as text). Several blocks may store the same content; each copy gets its own number here.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Parts of a log: the events of some requests and of the blocks that they name.
 
-Guarantees: a part keeps the order of the log and invents nothing but numbers of steps and, in a
-check, the free blocks that the part leads to. Whether it is still a log of an engine is decided by
-the checker.
+Guarantees: a part keeps the order of the log and invents nothing but numbers of steps and, in a check, the free
+blocks that the part leads to. Whether it is still a log of an engine is decided by the checker.
 """
 
 from __future__ import annotations
@@ -18,15 +17,8 @@ from lineclear.conform.schema import free_lists
 from lineclear.conform.state import DEFAULT
 
 __all__ = [
-    "about",
-    "completed",
-    "filtered",
-    "named_by",
-    "renumbered",
-    "touching",
-    "upto",
-    "without",
-]
+    "about", "completed", "filtered", "named_by", "renumbered", "touching", "upto", "without",
+]  # fmt: skip
 
 Event = dict[str, Any]
 

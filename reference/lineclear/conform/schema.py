@@ -10,17 +10,9 @@ from typing import Any, Literal, TypeAlias, cast, get_type_hints
 from lineclear.conform.events import CLASSES, DEFAULT_POOL, EventError, Ids, RequestId
 
 __all__ = [
-    "FIELDS",
-    "KINDS",
-    "check_event",
-    "free_lists",
-    "is_count",
-    "is_id",
-    "is_list",
-    "is_object",
-    "is_positive",
+    "FIELDS", "KINDS", "check_event", "free_lists", "is_count", "is_id", "is_list", "is_object", "is_positive",
     "shown",
-]
+]  # fmt: skip
 
 #: Entries of one block table.
 MOST_ENTRIES = 1 << 22

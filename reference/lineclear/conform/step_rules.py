@@ -1,8 +1,7 @@
 """Rules of steps: budget, rows, numbers, and each row.
 
-Guarantees: a row that continues where its sequence's last one ended, in a block already found
-writable, costs a handful of comparisons; any other is fully checked. A step with a wrong row is
-applied only up to the row before it.
+Guarantees: a row that continues where its sequence's last one ended, in a block already found writable, costs a
+handful of comparisons; any other is fully checked. A step with a wrong row is applied only up to the row before it.
 """
 
 from __future__ import annotations

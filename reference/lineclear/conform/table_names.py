@@ -1,8 +1,7 @@
 """Names of cached blocks, for a log's replay through the proved table.
 
-Guarantees: equal keys of a log are one name and different keys are two; a block that the log
-publishes without a key gets a name of its own. What the log does not name has a name that is never
-published, so it is never found.
+Guarantees: equal keys of a log are one name and different keys are two; a block that the log publishes without a key
+gets a name of its own. What the log does not name has a name that is never published, so it is never found.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Translates actions of a journal to events of a log.
 
-Guarantees: every event is derived from the ledger that the journal leads to, so the log says what
-the proved table did; nothing is omitted. Blocks are named pool by pool, sequences by their number
-within the request.
+Guarantees: every event is derived from the ledger that the journal leads to, so the log says what the proved table
+did; nothing is omitted. Blocks are named pool by pool, sequences by their number within the request.
 """
 
 from __future__ import annotations

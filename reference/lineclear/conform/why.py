@@ -49,8 +49,7 @@ class RequestState:
         num_computed_tokens: how many of these have KV.
         blocks: number of blocks of the default pool that its tables name.
         alone: how many of these no other request names.
-        limit: maximum number of tokens of a sequence, prompt included; it may end earlier. None if
-            unknown.
+        limit: maximum number of tokens of a sequence, prompt included; it may end earlier. None if unknown.
         seats: number of its sequences.
         width: maximum number of sequences.
         elsewhere: blocks of other pools that it names.

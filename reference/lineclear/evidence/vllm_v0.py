@@ -1,9 +1,8 @@
 """The steps of vLLM V0 (0.6.3) and of nano-vllm: their decisions, on the proved table.
 
-Invariant: the order of phases, the tests for room, the victims and the queues are those of the
-systems named, step by step. Nothing unsafe can come of them, because every change is an action of
-the table; what the systems lack is progress, and so do these: `Config.lacking` names
-the rules that are off.
+Invariant: the order of phases, the tests for room, the victims and the queues are those of the systems named, step by
+step. Nothing unsafe can come of them, because every change is an action of the table; what the systems lack is
+progress, and so do these: `Config.lacking` names the rules that are off.
 
 Sources: vLLM 0.6.3.post1, `core/scheduler.py` and `core/block_manager.py`; nano-vllm,
 `engine/scheduler.py` and `engine/block_manager.py`.

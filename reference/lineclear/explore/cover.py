@@ -1,8 +1,7 @@
 """Pairwise coverage: few combinations in which every pair of values of two settings occurs.
 
-Guarantees: each pair of values that `allowed` does not exclude stands in a row; the same settings give the
-same rows; earlier rows bring more new pairs than later ones. The rows are found greedily, so they are few
-and not the fewest.
+Guarantees: each pair of values that `allowed` does not exclude stands in a row; the same settings give the same rows;
+earlier rows bring more new pairs than later ones. The rows are found greedily, so they are few and not the fewest.
 """
 
 from __future__ import annotations

@@ -17,13 +17,9 @@ from lineclear.policies.view import View
 from lineclear.policies.vtc import VirtualTokenCounter
 
 __all__ = [
-    "FailingDisplacements",
-    "FailingPriorities",
-    "FailingRanks",
-    "FailingReviews",
-    "FailingShares",
+    "FailingDisplacements", "FailingPriorities", "FailingRanks", "FailingReviews", "FailingShares",
     "FailingTurns",
-]
+]  # fmt: skip
 
 
 def failing(what: str, kind: type[Any], question: str, after: int, **arguments: Any) -> type[Any]:

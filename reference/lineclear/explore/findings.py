@@ -1,7 +1,6 @@
 """Finds deadlocks, livelocks and starvation in a graph of states.
 
-Guarantees: each finding is a trace and, where it goes round, a cycle that can be repeated for
-ever.
+Guarantees: each finding is a trace and, where it goes round, a cycle that can be repeated for ever.
 
 stuck       nothing is outstanding (every step committed, every copy complete, no block held), a request is live,
             and `schedule` goes round through empty plans alone

@@ -3,13 +3,12 @@
 Guarantees: worlds with equal keys allow the same moves for ever after, up to the names of
 requests, places and clocks.
 
-The ledger's part is the key of the table's search (`lineclear_spec.modelcheck.keys`), read from the ledger,
-from the histories that the observer keeps and from the tables that the device has read. Beside it
-stands what the scheduler adds: the two orders, as permutations of the live requests by age; who is
-in the decode batch since which step in flight; what each step in flight will report. What the device holds is in
-the key only where it is not what the ledger counts on: content that is garbage or another token.
-Left out are names, counters of statistics, and the layout of the heap, which decides nothing
-because its order is total.
+The ledger's part is the key of the table's search (`lineclear_spec.modelcheck.keys`), read from the ledger, from the
+histories that the observer keeps and from the tables that the device has read. Beside it stands what the scheduler
+adds: the two orders, as permutations of the live requests by age; who is in the decode batch since which step in
+flight; what each step in flight will report. What the device holds is in the key only where it is not what the ledger
+counts on: content that is garbage or another token. Left out are names, counters of statistics, and the layout of the
+heap, which decides nothing because its order is total.
 """
 
 from __future__ import annotations

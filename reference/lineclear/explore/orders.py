@@ -31,16 +31,8 @@ if TYPE_CHECKING:
     from lineclear.scheduler import Scheduler
 
 __all__ = [
-    "MEMBERS",
-    "REMEMBERS",
-    "SHIFTED",
-    "kept",
-    "least",
-    "remembers",
-    "request_of",
-    "shifted",
-    "tokens_of",
-]
+    "MEMBERS", "REMEMBERS", "SHIFTED", "kept", "least", "remembers", "request_of", "shifted", "tokens_of",
+]  # fmt: skip
 
 #: Names and tokens of one family.
 MEMBERS = 100

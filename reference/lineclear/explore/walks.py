@@ -137,9 +137,7 @@ def walk(
 
 
 def to_the_end(world: World) -> Iterator[Move]:
-    """Moves that let every request end: nothing arrives or fails. An end that does not come is for the
-    watch to see.
-    """
+    """Moves that let every request end: nothing arrives or fails. An end that does not come is for the watch to see."""
     scheduler = world.scheduler
     while scheduler.entries or scheduler.flights:
         if len(scheduler.flights) < scheduler.config.max_steps_in_flight:

@@ -1,9 +1,8 @@
 """A scheduler as a searchable system: the moves of its environment, copies, and its watchers.
 
-Guarantees: `moves` lists every choice of the environment within the bounds; `do` carries one out
-and judges every invariant after it, those of tables and those that need a history, and compares
-the scheduler with a device that knows plans only. A world that was thawed is the one that was
-frozen.
+Guarantees: `moves` lists every choice of the environment within the bounds; `do` carries one out and judges every
+invariant after it, those of tables and those that need a history, and compares the scheduler with a device that knows
+plans only. A world that was thawed is the one that was frozen.
 
 The device runs each plan at once, and holds every access against the rule of order: no conflicting
 access is left unordered, so every other order that the waits allow reads and writes the same. Whether a
@@ -16,9 +15,8 @@ A move is a tuple of plain data, so a trace can be written down:
     ("abort", k)             the k-th live request, by age, is aborted
     ("schedule",)            the next step
     ("commit", (c, ...))     the oldest step in flight; for each position of `plan.sampling`
-                             "go", "stop", "fork", "fork stop" (the child ends), "stop fork" (the
-                             other one ends), "prune", or "=k" for k tokens of a draft; "-" where
-                             nothing is kept
+                             "go", "stop", "fork", "fork stop" (the child ends), "stop fork" (the other one ends),
+                             "prune", or "=k" for k tokens of a draft; "-" where nothing is kept
     ("complete", k)          the k-th open copy that a plan has dispatched is done
     ("fail", k)              that copy has failed
     ("reset",)               the prefix cache forgets every block

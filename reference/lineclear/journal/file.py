@@ -1,8 +1,7 @@
 """A journal on disk: every action of a run as one line, and the run again from these lines.
 
-Guarantees: a replay does nothing but call the recorded actions on a new ledger, so it needs no
-scheduler and no policy; an action that is refused, or a last state that differs, is reported with its
-line.
+Guarantees: a replay does nothing but call the recorded actions on a new ledger, so it needs no scheduler and no
+policy; an action that is refused, or a last state that differs, is reported with its line.
 
 The first line names the format and the limits. Each other line is a JSON list: `["new", id,
 prompt, limit, parallel]` introduces a request, with the names of its prompt's blocks behind if it has any,
@@ -26,15 +25,7 @@ from lineclear_spec.kernel.ledger import Ledger
 from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.records import Broken, Limits, Refused, Request, Sequence
 
-__all__ = [
-    "JournalError",
-    "JournalFile",
-    "NotAJournal",
-    "Replay",
-    "digest",
-    "replay",
-    "state",
-]
+__all__ = ["JournalError", "JournalFile", "NotAJournal", "Replay", "digest", "replay", "state"]
 
 #: A row that is no action: a caller gives names to blocks.
 NAMING = "name_blocks"

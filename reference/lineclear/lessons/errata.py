@@ -1,8 +1,7 @@
 """Where the lesson is wrong, number by number, and the scene that shows it.
 
-Guarantees: figures are taken from the claims of the lessons when they were run, so a number that
-is quoted here is one that a run gave; what breaks is an invariant, a property or premise by its
-name, or nothing.
+Guarantees: figures are taken from the claims of the lessons when they were run, so a number that is quoted here is
+one that a run gave; what breaks is an invariant, a property or premise by its name, or nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The 42 places where the lesson is wrong or says too little, as data.
 
-Guarantees: nothing but names and sentences; `errata.py` finds the figures, and refuses a name that
-leads nowhere.
+Guarantees: nothing but names and sentences; `errata.py` finds the figures, and refuses a name that leads nowhere.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """What a scene showed: the state at each step, as data and as a trace.
 
-Guarantees: a row shows the state in which a step was issued, so a block that the step needs is
-taken already.
+Guarantees: a row shows the state in which a step was issued, so a block that the step needs is taken already.
 """
 
 from __future__ import annotations

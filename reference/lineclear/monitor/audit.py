@@ -1,7 +1,6 @@
 """The invariants, recomputed from the tables of a running scheduler.
 
-Guarantees: nothing here uses a primitive, a counter of a pool or a `ref` to find out what it
-checks.
+Guarantees: nothing here uses a primitive, a counter of a pool or a `ref` to find out what it checks.
 """
 
 from __future__ import annotations
@@ -17,17 +16,9 @@ if TYPE_CHECKING:
     from lineclear.scheduling.readings import Readings
 
 __all__ = [
-    "InvariantViolation",
-    "audit",
-    "audit_ledger",
-    "audit_orders",
-    "check_cache",
-    "check_clocks",
-    "check_counters",
-    "check_pool",
-    "check_request",
-    "queues",
-]
+    "InvariantViolation", "audit", "audit_ledger", "audit_orders", "check_cache", "check_clocks",
+    "check_counters", "check_pool", "check_request", "queues",
+]  # fmt: skip
 
 
 class InvariantViolation(AssertionError):

@@ -1,7 +1,6 @@
 """Lists what each live request holds and which guard refuses it, from the table alone.
 
-Guarantees: a guard that is named was evaluated, on this state, from the action's own source; the
-state is as it was.
+Guarantees: a guard that is named was evaluated, on this state, from the action's own source; the state is as it was.
 """
 
 from __future__ import annotations

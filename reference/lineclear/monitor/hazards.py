@@ -6,15 +6,13 @@ Two accesses to the same block id of a tier conflict if at least one of them wri
 
 What orders two operations o < n is, and is only,
 
-    n waits for every operation up to its `wait`, and o <= wait(n); or
-    both run on one stream, which runs them as they were issued; or
-    a chain of such pairs leads from o to n.
+    n waits for every operation up to its `wait`, and o <= wait(n); or both run on one stream, which runs them as they
+    were issued; or a chain of such pairs leads from o to n.
 
-The specification proves, as the invariant `ordered`, that any two operations that touch one block id
-while the earlier is open have o <= wait(n) or are both on the compute stream. That is a special
-case of the rule here (reads that do not conflict are ordered too, and no chain is needed), so a
-backend that issues a plan's operations under their waits obeys the rule; this module checks that it
-did, from what was really issued.
+The specification proves, as the invariant `ordered`, that any two operations that touch one block id while the
+earlier is open have o <= wait(n) or are both on the compute stream. That is a special case of the rule here (reads
+that do not conflict are ordered too, and no chain is needed), so a backend that issues a plan's operations under
+their waits obeys the rule; this module checks that it did, from what was really issued.
 
 Guarantees: a conflict that nothing orders is found when the later access is recorded.
 """

@@ -9,11 +9,9 @@ Three things are watched.
 - *nothing moves*: `schedule` has nothing to do, again and again, though no step is in flight, no
   copy is open and a request is live.
 - *no request advances*: steps are committed and no request learns a token, for longer than the theorem
-  P6a allows; where a rule that it rests on is off, for longer than it takes to compute every known
-  token once.
+  P6a allows; where a rule that it rests on is off, for longer than it takes to compute every known token once.
 - *the first does not advance*: the first request in the order learns no token. No request enters
-  before it, so it lasts no longer than what those that run have left. Watched unless the policy's
-  order may change.
+  before it, so it lasts no longer than what those that run have left. Watched unless the policy's order may change.
 """
 
 from __future__ import annotations
@@ -155,9 +153,8 @@ class Watch:
     def bound(self) -> int | None:
         """Commits from when a request becomes the first to its end, at most, by the theorem P6b.
 
-        `starvation.py` derives it, for the largest of the requests so far. None where the theorem
-        does not hold: the order may change, requests may pass, or a rule of progress is off. A
-        failed copy starts it anew.
+        `starvation.py` derives it, for the largest of the requests so far. None where the theorem does not hold: the
+        order may change, requests may pass, or a rule of progress is off. A failed copy starts it anew.
         """
         config = self.scheduler.config
         cut = config.cuts_recomputes  # no bound was derived

@@ -1,9 +1,8 @@
 """A fast audit for repeated use: it skips what is plainly right; `audit.py` judges the rest.
 
-Guarantees: a state that `audit` refuses is refused here too, by the same violation. Every field
-that `audit` reads is read again at every check; nothing is taken to be unchanged because no
-change was reported. What is kept from one check to the next is a free list that was found right,
-and it counts only where the list of today is equal to it.
+Guarantees: a state that `audit` refuses is refused here too, by the same violation. Every field that `audit` reads is
+read again at every check; nothing is taken to be unchanged because no change was reported. What is kept from one
+check to the next is a free list that was found right, and it counts only where the list of today is equal to it.
 """
 
 from __future__ import annotations

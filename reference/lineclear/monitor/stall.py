@@ -70,8 +70,7 @@ class BlockedRequest:
         guard: one of `GUARDS`.
         figures: what the guard compares.
         relief: the smallest change that would lift it.
-        waiting: whether waiting can: it cannot if the guard is false even if every other request
-            ended now.
+        waiting: whether waiting can: it cannot if the guard is false even if every other request ended now.
         still: steps issued since it was in one, None if it never was.
     """
 

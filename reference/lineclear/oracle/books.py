@@ -26,15 +26,8 @@ if TYPE_CHECKING:
     from lineclear.scheduling.entry import Entry
 
 __all__ = [
-    "Charges",
-    "check_answer",
-    "check_books",
-    "check_plan",
-    "check_shelters",
-    "fits",
-    "has_room",
-    "refuses",
-]
+    "Charges", "check_answer", "check_books", "check_plan", "check_shelters", "fits", "has_room", "refuses",
+]  # fmt: skip
 
 
 def fits(config: Config, request: Request) -> bool:

@@ -1,8 +1,7 @@
 """The blocks that can be found by the names of their tokens, as plain data.
 
-Guarantees: what is found, what rests and what is evicted follows from these lists alone, which are read
-from the scheduler before a call and changed by rules of the oracle's own. Without prefix caching they are
-empty.
+Guarantees: what is found, what rests and what is evicted follows from these lists alone, which are read from the
+scheduler before a call and changed by rules of the oracle's own. Without prefix caching they are empty.
 """
 
 from __future__ import annotations
@@ -50,9 +49,7 @@ class Uses:
                 of.pop(name)
 
     def order(self, rule: str, resting: Iterable[int]) -> list[int]:
-        """Names of the blocks at rest, of which the one that rests longest is given first, in the order of
-        the rule.
-        """
+        """Names of the blocks at rest, of which the one that rests longest is given first, in the order of the rule."""
         names = list(resting)
         for name in names:
             finds = self.finds.get(name, 0)

@@ -47,9 +47,7 @@ class Serving:
         return self.config.max_num_batched_tokens - taken
 
     def share(self, work: Work) -> int:
-        """The tokens that a sequence may take while others could use them: a prompt no more than the
-        threshold.
-        """
+        """The tokens that a sequence may take while others could use them: a prompt no more than the threshold."""
         if work.decodes:
             return work.tokens
         return min(work.tokens, self.threshold)
@@ -73,9 +71,7 @@ class Serving:
         return self.share(work) < work.tokens
 
     def serve(self, works: dict[OracleRequest, list[Work]]) -> None:
-        """Serves running requests: decodes, then unfinished prompts in order, until one does not get its
-        share.
-        """
+        """Serves running requests: decodes, then unfinished prompts in order, until one does not get its share."""
         for work in in_order_of_service([work for found in works.values() for work in found]):
             share = self.share(work)
             part = 0 if self.short else self.part(work, share, self.tokens)

@@ -1,8 +1,7 @@
 """Policies: one file each, deciding who comes first and never what is safe.
 
-Guarantees: whatever a policy answers, the table of actions stays in force; an answer that makes no
-sense is reported under the policy's name, and the order is that of arrival from then on. A policy
-never sees blocks.
+Guarantees: whatever a policy answers, the table of actions stays in force; an answer that makes no sense is reported
+under the policy's name, and the order is that of arrival from then on. A policy never sees blocks.
 
 A policy must have a `name` and the two methods of `Policy`. It may have more, each of which is
 called only if it is there:
@@ -17,10 +16,9 @@ called only if it is there:
                       how many tokens of an unfinished prompt one step computes at most, of
                       `budget` tokens for `sharers` requests; unused tokens go to the first
 
-and it shares among tenants if it is a `TenantPolicy` (`policies/tenants.py`). With `may_starve`
-set to True it says that an endless stream of others may keep a request waiting for ever, which
-`lineclear check` and `lineclear explore` then tell and do not count as a failure. The whole interface,
-with an example: docs/policy_interface.md.
+and it shares among tenants if it is a `TenantPolicy` (`policies/tenants.py`). With `may_starve` set to True it says
+that an endless stream of others may keep a request waiting for ever, which `lineclear check` and `lineclear explore`
+then tell and do not count as a failure. The whole interface, with an example: docs/policy_interface.md.
 """
 
 from __future__ import annotations
@@ -36,15 +34,8 @@ from lineclear.policies.validation import one_line
 from lineclear.policies.view import View
 
 __all__ = [
-    "BUILT_IN",
-    "FirstComeFirstServed",
-    "Key",
-    "Policy",
-    "Priority",
-    "load_claims",
-    "make",
-    "may_starve",
-]
+    "BUILT_IN", "FirstComeFirstServed", "Key", "Policy", "Priority", "load_claims", "make", "may_starve",
+]  # fmt: skip
 
 #: Numbers, compared from left to right.
 Key = float | tuple[float, ...]

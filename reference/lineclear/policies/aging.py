@@ -1,9 +1,8 @@
 """Priority with aging: a level of priority is worth a head start of so many seconds.
 
-Guarantees: the order never changes, although priorities seem to grow with waiting, because all
-grow alike: the order of two requests never changes. A request is overtaken
-only by those that arrive within its head start, so that none starves as long as priorities have a
-greatest one.
+Guarantees: the order never changes, although priorities seem to grow with waiting, because all grow alike: the order
+of two requests never changes. A request is overtaken only by those that arrive within its head start, so that none
+starves as long as priorities have a greatest one.
 
 An age that is capped, or that counts only while a request waits, has neither property.
 """

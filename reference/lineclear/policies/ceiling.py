@@ -1,8 +1,7 @@
 """Priority with a ceiling: how many later requests may pass one, at most, is a number.
 
-Guarantees: at most `ceiling * (levels - 1)` requests that arrived after a request are admitted
-before it, whatever keeps arriving, because a level of priority is worth a head start of `ceiling`
-arrivals and no more.
+Guarantees: at most `ceiling * (levels - 1)` requests that arrived after a request are admitted before it, whatever
+keeps arriving, because a level of priority is worth a head start of `ceiling` arrivals and no more.
 """
 
 from __future__ import annotations

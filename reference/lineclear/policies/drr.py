@@ -1,8 +1,7 @@
 """Deficit round robin over tenants, in the form in which a tenant may run into debt.
 
-Guarantees: a waiting tenant is served in its turn while it has credit; each turn earns it one
-quantum and no credit above one quantum is saved, so the service of two waiting tenants differs by
-a bound (`bound`), whatever they ask for.
+Guarantees: a waiting tenant is served in its turn while it has credit; each turn earns it one quantum and no credit
+above one quantum is saved, so the service of two waiting tenants differs by a bound (`bound`), whatever they ask for.
 
 The round is that of Shreedhar and Varghese (1996). What a request will cost is not known before it
 has generated its tokens, so generated tokens are charged as they come and drive the credit below

@@ -1,8 +1,7 @@
 """Earliest deadline first.
 
-Guarantees: the order never changes; a request with a deadline is preceded only by requests with an
-earlier one, and these arrived before it if deadlines lie after arrivals. Requests without a
-deadline come last, and may wait for ever.
+Guarantees: the order never changes; a request with a deadline is preceded only by requests with an earlier one, and
+these arrived before it if deadlines lie after arrivals. Requests without a deadline come last, and may wait for ever.
 """
 
 from __future__ import annotations

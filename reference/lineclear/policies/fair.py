@@ -1,9 +1,8 @@
 """Fair, the lesson's third policy made sound: an equal share of each step's tokens for prompts.
 
-Guarantees: no prompt takes more than its share while another could use it, so a long prompt delays
-the others by less; a share is at least one token and unused tokens go to others, which are two
-of the ways in which the lesson's version loses tokens. Order and progress are those of first come,
-first served.
+Guarantees: no prompt takes more than its share while another could use it, so a long prompt delays the others by
+less; a share is at least one token and unused tokens go to others, which are two of the ways in which the lesson's
+version loses tokens. Order and progress are those of first come, first served.
 """
 
 from __future__ import annotations

@@ -12,17 +12,8 @@ from typing import Any, NamedTuple
 from lineclear_spec.logic import and_, if_else, implies, not_, or_, smaller
 
 __all__ = [
-    "RUNS",
-    "Look",
-    "covers",
-    "lemmas",
-    "level",
-    "looked",
-    "next_look",
-    "overdue",
-    "served",
-    "used_up",
-]
+    "RUNS", "Look", "covers", "lemmas", "level", "looked", "next_look", "overdue", "served", "used_up",
+]  # fmt: skip
 
 
 class Look(NamedTuple):
@@ -31,8 +22,7 @@ class Look(NamedTuple):
     Attributes:
         generated: tokens it had generated at the step `since`; -1 before the first look.
         since: the step at which that was first seen, or at which it was promoted.
-        base: what `served` counts from: minus its prompt, or what it had generated when it was
-            promoted last.
+        base: what `served` counts from: minus its prompt, or what it had generated when it was promoted last.
     """
 
     generated: int

@@ -4,11 +4,10 @@ Guarantees: short requests go before long ones without anybody predicting length
 generated nothing for a while is promoted, and stays on the top until it has generated a quantum;
 no later arrival goes before it there, so none starves.
 
-A request joins the first level whose quantum covers its prompt, moves down a level each time it
-has generated another quantum, and goes to the top when it has generated nothing for `promote_after`
-steps, whether it waits or runs.
-Levels change only for a request whose quantum runs out. A level goes by the tokens that were
-generated, which no preemption takes away, and never by those that are computed again.
+A request joins the first level whose quantum covers its prompt, moves down a level each time it has generated another
+quantum, and goes to the top when it has generated nothing for `promote_after` steps, whether it waits or runs. Levels
+change only for a request whose quantum runs out. A level goes by the tokens that were generated, which no preemption
+takes away, and never by those that are computed again.
 """
 
 from __future__ import annotations
@@ -84,9 +83,8 @@ class MultiLevelFeedbackQueue:
     def review(self, request: View) -> int:
         """Promotes who has generated nothing for so long; looks again when a quantum may be used up.
 
-        Steps count from the last look at which something new was generated, also while it runs: a
-        request that is admitted again and again, and preempted before its prompt is computed, still
-        counts as waiting.
+        Steps count from the last look at which something new was generated, also while it runs: a request that is
+        admitted again and again, and preempted before its prompt is computed, still counts as waiting.
         """
         number, before = request.number, self.base(request)
         look, wait = self.looked_at(request)

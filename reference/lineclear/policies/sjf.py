@@ -1,9 +1,8 @@
 """Shortest job first, by a predicted length or, without one, by the cap; plain or with aging.
 
-Guarantees: of two requests that wait the shorter goes first, by as much as the guess is
-right. With aging (`seconds_per_token` above 0) a token that a request is longer counts as so many
-seconds of a later arrival, the order still never changes, and none starves. Plain, an endless
-stream of short requests keeps a long one waiting.
+Guarantees: of two requests that wait the shorter goes first, by as much as the guess is right. With aging
+(`seconds_per_token` above 0) a token that a request is longer counts as so many seconds of a later arrival, the order
+still never changes, and none starves. Plain, an endless stream of short requests keeps a long one waiting.
 """
 
 from __future__ import annotations

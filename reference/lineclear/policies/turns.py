@@ -1,9 +1,8 @@
 """Deficit round robin in whole numbers: credits, turns and rounds, as pure functions.
 
-Guarantees: these functions run in the policy (`drr.py`) and on formulas in its lemmas
-(`claims/turn_lemmas.py`, `claims/turn_pairs.py`). A tenant's credit is what it earned less what it was charged. A
-tenant that waits has a place in the round; places only grow, the least is the head, and who goes to
-the end gets the next.
+Guarantees: these functions run in the policy (`drr.py`) and on formulas in its lemmas (`claims/turn_lemmas.py`,
+`claims/turn_pairs.py`). A tenant's credit is what it earned less what it was charged. A tenant that waits has a place
+in the round; places only grow, the least is the head, and who goes to the end gets the next.
 """
 
 from __future__ import annotations
@@ -15,26 +14,9 @@ from lineclear.policies.accounts import Account
 from lineclear_spec.logic import and_, if_else, not_, smaller
 
 __all__ = [
-    "PARTS",
-    "RUNS",
-    "Round",
-    "absent",
-    "credit",
-    "departed",
-    "earned_back",
-    "forgotten",
-    "gap",
-    "has_credit",
-    "joined",
-    "passed",
-    "portion",
-    "refilled",
-    "returned",
-    "short_rounds",
-    "skipped",
-    "turned",
-    "visited",
-]
+    "PARTS", "RUNS", "Round", "absent", "credit", "departed", "earned_back", "forgotten", "gap", "has_credit",
+    "joined", "passed", "portion", "refilled", "returned", "short_rounds", "skipped", "turned", "visited",
+]  # fmt: skip
 
 #: Parts of the unit that would hold all settings. With them a quantum is divided exactly by any
 #: number of waiting tenants up to 16; among more a tenant that is away is paid back less, never more.

@@ -3,10 +3,9 @@
 Guarantees: a price, a quantum or a weight is converted once, when the policy is made, and without
 rounding; what is no number above 0, or does not fit, is refused.
 
-A float stands for the shortest decimal that Python prints for it: 0.1 is one tenth. The unit is the
-greatest number of which everything that is charged or earned for one token or one turn is a whole
-multiple. With prices of 1 and 2 and weights of 1 it is 1, so that an account counts tokens; with a
-weight of 0.5 or of 2 beside them it is 0.5.
+A float stands for the shortest decimal that Python prints for it: 0.1 is one tenth. The unit is the greatest number
+of which everything that is charged or earned for one token or one turn is a whole multiple. With prices of 1 and 2
+and weights of 1 it is 1, so that an account counts tokens; with a weight of 0.5 or of 2 beside them it is 0.5.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Validates a policy's answers: numbers that can be compared, and failures as one line of text.
 
-Guarantees: what these functions return is made of the built-in types alone, so that nothing of the
-policy's own runs when it is compared, added or hashed later, in the middle of a heap or of a step.
-An invalid answer raises.
+Guarantees: what these functions return is made of the built-in types alone, so that nothing of the policy's own runs
+when it is compared, added or hashed later, in the middle of a heap or of a step. An invalid answer raises.
 """
 
 from __future__ import annotations
@@ -11,15 +10,8 @@ import math
 from typing import Any, NoReturn
 
 __all__ = [
-    "at_least_one",
-    "name_of",
-    "numbers",
-    "one_line",
-    "report",
-    "steps",
-    "truth",
-    "whatever",
-]
+    "at_least_one", "name_of", "numbers", "one_line", "report", "steps", "truth", "whatever",
+]  # fmt: skip
 
 #: Longest report of a failure.
 MOST = 300

@@ -14,16 +14,8 @@ from lineclear.policies.accounts import Account, any_account, kept
 from lineclear_spec.logic import and_, if_else, implies, larger, not_, or_
 
 __all__ = [
-    "RUNS",
-    "admitted",
-    "forgotten",
-    "gap",
-    "leads",
-    "lemmas",
-    "lifted",
-    "returned",
-    "stands",
-]
+    "RUNS", "admitted", "forgotten", "gap", "leads", "lemmas", "lifted", "returned", "stands",
+]  # fmt: skip
 
 
 def lifted(counter: Any, virtual: Any) -> Any:

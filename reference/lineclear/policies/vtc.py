@@ -4,11 +4,10 @@ Guarantees: between two tenants that both have requests waiting, the service tha
 divided by its weight, differs by at most what `bound` computes, whatever they ask for. Within a
 tenant, requests go in the order of arrival.
 
-The rule is that of Sheng et al. (OSDI 2024): the waiting tenant with the least counter goes next,
-and pays for what it gets. A tenant that comes back is lifted to the virtual time, which is the
-counter of the tenant that was served last when it was chosen; without that lift, who was away
-would be owed for the time of its absence. What a request computes again after a preemption is not
-charged again: the counters count useful tokens.
+The rule is that of Sheng et al. (OSDI 2024): the waiting tenant with the least counter goes next, and pays for what
+it gets. A tenant that comes back is lifted to the virtual time, which is the counter of the tenant that was served
+last when it was chosen; without that lift, who was away would be owed for the time of its absence. What a request
+computes again after a preemption is not charged again: the counters count useful tokens.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """An event log of transformers' continuous batching, which runs unmodified.
 
-Guarantees: it imports and changes nothing of the engine but attributes of the instances that are
-recorded; a missing hook is reported by name. What one call both allocates and frees is not in the
-log.
+Guarantees: it imports and changes nothing of the engine but attributes of the instances that are recorded; a missing
+hook is reported by name. What one call both allocates and frees is not in the log.
 
     recorder = TransformersRecorder(manager.batch_processor, Writer(file, header_of(processor)))
 """

@@ -2,10 +2,9 @@
 
 Invariant: every change is an action of the table, and the table refuses none of them.
 
-Running sequences grow first, in the order of the policy; a request that cannot grow preempts one behind
-it, or itself. If none was preempted, the head of the queue may displace less important requests.
-Decodes are scheduled, unfinished prefills share what is left of the budget, and then requests are
-admitted in order until one does not fit.
+Running sequences grow first, in the order of the policy; a request that cannot grow preempts one behind it, or
+itself. If none was preempted, the head of the queue may displace less important requests. Decodes are scheduled,
+unfinished prefills share what is left of the budget, and then requests are admitted in order until one does not fit.
 """
 
 from __future__ import annotations

@@ -55,9 +55,7 @@ class Transitions:
     # ---- running -------------------------------------------------------------------------------
 
     def enter(self, entry: Entry, sheltered: bool = False) -> None:
-        """The request is admitted or swapped in; `sheltered`: it is not displaced before a token
-        of it is committed.
-        """
+        """The request is admitted or swapped in; `sheltered`: it is not displaced before a token of it is committed."""
         ledger, record = self.ledger, entry.record
         self.live.waiting.leave(entry)
         if record.phase == Phase.SWAPPED:
@@ -199,9 +197,8 @@ class Transitions:
     def restart(self, entry: Entry) -> None:
         """The request's KV is lost: it waits at its place, and is computed again from its tokens.
 
-        The record ends, and with it all samples of steps in flight; the entry goes on with a new
-        record, whose prompt is all tokens that are known. The branches of a group differ behind the
-        prompt, so a group begins again there.
+        The record ends, and with it all samples of steps in flight; the entry goes on with a new record, whose prompt
+        is all tokens that are known. The branches of a group differ behind the prompt, so a group begins again there.
         """
         ledger, old, first = self.ledger, entry.record, entry.first
         self.batch.leave_all(entry)

@@ -48,8 +48,7 @@ class PolicyRow:
         policy: its name, as it was asked for.
         result: of the simulation.
         service: what each tenant got.
-        bound: the most by which the service of two waiting tenants may differ, if the policy
-            states one.
+        bound: the most by which the service of two waiting tenants may differ, if the policy states one.
         attained: share of the requests that reached the goal.
         goodput: requests that reached the goal, a second.
         passed: the most requests that were let pass one that came before them.

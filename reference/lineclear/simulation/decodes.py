@@ -1,8 +1,7 @@
 """Requests that decode one token in every step, counted together in arrays instead of one by one.
 
-Guarantees: what is counted is what counting each row by itself counts; a test runs both. A request's
-counters are in the arrays or in its own record, never in both: who reads them elsewhere calls
-`put_back` first.
+Guarantees: what is counted is what counting each row by itself counts; a test runs both. A request's counters are in
+the arrays or in its own record, never in both: who reads them elsewhere calls `put_back` first.
 """
 
 from __future__ import annotations

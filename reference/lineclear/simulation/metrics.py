@@ -1,7 +1,6 @@
 """Collects the metrics of a run: times and rates for users and operators.
 
-Guarantees: a percentile is one of the values that were seen; a quantity that never occurred is
-None, not 0.
+Guarantees: a percentile is one of the values that were seen; a quantity that never occurred is None, not 0.
 """
 
 from __future__ import annotations

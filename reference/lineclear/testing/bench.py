@@ -76,8 +76,7 @@ class Bench(Expectations):
             tokens: its prompt; tokens that no sequence has had if None.
 
         Raises:
-            Disagreement: it is accepted but does not fit, or it fits, the queue has room, and it is
-                rejected.
+            Disagreement: it is accepted but does not fit, or it fits, the queue has room, and it is rejected.
         """
         scheduler, config = self.scheduler, self.scheduler.config
         closed = not has_room(scheduler)

@@ -262,8 +262,7 @@ def published(
 def lasting(copies: Sequence[Copy], owner: Mapping[int, str]) -> list[Copy]:
     """Copies to blocks that a table names afterwards, each from where its content was at first.
 
-    Blocks copied out and freed in the same call are invisible, like any block that one call
-    allocates and frees.
+    Blocks copied out and freed in the same call are invisible, like any block that one call allocates and frees.
     """
     origin: dict[int, int] = {}
     made: dict[int, Copy] = {}

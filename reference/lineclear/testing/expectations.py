@@ -21,16 +21,9 @@ if TYPE_CHECKING:
     from lineclear.scheduler import Scheduler
 
 __all__ = [
-    "ONE",
-    "BenchFlight",
-    "BenchRequest",
-    "Disagreement",
-    "Expectations",
-    "Outputs",
-    "Sizes",
-    "outputs_of",
+    "ONE", "BenchFlight", "BenchRequest", "Disagreement", "Expectations", "Outputs", "Sizes", "outputs_of",
     "position_of",
-]
+]  # fmt: skip
 
 #: For each position of `plan.sampling`, the number of tokens of each continuation; none prunes.
 Sizes = tuple[int, ...]

@@ -1,9 +1,8 @@
 """Drives a scheduler under test action by action, and checks each.
 
-Guarantees: the scheduler's state is read by `observe` alone, before the forward pass and after the
-call; the difference goes to the checker of the log, and the model checks what rows read. An action
-that is impossible in the present state does nothing, so a trace remains valid when parts of it are
-removed.
+Guarantees: the scheduler's state is read by `observe` alone, before the forward pass and after the call; the
+difference goes to the checker of the log, and the model checks what rows read. An action that is impossible in the
+present state does nothing, so a trace remains valid when parts of it are removed.
 """
 
 from __future__ import annotations

@@ -5,8 +5,7 @@ may know is a consequence of what was reported and committed, never of what a sc
 
 This is the one place that says what waits allow. Operation n may run when
 
-    every operation up to `wait` has run, and
-    every operation of `after` has run.
+    every operation up to `wait` has run, and every operation of `after` has run.
 
 A plan fills in `wait`; the operation before it on the compute stream goes into `after`, because a
 stream runs its operations in order. Streams of a real executor use `after` alone.

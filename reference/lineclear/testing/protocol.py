@@ -11,15 +11,8 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 __all__ = [
-    "NO_TOKEN",
-    "Copy",
-    "Execute",
-    "Limits",
-    "Make",
-    "Observation",
-    "Row",
-    "SchedulerUnderTest",
-]
+    "NO_TOKEN", "Copy", "Execute", "Limits", "Make", "Observation", "Row", "SchedulerUnderTest",
+]  # fmt: skip
 
 #: The token that `execute` returns for a row that samples nothing.
 NO_TOKEN = -1
@@ -33,8 +26,7 @@ class Row:
         request_id: its request.
         start: first computed position; earlier positions are read from the cache.
         tokens: number of computed positions, at least 1.
-        table: ids of the blocks that hold positions 0 to start + tokens - 1, in order; it may be
-            longer.
+        table: ids of the blocks that hold positions 0 to start + tokens - 1, in order; it may be longer.
         samples: whether a token is sampled after the last position.
     """
 

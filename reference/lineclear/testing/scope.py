@@ -1,7 +1,6 @@
 """Generates requests: sizes and tokens that put a scheduler under memory pressure.
 
-Guarantees: it proposes nothing that the limits exclude; the same random numbers give the same
-proposal.
+Guarantees: it proposes nothing that the limits exclude; the same random numbers give the same proposal.
 """
 
 from __future__ import annotations
@@ -41,8 +40,7 @@ def shapes(limits: Limits) -> list[Shape]:
 def propose(random: Random, limits: Limits, length: int = 40) -> list[Action]:
     """A trace of about this many actions.
 
-    Load, lengths and abort rate differ from trace to trace, since no single mixture reaches every
-    state.
+    Load, lengths and abort rate differ from trace to trace, since no single mixture reaches every state.
     """
     arrivals = random.choice((0.15, 0.3, 0.6))
     aborts = random.choice((0.0, 0.05, 0.2)) if limits.aborts else 0.0

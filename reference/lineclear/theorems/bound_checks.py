@@ -1,8 +1,7 @@
 """Compares the bounds of theorems with a run: each bound beside the most that was seen.
 
-Guarantees: what is seen comes from arrivals, plans and ends alone. A bound that was passed
-although its theorem holds is reported as such: then the theorem, its premises or the scheduler is
-wrong.
+Guarantees: what is seen comes from arrivals, plans and ends alone. A bound that was passed although its theorem holds
+is reported as such: then the theorem, its premises or the scheduler is wrong.
 """
 
 from __future__ import annotations
@@ -23,14 +22,8 @@ from lineclear.theorems.wait_times import Waits
 from lineclear.workload.workload import Workload
 
 __all__ = [
-    "OF_SERVICE",
-    "BoundCheck",
-    "Holding",
-    "bound_lines",
-    "broken_bounds",
-    "lines",
-    "seen_of",
-]
+    "OF_SERVICE", "BoundCheck", "Holding", "bound_lines", "broken_bounds", "lines", "seen_of",
+]  # fmt: skip
 
 #: Beyond a bound by less than this share of it is rounding, if one of the two is a float: keys that
 #: are seconds are. What is counted is a whole number or a fraction, and rounds nothing.

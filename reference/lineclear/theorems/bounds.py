@@ -1,7 +1,6 @@
 """The bounds that theorems of policies state: each as a formula, and as a number for one case.
 
-Guarantees: a number follows from settings, parameters of the policy and sizes of requests, never
-from a run.
+Guarantees: a number follows from settings, parameters of the policy and sizes of requests, never from a run.
 """
 
 from __future__ import annotations

@@ -171,8 +171,7 @@ def guarantees(config: Config, workload: Workload | None = None) -> list[Guarant
     """One row for each theorem of the configuration's policy.
 
     Args:
-        config: policy and options, bypass, swapped_first, victim, preemption mode, chunking,
-            depth and rules.
+        config: policy and options, bypass, swapped_first, victim, preemption mode, chunking, depth and rules.
         workload: lengths, deadlines and so on of the requests: bounds are then numbers for these,
             and premises about callers are looked at.
 

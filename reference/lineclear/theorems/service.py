@@ -80,8 +80,7 @@ class Service:
         gap: the most by which the service of two tenants differed over a time in which both had
             requests waiting; by pairs, so None beyond 256 tenants.
         inversions: requests that were scheduled first while a more important one had never been.
-        passed: by request, how many that arrived later were scheduled for the first time before
-            it was.
+        passed: by request, how many that arrived later were scheduled for the first time before it was.
         parts: parts of one of the prices' unit.
         costs: by tenant, what a prompt token and a sampled one cost, in parts.
         counts: by tenant, its service so far, in parts.

@@ -44,16 +44,15 @@ each of which may be followed by one displacement more, so that 3 * (S + 1) * (C
 *A token beside a limit.* With `long_prefill_token_threshold` others may enter while f lacks tokens. Each of them is
 sheltered: it is not displaced before it has kept a token (F12). In such steps a prompt always lacks some, or it
 samples; so each that enters is sheltered, and at most S victims are displaced, which ran before. Those that enter
-beside a prompt have one sequence, which has all its blocks and takes none before it decodes, so none of
-them grows. If no request has several sequences nothing grows, and at most E = 2 * S enter: as many as fit
-beside those that run, and one for each victim. With several sequences those grow that ran before, or that displaced:
-S * n times at most, each time with fewer than S victims, so E = 2 * S + n * S * S. The first that runs changes with
-each that enters, at most; each is dealt its share, h, first, and keeps a token after C steps: (E + 1) * C + 2 * d - 1.
-Where the order changes while requests run, each of the S + E that run is promoted once: (2 * E + S + 1) * (C + d).
-With shares (`fair`) others may enter beside a prompt that lacks tokens whatever the limit. There no request
-displaces and the order is that of arrival, so the first changes only when one enters that comes before it: such a
-one ran when it entered (F2), so that it happens at most S times, each for C steps with h in the place of B. The
-same E bounds that.
+beside a prompt have one sequence, which has all its blocks and takes none before it decodes, so none of them grows.
+If no request has several sequences nothing grows, and at most E = 2 * S enter: as many as fit beside those that run,
+and one for each victim. With several sequences those grow that ran before, or that displaced: S * n times at most,
+each time with fewer than S victims, so E = 2 * S + n * S * S. The first that runs changes with each that enters, at
+most; each is dealt its share, h, first, and keeps a token after C steps: (E + 1) * C + 2 * d - 1. Where the order
+changes while requests run, each of the S + E that run is promoted once: (2 * E + S + 1) * (C + d). With shares
+(`fair`) others may enter beside a prompt that lacks tokens whatever the limit. There no request displaces and the
+order is that of arrival, so the first changes only when one enters that comes before it: such a one ran when it
+entered (F2), so that it happens at most S times, each for C steps with h in the place of B. The same E bounds that.
 *The first* loses nothing by those that enter beside it, which come behind it: it gets h a step, with the limit in h.
 
 *With `wait_for_prefix`* a request that fits may wait, but only for one that runs before it in the order, so the first
@@ -70,13 +69,8 @@ from dataclasses import dataclass
 from lineclear.config import Config
 
 __all__ = [
-    "Sizes",
-    "formula_of_a_token",
-    "formula_of_the_first",
-    "letters",
-    "steps_of_the_first",
-    "steps_to_a_token",
-]
+    "Sizes", "formula_of_a_token", "formula_of_the_first", "letters", "steps_of_the_first", "steps_to_a_token",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

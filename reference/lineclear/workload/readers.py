@@ -73,8 +73,7 @@ class Format:
         return all(column in columns for column in self.columns)
 
 
-#: The project's own format first; its optional columns are max_tokens, priority, n,
-#: predicted_tokens and deadline.
+#: The project's own format first; its optional columns are max_tokens, priority, n, predicted_tokens and deadline.
 FORMATS = (
     Format(
         "lineclear",

@@ -1,7 +1,6 @@
 """The text of a workload file: lines to rows, cells to numbers, and the errors of bad ones.
 
-Guarantees: a row is numbered as a text editor numbers lines; a cell is a number only if it is
-written as one.
+Guarantees: a row is numbered as a text editor numbers lines; a cell is a number only if it is written as one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The requests of one run, read from a file or drawn from a seed.
 
-Guarantees: requests are ordered by arrival; every length is a whole number of at least 1; the same
-seed draws the same requests on every machine and Python version. A scheduler gets `max_tokens`,
-never `output_tokens`.
+Guarantees: requests are ordered by arrival; every length is a whole number of at least 1; the same seed draws the
+same requests on every machine and Python version. A scheduler gets `max_tokens`, never `output_tokens`.
 """
 
 from __future__ import annotations
@@ -14,14 +13,8 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 __all__ = [
-    "Arrival",
-    "Lengths",
-    "Workload",
-    "WorkloadError",
-    "embedded",
-    "spread_out",
-    "synthetic",
-]
+    "Arrival", "Lengths", "Workload", "WorkloadError", "embedded", "spread_out", "synthetic",
+]  # fmt: skip
 
 
 class WorkloadError(ValueError):

@@ -55,9 +55,7 @@ def fork(ledger: Ledger, parent: Sequence, tokens: Number) -> Sequence:
 
 @action()
 def rejoin(ledger: Ledger, sequence: Sequence, shared: Number) -> None:
-    """After a recompute a branch takes part again in the full prompt blocks that its leader has
-    computed.
-    """
+    """After a recompute a branch takes part again in the full prompt blocks that its leader has computed."""
     # GUARD
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
     ledger.require(not_(sequence.in_decode_batch), "the sequence is not in the decode batch")

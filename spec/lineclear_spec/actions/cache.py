@@ -16,14 +16,8 @@ if TYPE_CHECKING:
     from lineclear_spec.kernel.record_protocols import Number, Request, Sequence
 
 __all__ = [
-    "admit_cached",
-    "evict",
-    "hold_block",
-    "publish",
-    "publish_run",
-    "release_block",
-    "unlist",
-]
+    "admit_cached", "evict", "hold_block", "publish", "publish_run", "release_block", "unlist",
+]  # fmt: skip
 
 
 @action()
@@ -85,9 +79,7 @@ def publish_run(ledger: Ledger, sequence: Sequence, first: Number, end: Number) 
 
 @action("admit")
 def admit_cached(ledger: Ledger, request: Request, shared: Number) -> None:
-    """A waiting request starts to run with the blocks that are found under the names of its first `shared`
-    tokens.
-    """
+    """A waiting request starts to run with the blocks that are found under the names of its first `shared` tokens."""
     # GUARD
     ledger.require(ledger.allowed("admit", request), "the request waits")
     leader = ledger.leader(request)

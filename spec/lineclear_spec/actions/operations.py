@@ -30,9 +30,7 @@ def complete_copy(ledger: Ledger, number: Number) -> None:
 
 @action("fail_copy")
 def fail_copy(ledger: Ledger, request: Request) -> None:
-    """A request whose copy failed frees its blocks and waits; samples computed on the failed
-    copy are void.
-    """
+    """A request whose copy failed frees its blocks and waits; samples computed on the failed copy are void."""
     # GUARD
     ledger.require(ledger.allowed("fail_copy", request), "the request runs or is swapped out")
     ledger.require(

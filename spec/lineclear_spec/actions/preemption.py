@@ -20,9 +20,7 @@ __all__ = ["discard_swapped", "recompute", "swap_in", "swap_out"]
 
 @action("swap_out")
 def swap_out(ledger: Ledger, request: Request) -> None:
-    """A running request moves to the CPU: one copy for each distinct block, tables and counters as
-    they were.
-    """
+    """A running request moves to the CPU: one copy for each distinct block, tables and counters as they were."""
     # The scheduler runs this function on Python objects. The prover runs the same function on terms of a solver that
     # stand for any state; hence no `if` and no loop here. The words are those of docs/words.md.
     # GUARD
@@ -90,9 +88,7 @@ def swap_in(ledger: Ledger, request: Request) -> None:
 
 @action("recompute")
 def recompute(ledger: Ledger, request: Request) -> None:
-    """A running request frees its blocks and waits; known tokens stay, and samples unless its
-    copy in is still open.
-    """
+    """A running request frees its blocks and waits; known tokens stay, and samples unless its copy in is still open."""
     # GUARD
     ledger.require(ledger.allowed("recompute", request), "the request runs")
     ledger.require(
@@ -112,9 +108,7 @@ def recompute(ledger: Ledger, request: Request) -> None:
 
 @action("discard_swapped")
 def discard_swapped(ledger: Ledger, request: Request) -> None:
-    """A swapped request frees its CPU blocks and waits; what its sequences know and were promised
-    stays.
-    """
+    """A swapped request frees its CPU blocks and waits; what its sequences know and were promised stays."""
     # GUARD
     ledger.require(ledger.allowed("discard_swapped", request), "the request is swapped out")
     # EFFECT

@@ -20,8 +20,7 @@ __all__ = ["commit_step", "issue_step", "join_batch", "leave_batch", "sample", "
 
 @action()
 def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: Number) -> None:
-    """The step being built computes `tokens` more positions of a sequence, the last `drafts` of
-    them guesses.
+    """The step being built computes `tokens` more positions of a sequence, the last `drafts` of them guesses.
 
     Args:
         ledger: plain or symbolic.
@@ -154,8 +153,7 @@ def commit_step(ledger: Ledger) -> None:
 def sample(
     ledger: Ledger, sequence: Sequence, step: Number, accepted: Number, rejected: Number
 ) -> None:
-    """A sequence learns the tokens that a committed step sampled for it; rejected drafts are
-    computed no more.
+    """A sequence learns the tokens that a committed step sampled for it; rejected drafts are computed no more.
 
     Args:
         ledger: plain or symbolic.

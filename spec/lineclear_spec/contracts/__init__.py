@@ -19,15 +19,6 @@ from lineclear_spec.contracts.contract import (
 )
 
 __all__ = [
-    "CONTRACTS",
-    "Contract",
-    "Part",
-    "allocation_of",
-    "attained",
-    "clearing",
-    "larger",
-    "moving",
-    "same",
-    "sharing",
-    "taking",
-]
+    "CONTRACTS", "Contract", "Part", "allocation_of", "attained", "clearing", "larger", "moving", "same",
+    "sharing", "taking",
+]  # fmt: skip

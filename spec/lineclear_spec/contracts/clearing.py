@@ -56,9 +56,7 @@ def given_up(old: Any, new: Any, tier: int, name: str) -> list[Part]:
 
 
 def rested(old: Any, new: Any) -> Part:
-    """A block that can be found and that no entry names any more remembers the last operation that may
-    touch it.
-    """
+    """A block that can be found and that no entry names any more remembers the last operation that may touch it."""
     return Part(
         "rests",
         ("block",),

@@ -15,19 +15,9 @@ from lineclear_spec.invariants import GPU, INVARIANTS, is_free, within
 from lineclear_spec.logic import and_, implies, not_, or_
 
 __all__ = [
-    "CONTRACTS",
-    "QUEUED",
-    "Contract",
-    "Part",
-    "allocation_of",
-    "attained",
-    "contract",
-    "in_pool",
-    "invariant",
-    "larger",
-    "queued",
-    "same",
-]
+    "CONTRACTS", "QUEUED", "Contract", "Part", "allocation_of", "attained", "contract", "in_pool", "invariant",
+    "larger", "queued", "same",
+]  # fmt: skip
 
 
 class Part(NamedTuple):

@@ -121,8 +121,7 @@ class Script:
 def rewritten(text: str, name: Callable[[str, bool], str]) -> str:
     """One formula on one line, each symbol as `name(symbol, it is applied)` says.
 
-    A conjunction of one formula, which z3 prints and the standard does not allow, becomes the
-    formula.
+    A conjunction of one formula, which z3 prints and the standard does not allow, becomes the formula.
     """
     stack: list[list[str]] = [[]]
     for token in TOKEN.findall(text):

@@ -20,35 +20,10 @@ from lineclear_spec.kernel.records import CPU, GPU
 from lineclear_spec.logic import and_, or_
 
 __all__ = [
-    "CPU",
-    "FINISHED",
-    "GPU",
-    "INVARIANTS",
-    "KV",
-    "NEVER",
-    "NEW",
-    "RUNNING",
-    "SWAPPED",
-    "TIERS",
-    "WAITING",
-    "Clause",
-    "Invariant",
-    "KvPart",
-    "clauses",
-    "declare",
-    "declare_kv",
-    "each_tier",
-    "holds",
-    "is_free",
-    "kv_clauses",
-    "leads",
-    "live",
-    "present",
-    "private",
-    "rests",
-    "sealed",
-    "within",
-]
+    "CPU", "FINISHED", "GPU", "INVARIANTS", "KV", "NEVER", "NEW", "RUNNING", "SWAPPED", "TIERS", "WAITING",
+    "Clause", "Invariant", "KvPart", "clauses", "declare", "declare_kv", "each_tier", "holds", "is_free",
+    "kv_clauses", "leads", "live", "present", "private", "rests", "sealed", "within",
+]  # fmt: skip
 
 #: Marks a sequence that a calendar lists under no step.
 NEVER = -1

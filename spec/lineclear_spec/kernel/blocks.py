@@ -27,24 +27,10 @@ if TYPE_CHECKING:
     from lineclear_spec.kernel.record_protocols import Bucket, Number, Records, Request, Sequence
 
 __all__ = [
-    "allocate_gpu",
-    "clear_each",
-    "clear_table",
-    "clear_tables",
-    "end_in_batch",
-    "forget_computed",
-    "free_resting",
-    "give_each",
-    "give_each_one",
-    "let_go",
-    "move_blocks",
-    "replace_entry",
-    "seal_entries",
-    "seal_entry",
-    "share_cached",
-    "share_table",
-    "take_blocks",
-]
+    "allocate_gpu", "clear_each", "clear_table", "clear_tables", "end_in_batch", "forget_computed",
+    "free_resting", "give_each", "give_each_one", "let_go", "move_blocks", "replace_entry", "seal_entries",
+    "seal_entry", "share_cached", "share_table", "take_blocks",
+]  # fmt: skip
 
 
 def allocate_gpu(ledger: Ledger, count: Number) -> Records:

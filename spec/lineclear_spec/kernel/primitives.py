@@ -21,25 +21,10 @@ if TYPE_CHECKING:
     from lineclear_spec.kernel.record_protocols import Number, Records, Request, Sequence
 
 __all__ = [
-    "add_member",
-    "advance",
-    "change_phase",
-    "close",
-    "close_step",
-    "decide",
-    "end",
-    "forget_copy",
-    "forget_samples",
-    "join",
-    "leave",
-    "move",
-    "move_each",
-    "order",
-    "remove_member",
-    "remove_members",
-    "send_tables",
-    "void_samples",
-]
+    "add_member", "advance", "change_phase", "close", "close_step", "decide", "end", "forget_copy",
+    "forget_samples", "join", "leave", "move", "move_each", "order", "remove_member", "remove_members",
+    "send_tables", "void_samples",
+]  # fmt: skip
 
 
 # ---- requests and sequences ------------------------------------------------------------------------
@@ -145,8 +130,7 @@ def leave(ledger: Ledger, sequence: Sequence) -> None:
 def advance(ledger: Ledger, number: Number) -> None:
     """The clock of issued steps moves, and with it every sequence in the decode batch by one token.
 
-    A sequence that was due has been given its block, so its table is full again a block size of
-    steps later.
+    A sequence that was due has been given its block, so its table is full again a block size of steps later.
     """
     ledger.note_step(number)
     ledger.boundaries.postpone(ledger.steps, ledger.limits.block_size)

@@ -12,32 +12,11 @@ from typing import Any
 from lineclear_spec.logic import and_, if_else, larger, not_, or_, smaller
 
 __all__ = [
-    "Need",
-    "admits_others",
-    "asked_tokens",
-    "behind",
-    "beside",
-    "chunk",
-    "decodes",
-    "drafts_of",
-    "enters_beside",
-    "grows",
-    "is_sheltered",
-    "kept_free",
-    "known_on_admission",
-    "lacks",
-    "least_tokens",
-    "may_be_displaced",
-    "may_be_passed",
-    "may_fork",
-    "room",
-    "seats_of",
-    "share_of",
-    "tokens_left",
-    "wanted_blocks",
-    "wanted_slots",
-    "wanted_tokens",
-]
+    "Need", "admits_others", "asked_tokens", "behind", "beside", "chunk", "decodes", "drafts_of",
+    "enters_beside", "grows", "is_sheltered", "kept_free", "known_on_admission", "lacks", "least_tokens",
+    "may_be_displaced", "may_be_passed", "may_fork", "room", "seats_of", "share_of", "tokens_left",
+    "wanted_blocks", "wanted_slots", "wanted_tokens",
+]  # fmt: skip
 
 
 @dataclass(slots=True)

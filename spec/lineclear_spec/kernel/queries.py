@@ -1,9 +1,8 @@
 """Queries: what a guard may ask of the state, written once.
 
-Guarantees: each query has one text, for plain data, for formulas and for the views in which
-invariants and contracts are evaluated, `worst_case` aside: formulas know only which three numbers it is a
-function of. What looks something up in a container or a calendar is an operator, implemented twice
-(`kernel/operators.py`).
+Guarantees: each query has one text, for plain data, for formulas and for the views in which invariants and contracts
+are evaluated, `worst_case` aside: formulas know only which three numbers it is a function of. What looks something up
+in a container or a calendar is an operator, implemented twice (`kernel/operators.py`).
 
 `a if c else b` is Python's on plain data; on formulas it is the ledger's `if_else` (`language/conditional.py`).
 """
@@ -20,32 +19,11 @@ if TYPE_CHECKING:
     from lineclear_spec.kernel.record_protocols import Number, Records, Request, Sequence, Truth
 
 __all__ = [
-    "all_complete",
-    "complete_up_to",
-    "divisible",
-    "due",
-    "ended",
-    "ended_alone",
-    "first_scheduled",
-    "forward_of",
-    "in_flight",
-    "is_copy",
-    "leader",
-    "num_allocated_slots",
-    "num_computed_tokens",
-    "num_dispatched_tokens",
-    "num_tokens",
-    "on_gpu",
-    "one_ends_alone",
-    "pending_samples",
-    "runs",
-    "sampling_step",
-    "scheduled_samples",
-    "unscheduled",
-    "wait_of",
-    "worst_case",
-    "writable",
-]
+    "all_complete", "complete_up_to", "divisible", "due", "ended", "ended_alone", "first_scheduled",
+    "forward_of", "in_flight", "is_copy", "leader", "num_allocated_slots", "num_computed_tokens",
+    "num_dispatched_tokens", "num_tokens", "on_gpu", "one_ends_alone", "pending_samples", "runs",
+    "sampling_step", "scheduled_samples", "unscheduled", "wait_of", "worst_case", "writable",
+]  # fmt: skip
 
 
 def num_dispatched_tokens(ledger: Ledger, sequence: Sequence) -> Number:

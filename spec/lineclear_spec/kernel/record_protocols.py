@@ -12,22 +12,9 @@ from __future__ import annotations
 from typing import Any, Protocol, TypeAlias
 
 __all__ = [
-    "Batch",
-    "Block",
-    "Bucket",
-    "Calendar",
-    "Forwards",
-    "Limits",
-    "Number",
-    "Operation",
-    "Operations",
-    "Pool",
-    "Pools",
-    "Records",
-    "Request",
-    "Sequence",
-    "Truth",
-]
+    "Batch", "Block", "Bucket", "Calendar", "Forwards", "Limits", "Number", "Operation", "Operations", "Pool",
+    "Pools", "Records", "Request", "Sequence", "Truth",
+]  # fmt: skip
 
 #: An int, or a formula of a whole number.
 Number: TypeAlias = Any

@@ -17,25 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
 __all__ = [
-    "COMPUTE",
-    "COPY_BLOCK",
-    "CPU",
-    "FORWARD",
-    "GPU",
-    "NO_REQUEST",
-    "RUNNING",
-    "SWAP_IN",
-    "SWAP_OUT",
-    "Block",
-    "Broken",
-    "Limits",
-    "Operation",
-    "Pool",
-    "Refused",
-    "Request",
-    "Sequence",
-    "Several",
-]
+    "COMPUTE", "COPY_BLOCK", "CPU", "FORWARD", "GPU", "NO_REQUEST", "RUNNING", "SWAP_IN", "SWAP_OUT", "Block",
+    "Broken", "Limits", "Operation", "Pool", "Refused", "Request", "Sequence", "Several",
+]  # fmt: skip
 
 T = TypeVar("T")
 

@@ -2,8 +2,7 @@
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
 """The premises of the theorem of KV: what is assumed of a device, a model and a caller.
 
-Guarantees: a proof of KV assumes nothing of them but these, each under its name; `lineclear prove kv` prints
-them.
+Guarantees: a proof of KV assumes nothing of them but these, each under its name; `lineclear prove kv` prints them.
 """
 
 from __future__ import annotations

@@ -34,14 +34,8 @@ from lineclear_spec.language.vocabulary import OPERATORS, OWN_WRITABLE, WRITABLE
 from lineclear_spec.logic import Misuse
 
 __all__ = [
-    "Forbidden",
-    "Walk",
-    "check_action",
-    "check_functions",
-    "check_policy",
-    "objection",
-    "register",
-]
+    "Forbidden", "Walk", "check_action", "check_functions", "check_policy", "objection", "register",
+]  # fmt: skip
 
 
 @dataclass

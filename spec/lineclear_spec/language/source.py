@@ -16,15 +16,8 @@ from typing import Any
 from lineclear_spec.logic import Misuse
 
 __all__ = [
-    "Forbidden",
-    "place_of",
-    "rebound",
-    "register",
-    "source_of",
-    "stored",
-    "text_of",
-    "writes_of",
-]
+    "Forbidden", "place_of", "rebound", "register", "source_of", "stored", "text_of", "writes_of",
+]  # fmt: skip
 
 
 class Forbidden(Misuse):

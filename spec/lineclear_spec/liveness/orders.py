@@ -157,8 +157,7 @@ def statements(claims: Any) -> tuple[list[Any], list[tuple[str, Any]]]:
 def differs(policy: Any, method: str, view: Any, answer: tuple[Any, ...]) -> bool:
     """Whether a key or a rank as a formula says something else than it says of a request.
 
-    A policy that asks what kind of object it was handed, or that draws lots, has a formula that is
-    not what runs.
+    A policy that asks what kind of object it was handed, or that draws lots, has a formula that is not what runs.
 
     Args:
         policy: whose `method` runs on formulas.

@@ -26,8 +26,7 @@ class Standing:
         holds: False if it says that a property fails.
         premises: name -> guard, monitored or assumed.
         obligations: how many it rests on.
-        status: proved; refuted or unknown, if one of its obligations is; else not asked, if one of
-            them was not.
+        status: proved; refuted or unknown, if one of its obligations is; else not asked, if one of them was not.
         missing: keys of those that are refuted or unknown.
         not_asked: keys of those that were not asked.
         rests_on: keys of those that are not of the table.
@@ -88,8 +87,7 @@ def standings(answers: Iterable[tuple[str, str]], keys: Iterable[str]) -> list[S
     """How every theorem stands.
 
     Args:
-        answers: (unit/kind/label, status) of every obligation that was asked, once for each
-            solver and seed.
+        answers: (unit/kind/label, status) of every obligation that was asked, once for each solver and seed.
         keys: of every obligation that there is, asked or not: `prove.every_key`.
     """
     found: dict[str, set[str]] = {}

@@ -12,16 +12,8 @@ from typing import Any
 from lineclear_spec.liveness.premises import PREMISES
 
 __all__ = [
-    "CLAIMS",
-    "TABLE",
-    "Claims",
-    "Fact",
-    "Theorem",
-    "claim",
-    "ends_by",
-    "of_any_order",
-    "unchecked",
-]
+    "CLAIMS", "TABLE", "Claims", "Fact", "Theorem", "claim", "ends_by", "of_any_order", "unchecked",
+]  # fmt: skip
 
 #: Stands for every obligation of the table and of the decisions: all but the orders of policies.
 TABLE = "table"
@@ -109,8 +101,7 @@ def of_any_order(
 
     Args:
         policy: whose.
-        chain: how the facts begin from which it follows that the order has no infinite descending
-            chain.
+        chain: how the facts begin from which it follows that the order has no infinite descending chain.
         premises: what else that needs; W is then a premise.
         shares: the policy deals out a step's tokens in shares, so that requests enter while the first
             of those that run computes its prompt.

@@ -1,7 +1,6 @@
 """What the environment may do next: every action, with every argument worth a try.
 
-Guarantees: every living request and sequence is tried, however many came before it, and one that
-is over.
+Guarantees: every living request and sequence is tried, however many came before it, and one that is over.
 """
 
 from __future__ import annotations
@@ -99,9 +98,7 @@ def named_runs(ledger: GhostLedger, sequences: list[str]) -> Iterator[tuple[Any,
 
 
 def absurd_arguments(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator[tuple[Any, ...]]:
-    """Arguments that some guard must refuse, tried in every state but never a transition of the
-    search.
-    """
+    """Arguments that some guard must refuse, tried in every state but never a transition of the search."""
     sequences = [f"s{s.id}" for s in around(ledger.sequences, [s.alive for s in ledger.sequences])]
     requests = [
         f"r{r.id}" for r in around(ledger.requests, [1 <= r.phase <= 3 for r in ledger.requests])

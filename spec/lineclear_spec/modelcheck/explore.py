@@ -27,17 +27,8 @@ from lineclear_spec.modelcheck.snapshot import ConcreteView
 from lineclear_spec.modelcheck.worlds import BOUNDS, Bounds, Step, Trace
 
 __all__ = [
-    "BOUNDS",
-    "Bounds",
-    "Exploration",
-    "Trace",
-    "apply",
-    "nearest",
-    "perform",
-    "prepare",
-    "replay",
-    "search",
-]
+    "BOUNDS", "Bounds", "Exploration", "Trace", "apply", "nearest", "perform", "prepare", "replay", "search",
+]  # fmt: skip
 
 
 #: What comes from outside: a ledger in which nothing else may happen stands still. A request that has
@@ -168,8 +159,7 @@ def search(
         check: evaluate every invariant in every state, and look for states that are stuck: a request
             lives, and no action is allowed but what comes from outside. In one state of `KV_EVERY` the
             theorem of KV and the refinement are evaluated too.
-        collect: also note where each action is enabled, and where a single guard refuses it (for
-            mutants).
+        collect: also note where each action is enabled, and where a single guard refuses it (for mutants).
         until_full: end when there is one more state than the bounds allow.
     """
     found = Exploration(bounds)
@@ -259,9 +249,7 @@ def stands_still(bounds: Bounds, ledger: GhostLedger) -> bool:
 
 
 def as_asked(ledger: GhostLedger, step: Step) -> tuple[Any, ...]:
-    """Arguments for the guards alone: a request that the step brings along is made, but not known to
-    the ledger.
-    """
+    """Arguments for the guards alone: a request that the step brings along is made, but not known to the ledger."""
     own = records(ledger, step[1])
     return (Request(-1, *own[:3]),) if step[0] in ("submit", "reject") and len(own) >= 3 else own
 

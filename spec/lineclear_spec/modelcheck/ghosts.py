@@ -1,5 +1,4 @@
-"""A plain ledger that also keeps the ghost fields, so that invariants and postconditions can be evaluated
-on it.
+"""A plain ledger that also keeps the ghost fields, so that invariants and postconditions can be evaluated on it.
 
 Guarantees: what it adds is never read by an action, and it does what `kernel.ledger.Ledger` does.
 """
@@ -185,9 +184,7 @@ class GhostLedger(Ledger):
             self.branching -= 1
 
     def failing(self, name: str, arguments: tuple[Any, ...]) -> tuple[str, ...]:
-        """Every guard of the action that is false; after one that makes the next meaningless, the
-        rest is left out.
-        """
+        """Every guard of the action that is false; after one that makes the next meaningless, the rest is left out."""
         self.collecting = []
         try:
             guards_of(name)(self, *arguments)

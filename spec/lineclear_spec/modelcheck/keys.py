@@ -139,8 +139,7 @@ def touches(ledger: GhostLedger, numbers: list[int]) -> Touching:
 def operation(
     ledger: GhostLedger, numbers: list[int], number: int, rank: dict[Request, int]
 ) -> Key:
-    """An open operation. Whose it is matters only where the request waits for it, or holds what it
-    moved.
+    """An open operation. Whose it is matters only where the request waits for it, or holds what it moved.
 
     Args:
         ledger: that has it.

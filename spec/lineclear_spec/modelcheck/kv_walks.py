@@ -1,9 +1,8 @@
 # pyright: basic
 """Random walks of the table with a device that runs what its waits allow, in any order, and whose copies fail.
 
-Guarantees: the walk knows what is done and what has failed from the device alone, as a scheduler does. The
-theorem of KV says what is wrong: it is evaluated whenever the device runs an operation and whenever a
-sample is accepted.
+Guarantees: the walk knows what is done and what has failed from the device alone, as a scheduler does. The theorem of
+KV says what is wrong: it is evaluated whenever the device runs an operation and whenever a sample is accepted.
 """
 
 from __future__ import annotations

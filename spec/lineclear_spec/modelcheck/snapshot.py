@@ -1,9 +1,8 @@
 # pyright: basic
 """A concrete ledger read through the accessors of the symbolic state.
 
-Guarantees: what the ledger stores is read as it is stored, the inverse maps of tables are
-recomputed from them, and every accessor is total, so a broken ledger makes a clause false instead
-of raising.
+Guarantees: what the ledger stores is read as it is stored, the inverse maps of tables are recomputed from them, and
+every accessor is total, so a broken ledger makes a clause false instead of raising.
 """
 
 from __future__ import annotations

@@ -28,18 +28,9 @@ from lineclear_spec.proof.prove import prove_unit
 from lineclear_spec.symbolic.terms import Misuse
 
 __all__ = [
-    "TOPICS",
-    "WORLDS",
-    "Witness",
-    "hunt",
-    "of_kv",
-    "read",
-    "shows",
-    "steps_of",
-    "topic_of",
-    "unproved",
+    "TOPICS", "WORLDS", "Witness", "hunt", "of_kv", "read", "shows", "steps_of", "topic_of", "unproved",
     "written",
-]
+]  # fmt: skip
 
 ROOM: dict[str, Any] = {"max_num_batched_tokens": 6, "max_num_seqs": 3, "open": 5}
 WORLDS = {

@@ -192,9 +192,7 @@ def body_of(mutant: Mutant) -> Callable[..., Any]:
 
 
 class installed:
-    """Within the block, the broken block step stands in for the real one; the broken action is
-    returned.
-    """
+    """Within the block, the broken block step stands in for the real one; the broken action is returned."""
 
     def __init__(self, mutant: Mutant) -> None:
         self.mutant = mutant

@@ -1,9 +1,8 @@
 """Broken tables tried out: where does a mutant, executed on a concrete ledger, break a named rule?
 
-Guarantees: what is reported was executed. *Reachable* evidence is a shortest trace found from the
-start state; where none was found, a counter of one sequence is changed in a reachable state such
-that every invariant still holds, and the broken action is executed there: that state may be
-unreachable, and the evidence says so.
+Guarantees: what is reported was executed. *Reachable* evidence is a shortest trace found from the start state; where
+none was found, a counter of one sequence is changed in a reachable state such that every invariant still holds, and
+the broken action is executed there: that state may be unreachable, and the evidence says so.
 """
 
 from __future__ import annotations
@@ -85,8 +84,7 @@ class Evidence:
         bounds: name of the world that it happens in.
         trace: from the start state; the last action is the broken one.
         broken: every invariant that does not hold afterwards.
-        tweaks: (sequence, counter, value) written before the last action; none if the trace is
-            reachable.
+        tweaks: (sequence, counter, value) written before the last action; none if the trace is reachable.
     """
 
     rule: str

@@ -1,5 +1,4 @@
-"""What each action ensures: the difference it makes (*delta*) and everything it leaves alone
-(*frame*).
+"""What each action ensures: the difference it makes (*delta*) and everything it leaves alone (*frame*).
 
 Guarantees: a postcondition is a predicate over the state before and the state after, written apart from
 the effect, so an effect that does nothing, too little or too much breaks one.
@@ -19,12 +18,5 @@ from lineclear_spec.postconditions import (
 from lineclear_spec.postconditions.frames import POSTCONDITIONS
 
 __all__ = [
-    "POSTCONDITIONS",
-    "arrival",
-    "branches",
-    "cache",
-    "growth",
-    "operations",
-    "preemption",
-    "steps",
-]
+    "POSTCONDITIONS", "arrival", "branches", "cache", "growth", "operations", "preemption", "steps",
+]  # fmt: skip

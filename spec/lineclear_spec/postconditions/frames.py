@@ -126,8 +126,7 @@ def others(
     *,
     shares: bool = False,
 ) -> list[Part]:
-    """Nothing of any other request changes; of this one, sequences that are not `mine` don't
-    either.
+    """Nothing of any other request changes; of this one, sequences that are not `mine` don't either.
 
     Args:
         old: the state before.

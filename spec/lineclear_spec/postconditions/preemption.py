@@ -95,8 +95,7 @@ def swap_in(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
 
 
 def voided(old: Any, new: Any, r: Any, condition: Any) -> Part:
-    """Under the condition, what steps so far sample for the request is void; else its samples
-    stay.
+    """Under the condition, what steps so far sample for the request is void; else its samples stay.
 
     Args:
         old: the state before.

@@ -50,8 +50,7 @@ def unknown(sort: Any, name: str, size: Any) -> Vector:
 def induction(
     base: list[Any], given: list[Any], allowed: list[Any], step: list[Any]
 ) -> list[tuple[str, str, Any]]:
-    """Goals: the facts of no elements; from those of k, that the next operation is allowed, and the
-    facts of k + 1.
+    """Goals: the facts of no elements; from those of k, that the next operation is allowed, and the facts of k + 1.
 
     Args:
         base: the facts of no elements.

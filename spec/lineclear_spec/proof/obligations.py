@@ -98,8 +98,8 @@ def _build(name: str, body: Callable[..., Any] | None) -> Unit:
 
 
 def action(name: str, body: Callable[..., Any] | None = None) -> Unit:
-    """Invariants are preserved, postconditions kept, every primitive's precondition met, and refusals
-    change nothing.
+    """Invariants are preserved, postconditions kept, every primitive's precondition met, and refusals change
+    nothing.
     """
     row = ACTIONS[name]
     before = State.arbitrary()

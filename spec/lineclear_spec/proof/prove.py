@@ -1,6 +1,5 @@
 # pyright: basic
-"""The proofs: every obligation checked by Z3, for any number of requests, sequences, blocks and
-tokens.
+"""The proofs: every obligation checked by Z3, for any number of requests, sequences, blocks and tokens.
 
 Guarantees: `unknown` is reported as a failure, and budgets are solver resources, never wall time. `refuted` means
 that the solver found a model, which without model-based instantiation it does only where no quantifier is left.
@@ -24,20 +23,9 @@ from lineclear_spec.proof.cores import Core, core_of
 from lineclear_spec.proof.obligations import Goal, Unit, build, units
 
 __all__ = [
-    "BASELINE",
-    "Result",
-    "ask",
-    "contradicts",
-    "every_key",
-    "keys_of",
-    "prove",
-    "prove_unit",
-    "read_baseline",
-    "solver_version",
-    "unstable",
-    "vanished",
-    "write_baseline",
-]
+    "BASELINE", "Result", "ask", "contradicts", "every_key", "keys_of", "prove", "prove_unit", "read_baseline",
+    "solver_version", "unstable", "vanished", "write_baseline",
+]  # fmt: skip
 
 BUDGET = 4_000_000
 #: Resources for an obligation that is asked with a hint; one that holds needs less.

@@ -1,7 +1,6 @@
 """What an action says of itself: its sentence, guards and effects, read from its source.
 
-Guarantees: guards and effects are the text of the function that runs, so no second description can
-part from it.
+Guarantees: guards and effects are the text of the function that runs, so no second description can part from it.
 """
 
 from __future__ import annotations

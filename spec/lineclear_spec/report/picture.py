@@ -37,9 +37,7 @@ def letter(number: int) -> str:
 
 
 def cells(ledger: Ledger, tier: int) -> list[str]:
-    """For each block id the letters of the sequences whose tables name it; `.` free, `~` fenced, `!`
-    free and named.
-    """
+    """For each block id the letters of the sequences whose tables name it; `.` free, `~` fenced, `!` free and named."""
     pool = ledger.gpu if tier == GPU else ledger.cpu
     free = set(pool.order[: pool.free])
     named: dict[int, str] = {}

@@ -119,8 +119,7 @@ class Bulk:
     def record_copies(
         self, source_tier: int, sources: Vector, target_tier: int, targets: Vector
     ) -> None:
-        """The operation decided last copies each source block to the target block beside it, and
-        touches both.
+        """The operation decided last copies each source block to the target block beside it, and touches both.
 
         Args:
             source_tier: of the sources.
@@ -147,12 +146,11 @@ class Bulk:
     def each(self, records: Any, body: Callable[[Any], None]) -> None:
         """Run `body` for each record.
 
-        It is run once, for a record of which nothing is known, and what it writes there is written
-        of every element. That is the same as one run after another because a run writes fields of its
-        own record alone and reads no other record of its sort (`symbolic.terms.Record` refuses it): whatever else
-        it reads, such as a clock, no run writes. So the order of the runs makes no difference, and no run
-        sees what another one wrote. A body that assumes something would assume it of one record and use
-        it for all, so it is refused.
+        It is run once, for a record of which nothing is known, and what it writes there is written of every element.
+        That is the same as one run after another because a run writes fields of its own record alone and reads no
+        other record of its sort (`symbolic.terms.Record` refuses it): whatever else it reads, such as a clock, no run
+        writes. So the order of the runs makes no difference, and no run sees what another one wrote. A body that
+        assumes something would assume it of one record and use it for all, so it is refused.
 
         Raises:
             Misuse: the body touches another record, writes what is no field of its own, has a

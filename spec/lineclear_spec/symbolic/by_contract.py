@@ -59,8 +59,7 @@ class ByContract:
     holds_already: Callable[[str, State], bool]
 
     def by_contract(self, name: str, *arguments: Any) -> None:
-        """Replace a block step by its contract: what it requires is an obligation, what it ensures
-        is assumed.
+        """Replace a block step by its contract: what it requires is an obligation, what it ensures is assumed.
 
         A contract speaks of the state after the whole step, so a step that runs only under a
         condition is not allowed.
@@ -120,9 +119,7 @@ class ByContract:
             )
 
     def _demand_step_invariants(self, name: str, state: State) -> None:
-        """The proof of the step starts from the step invariants: those whose fields were written are
-        obligations.
-        """
+        """The proof of the step starts from the step invariants: those whose fields were written are obligations."""
         for clause in clauses("step"):
             state.reads.clear()
             goal = instance(clause.domains, lambda *x, c=clause: c.predicate(state, *x))
@@ -168,11 +165,10 @@ class ByContract:
             count: what the contract counts.
             values: its arguments.
 
-        The step was proved to end, from any state that meets the requirements and the step
-        invariants, in a state with these postconditions and the step invariants, and to write no other
-        field (`prove`). Requirements and invariants were made obligations just before. So whatever the
-        step does here is among what the unknown fields may be, and what is proved of all of them
-        holds of it.
+        The step was proved to end, from any state that meets the requirements and the step invariants, in a state
+        with these postconditions and the step invariants, and to write no other field (`prove`). Requirements and
+        invariants were made obligations just before. So whatever the step does here is among what the unknown fields
+        may be, and what is proved of all of them holds of it.
         """
         modifies = contract.modifies(*values)
         exact = contract.exact(before, count, *values)

@@ -39,9 +39,7 @@ class Ghosts:
             s.put("releases", (r,), s.releases(r) + 1)
 
     def note_step(self, number: Any) -> None:
-        """The forward touches every GPU block that an entry names; the step's tokens and sequences are
-        remembered.
-        """
+        """The forward touches every GPU block that an entry names; the step's tokens and sequences are remembered."""
         s, o = self.state, raw(number)
         old = s.snapshot()
         step = old.steps + 1

@@ -20,12 +20,8 @@ from lineclear_spec.symbolic.terms import Term
 from lineclear_spec.symbolic.vectors import Held, Vector, within
 
 __all__ = [
-    "Holdings",
-    "facts_of_drop_each",
-    "facts_of_hold_each",
-    "facts_of_remove_all",
-    "its_request_holds",
-]
+    "Holdings", "facts_of_drop_each", "facts_of_hold_each", "facts_of_remove_all", "its_request_holds",
+]  # fmt: skip
 
 
 def facts_of_remove_all(before: Vector, gone: Vector, after: Vector) -> list[Any]:
@@ -51,8 +47,7 @@ def facts_of_remove_all(before: Vector, gone: Vector, after: Vector) -> list[Any
 def facts_of_hold_each(
     old: Any, blocks: Vector, owner: Callable[[Any], Any], n: Any, count: Any, at: Any, slot: Any
 ) -> list[Any]:
-    """What holds of the sets of all requests once the first n blocks are in that of their owner;
-    lemma `hold_each`.
+    """What holds of the sets of all requests once the first n blocks are in that of their owner; lemma `hold_each`.
 
     Args:
         old: the state before.
@@ -108,8 +103,7 @@ def its_request_holds(s: State, b: Any) -> Any:
 def facts_of_drop_each(
     old: State, blocks: Vector, n: Any, count: Any, at: Any, slot: Any
 ) -> list[Any]:
-    """What holds of the sets of all requests once the first n blocks have left that of their own; lemma
-    `drop_each`.
+    """What holds of the sets of all requests once the first n blocks have left that of their own; lemma `drop_each`.
 
     Args:
         old: the state before.

@@ -138,8 +138,7 @@ class SymbolicLedger(
     def require(self, condition: Any, guard: str) -> None:
         """A guard.
 
-        Inside a branch it would refuse only some states, but be assumed in all of them, so it is not
-        allowed there.
+        Inside a branch it would refuse only some states, but be assumed in all of them, so it is not allowed there.
         """
         if self.condition is not None:
             raise Misuse(f"guard inside a branch: {guard}; ask it before, with `implies`")

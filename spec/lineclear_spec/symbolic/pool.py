@@ -23,13 +23,8 @@ from lineclear_spec.symbolic.terms import NoValue, Term, raw
 from lineclear_spec.symbolic.vectors import Vector, within
 
 __all__ = [
-    "Pools",
-    "SymbolicLimits",
-    "SymbolicPool",
-    "facts_of_latest",
-    "facts_of_put",
-    "permutation",
-]
+    "Pools", "SymbolicLimits", "SymbolicPool", "facts_of_latest", "facts_of_put", "permutation",
+]  # fmt: skip
 
 
 class SymbolicLimits(NoValue):

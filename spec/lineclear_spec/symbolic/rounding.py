@@ -83,8 +83,7 @@ def negative_positions() -> Any:
 def arithmetic() -> tuple[list[Any], list[tuple[str, Any]]]:
     """The same facts with quotients in place of the functions, for a solver to prove: hypotheses and goals.
 
-    With quotients f and g of a and b and any block size s: f * s <= a < f * s + s, and likewise
-    for b.
+    With quotients f and g of a and b and any block size s: f * s <= a < f * s + s, and likewise for b.
     """
     a, b, f, g, m, s = z3.Ints("a b f g m s")
     quotients = [s >= 1, f * s <= a, a < f * s + s, g * s <= b, b < g * s + s]

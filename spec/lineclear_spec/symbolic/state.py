@@ -29,27 +29,10 @@ from lineclear_spec.symbolic.sorts import Block, Int, Request, Sequence
 from lineclear_spec.symbolic.view import Derived
 
 __all__ = [
-    "BLOCK_OF",
-    "BLOCK_SIZE",
-    "CAP",
-    "CHUNKED",
-    "CONSTANTS",
-    "CUT_LONG",
-    "DOMAINS",
-    "FIELDS",
-    "NEED",
-    "PRECEDING",
-    "Block",
-    "Int",
-    "Request",
-    "Sequence",
-    "State",
-    "fresh",
-    "instance",
-    "numbering",
-    "quantify",
+    "BLOCK_OF", "BLOCK_SIZE", "CAP", "CHUNKED", "CONSTANTS", "CUT_LONG", "DOMAINS", "FIELDS", "NEED",
+    "PRECEDING", "Block", "Int", "Request", "Sequence", "State", "fresh", "instance", "numbering", "quantify",
     "unique",
-]
+]  # fmt: skip
 
 CONSTANTS = {
     name: z3.Int(name)

@@ -1,7 +1,6 @@
 """A scheduler driven by hand: one step after the other, every copy and every token at once.
 
-Guarantees: the same requests give the same rows, and every invariant is checked twice in each
-step.
+Guarantees: the same requests give the same rows, and every invariant is checked twice in each step.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Proves that the policies' methods store what the functions of the lemmas return.
 
-Guarantees: a method that the scheduler calls is what is run, on accounts of which nothing is known. Who
-waits is no formula: the methods are run with one tenant alone, and with one other that waits. Methods
-that branch on a number (`first`, `_skip`) are not run here; tests hold them against a second
-implementation.
+Guarantees: a method that the scheduler calls is what is run, on accounts of which nothing is known. Who waits is no
+formula: the methods are run with one tenant alone, and with one other that waits. Methods that branch on a number
+(`first`, `_skip`) are not run here; tests hold them against a second implementation.
 """
 
 from __future__ import annotations
