@@ -93,9 +93,8 @@ class Step:
         self.adapter = parts.adapter
         self.cache = parts.cache
         self.room = Room(parts.config, parts.ledger, parts.live, parts.cache)
-        self.max_bypasses: float = (
-            parts.config.max_bypasses
-        )  # requests that may pass one that does not enter
+        # requests that may pass one that does not enter
+        self.max_bypasses: float = parts.config.max_bypasses
         self.prefills: list[tuple[Scheduled, Sequence]] = []
         self.decodes: list[tuple[Scheduled, Sequence]] = []
         self.preempted = False  # a request was preempted for growth

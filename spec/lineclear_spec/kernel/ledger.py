@@ -74,12 +74,10 @@ class Ledger(EndedRequests):
         in_queue: tuple[dict[Request, None], ...] = (self.waiting, self.running, self.swapped)
         self.queues: tuple[dict[Request, None] | None, ...] = (None, *in_queue, None)  # by phase
         self.decode_batch = DecodeMembers()  # the sequences in the decode batch
-        self.boundaries = (
-            Calendar()
-        )  # step -> sequences in the decode batch whose table is full then
-        self.endings = (
-            Calendar()
-        )  # step -> sequences in the decode batch that reach their limit then
+        # step -> sequences in the decode batch whose table is full then
+        self.boundaries = Calendar()
+        # step -> sequences in the decode batch that reach their limit then
+        self.endings = Calendar()
         self.operations: Numbered[Operation] = Numbered("operation {} is not open")
         self.issued = 0  # number of the last operation decided
         # Of operations 1 to `issued` those up to `done` are complete, as of the last `lift_fences`, whose guard

@@ -236,10 +236,8 @@ class Request:
         # where what it holds lies, in that order; None if not kept: it has a set, was swapped, gave a name to another
         self.block_ids: list[int] | None = None  # block than its first, or holds nothing
         self.prompt_names = prompt_names
-        self.open_swap = 0  # the operation number of its open swap, 0 if none is open
-        self.last_swap = (
-            0  # the operation number of its last swap, open or not; 0 if there was none
-        )
+        self.open_swap = 0  # the number of its open swap, 0 if none is open
+        self.last_swap = 0  # the number of its last swap, open or not; 0 if there was none
 
     @property
     def width(self) -> int:
@@ -271,20 +269,21 @@ class Sequence:
 
     Its counters, over positions 0, 1, ... of the table and tokens 1, 2, ... of the sequence:
 
-        positions | computed | in flight or being built | room not used | rest of the last block |
-                  |<--------------- reach ------------->|               |                        |
-                  |<----------------------- slots --------------------->|                        |
-                  |<---------------------------- need(slots) blocks ---------------------------->|
-        tokens    |<----- known ---->|<-- promised -->|
-                  |<- prompt ->|
+        positions | num_computed_tokens | in flight or being built | room not used | rest of the last block |
+                  |<----------- num_dispatched_tokens ------------>|               |                        |
+                  |<-------------------- num_allocated_slots --------------------->|                        |
+                  |<-------------------------- need(num_allocated_slots) blocks --------------------------->|
+        tokens    |<------ num_tokens ------->|<- scheduled_samples -->|
+                  |< prompt ->|
 
     `num_computed_tokens` is not stored: it is `num_dispatched_tokens` less what steps not yet committed compute.
-    Steps compute a position only if its token is known, promised by an earlier step, or a draft: reach <= known +
-    promised + drafts. While a sequence decodes, known is computed + 1, as the KV of its newest token is not computed
-    yet.
+    Steps compute a position only if its token is known, to be sampled by an earlier step, or a draft:
+    num_dispatched_tokens <= num_tokens + scheduled_samples + drafts. While a sequence decodes, num_tokens is
+    num_computed_tokens + 1, as the KV of its newest token is not computed yet.
 
     A sequence *in the decode batch* decodes one token in every step: its counters are `offset` plus the ledger's
-    clocks, so a step costs nothing for it. Any other sequence carries its counters itself.
+    clocks, so a step costs nothing for it. Any other sequence has counters of its own: `own_tokens` and the like, which
+    mean nothing while it is in the decode batch. `queries.py` answers for both.
     """
 
     __slots__ = (
@@ -303,7 +302,7 @@ class Sequence:
         self.own_tokens = 0  # prompt and generated tokens
         self.own_dispatched = 0  # positions computed, in flight or being built
         self.own_slots = 0  # positions given room; the last block may have room for more
-        self.own_samples = 0  # samples that steps issued so far have not delivered yet
+        self.own_samples = 0  # samples that steps issued so far still have to bring
         self.last_step = 0  # the last step that scheduled it
         self.last_tokens = 0  # tokens in that step
         self.previous_tokens = 0  # tokens in the step before that one
@@ -313,9 +312,7 @@ class Sequence:
         # Drafts whose KV a recompute dropped while their step owes a sample: it may accept up to so many of them.
         self.late_drafts = 0
         self.void = 0  # samples of steps up to this one are void: dropped when they come
-        self.block_names: tuple[
-            int, ...
-        ] = ()  # names of its full blocks, as far as they are given
+        self.block_names: tuple[int, ...] = ()  # of its full blocks, as far as they are given
 
     @property
     def length(self) -> int:

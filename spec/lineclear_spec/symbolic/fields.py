@@ -52,30 +52,21 @@ BLOCK: Fields = {
 BLOCK_GHOSTS: Fields = {
     "held_index": ((Block,), Int),  # its index in `held` of its request, while it is private
     "holder": ((Block, Int), Sequence),  # the k-th sequence whose table names it, for k < ref
-    "holder_index": (
-        (Sequence, Block),
-        Int,
-    ),  # the k for which the sequence is the block's k-th holder
+    "holder_index": ((Sequence, Block), Int),  # the k for which it is the block's k-th holder
     "index": ((Sequence, Block), Int),  # the block's index in the sequence's table
 }
 
 SEQUENCE: Fields = {
     "request": ((Sequence,), Request),  # the request that it is a branch of
     "alive": ((Sequence,), Bool),  # whether its request lists it among its members
-    "in_decode_batch": (
-        (Sequence,),
-        Bool,
-    ),  # whether it decodes one token in each step, by `offset`
+    # whether it decodes one token in each step, by `offset`
+    "in_decode_batch": ((Sequence,), Bool),
     "table": ((Sequence, Int), Block),  # the block table, by index below `length`
     "length": ((Sequence,), Int),  # entries of the table: `len(Sequence.table)`
-    "block_name": (
-        (Sequence, Int),
-        Int,
-    ),  # the name that the k-th block of its tokens is ever given
-    "offset": (
-        (Sequence,),
-        Int,
-    ),  # while in the decode batch: `num_tokens` is offset + committed + 1
+    # the name that the k-th block of its tokens is ever given
+    "block_name": ((Sequence, Int), Int),
+    # while in the decode batch: `num_tokens` is offset + committed + 1
+    "offset": ((Sequence,), Int),
     # Counters that mean something while it is not in the decode batch; tokens, or positions.
     "own_tokens": ((Sequence,), Int),  # prompt and generated tokens
     "own_dispatched": ((Sequence,), Int),  # positions computed, or being computed by a step
@@ -122,10 +113,8 @@ REQUEST: Fields = {
     "parallel": ((Request,), Int),  # sequences that it may have at once
     "open_swap": ((Request,), Int),  # number of its swap that is not complete, 0 if there is none
     "last_swap": ((Request,), Int),  # number of its last swap, complete or not; 0 before the first
-    "prompt_names": (
-        (Request, Int),
-        Int,
-    ),  # the name that the k-th full block of the prompt is given
+    # the name that the k-th full block of the prompt is given
+    "prompt_names": ((Request, Int), Int),
 }
 REQUEST_GHOSTS: Fields = {
     "born": ((Request,), Int),  # the last operation decided before it was last admitted
@@ -135,10 +124,8 @@ REQUEST_GHOSTS: Fields = {
 #: Of the ledger: no argument, or an index.
 LEDGER: Fields = {
     "decode_batch_size": ((), Int),  # number of sequences in the decode batch
-    "decode_batch": (
-        (Int,),
-        Sequence,
-    ),  # the sequences in the decode batch, by index below `decode_batch_size`
+    # the sequences in the decode batch, by index below `decode_batch_size`
+    "decode_batch": ((Int,), Sequence),
     "issued": ((), Int),  # number of the last operation decided; numbers begin with 1
     "done": ((), Int),  # every operation up to this number is complete
     "dispatched": ((), Int),  # every operation up to this number is in a plan

@@ -41,10 +41,8 @@ TIERED: dict[str, tuple[tuple[Any, ...], Any]] = {
     "expected": ((Int, Int), Int),  # operation, block id: the version that it meets, decided
     "actual": ((Int,), Int),  # version of the block id on the device
     "content": ((Int, Int, Int), Kv),  # operation, block id, slot: what it holds after, decided
-    "relies": (
-        (Int, Int, Int),
-        Int,
-    ),  # the copy whose success that relies on; 0 none, -1 never to trust
+    # the copy whose success that relies on; 0 none, -1 never to trust
+    "relies": ((Int, Int, Int), Int),
     "memory": ((Int, Int), Kv),  # block id, slot: what the device holds
 }
 KV_FIELDS: dict[str, tuple[tuple[Any, ...], Any]] = {
