@@ -42,9 +42,8 @@ class Book:
         self.free: list[int] = list(range(lanes))[::-1]
         self.tokens = np.zeros((lanes, self.max_len), dtype=np.int64)  # [lanes, max_len]
         self.num_tokens = np.zeros(lanes, dtype=np.int64)  # number of known tokens. [lanes]
-        self.num_dispatched_tokens = np.zeros(
-            lanes, dtype=np.int64
-        )  # first position without KV. [lanes]
+        # first position without KV. [lanes]
+        self.num_dispatched_tokens = np.zeros(lanes, dtype=np.int64)
         self.tables = np.zeros((lanes, self.max_blocks), dtype=np.int32)  # [lanes, max_blocks]
         self.blocks = np.zeros(lanes, dtype=np.int64)  # number of entries of each table. [lanes]
         self._rows: tuple[Scheduled, ...] = ()  # the decode batch, and its lanes

@@ -238,9 +238,8 @@ class Scheduler(Readings):
             self.cache.publish_late()
         # `head` stands last: asked for the head, a queue of tenants begins the next tenant's turn.
         if batch.alone and live.waiting.head() is None:
-            return self._dispatch.issue(
-                (), time
-            )  # sequences in the decode batch only: no loop over them
+            # sequences in the decode batch only: no loop over them
+            return self._dispatch.issue((), time)
         step = self._step(self.step_parts)
         step.build()
         self.admission_blocked_by = step.admission_blocked_by

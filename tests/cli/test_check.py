@@ -113,9 +113,8 @@ def test_a_stale_page_is_found(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert (
-        main(["check", "--stage", "diagrams"]) == 0
-    )  # a hook must not fail in a project without generated files
+    # a hook must not fail in a project without generated files
+    assert main(["check", "--stage", "diagrams"]) == 0
     assert main(["diagram", "actions", "-o", "actions.md"]) == 0
     capsys.readouterr()
     assert main(["check", "--stage", "diagrams"]) == 0

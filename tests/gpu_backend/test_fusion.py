@@ -36,9 +36,8 @@ def test_logits_stay_what_they_were(kind: str, changes: dict[str, Any], parts: A
         before = made.module(input_ids=tokens, use_cache=False).logits
         found = fuse(made.module)
         after = made.module(input_ids=tokens, use_cache=False).logits
-        assert torch.equal(
-            before, after
-        )  # outside, the library's own code runs, on the same weights
+        # outside, the library's own code runs, on the same weights
+        assert torch.equal(before, after)
         with fused():
             inside = made.module(input_ids=tokens, use_cache=False).logits
     assert float((inside - before).norm() / before.norm()) < 1e-5

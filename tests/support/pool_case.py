@@ -103,9 +103,8 @@ class Case:
         found = backend.attend(*given).double()
         wanted = self.reference(window, cap)
         again = backend.attend(*given).double()
-        assert torch.allclose(
-            found, again, 0.0, 0.0, equal_nan=True
-        )  # data prepared for one layer serves another
+        # data prepared for one layer serves another
+        assert torch.allclose(found, again, 0.0, 0.0, equal_nan=True)
         return float((found - wanted).norm() / wanted.norm())
 
 

@@ -228,9 +228,8 @@ def judge(snapshot: Snapshot, request: RequestState) -> Stuck:
         return Stuck(request, "none", {}, Relief("nothing is missing"), HELPS)
     # It may end before its last token, so a pool that is too small for all of them is a reason only
     # where the engine does not serve it although it could.
-    last = (
-        request.num_tokens if request.limit is None else request.limit - 1
-    )  # the last one needs no KV
+    # the last one needs no KV
+    last = request.num_tokens if request.limit is None else request.limit - 1
     needs = snapshot.need(last)
     if needs > snapshot.blocks and request.phase != RUNNING:
         figures: dict[str, int | str] = {"needs": needs, "total": snapshot.blocks}
@@ -270,9 +269,8 @@ def blocked_forever(snapshot: Snapshot, request: RequestState) -> Stuck | None:
         change = Relief("blocks", needs - (snapshot.blocks - gone))
         return Stuck(request, "lost", {**figures, "lost": gone}, change, CANNOT_HELP)
     most = snapshot.max_seqs
-    rows = (
-        request.seats if request.phase == RUNNING else request.width
-    )  # it may end before it forks
+    # it may end before it forks
+    rows = request.seats if request.phase == RUNNING else request.width
     if most is not None and rows > most:
         figures = {"needs": rows, "max_seqs": most}
         return Stuck(request, "too_wide", figures, Relief("seats", rows - most), CANNOT_HELP)

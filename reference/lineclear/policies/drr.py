@@ -52,9 +52,8 @@ class DeficitRoundRobin(TenantPolicy):
         self.quantum = found["quantum"]  # units
         self.earned: dict[Hashable, int] = {}
         self.turn = Round(begun=False, last=0, given=0)
-        self.round: OrderedDict[Hashable, int] = (
-            OrderedDict()
-        )  # place of each that waits, in order
+        # place of each that waits, in order
+        self.round: OrderedDict[Hashable, int] = OrderedDict()
         self.left: dict[
             Hashable, int
         ] = {}  # tenant with nothing waiting -> what was given by then

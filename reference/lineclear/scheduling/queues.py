@@ -52,9 +52,8 @@ class RunningOrder:
 
     def from_the_last(self, entry: Entry) -> Iterator[Entry]:
         """The entries strictly after this one, the last one first."""
-        entries = (
-            self.entries
-        )  # of this moment: a policy that fails meanwhile has all sorted again
+        # of this moment: a policy that fails meanwhile has all sorted again
+        entries = self.entries
         for order in reversed(self.orders):
             if not behind(entry.rank, order):
                 return

@@ -67,9 +67,8 @@ def fit(rows: Sequence[dict[str, float]]) -> StepTime:
     while True:
         columns = [np.ones(len(rows)), *[np.array([row[name] for row in rows]) for name in names]]
         matrix = np.stack(columns, axis=1)  # [steps, 1 + names]
-        scale = np.maximum(
-            np.abs(matrix).max(axis=0), 1e-300
-        )  # so that no column is lost in rounding
+        # so that no column is lost in rounding
+        scale = np.maximum(np.abs(matrix).max(axis=0), 1e-300)
         found, *_ = np.linalg.lstsq(matrix / scale, seconds, rcond=None)
         terms = found / scale
         worst = int(np.argmin(found[1:])) if names else 0

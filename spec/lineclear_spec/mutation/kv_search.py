@@ -120,9 +120,8 @@ def searched(mutant: Mutant, world: str, begin: str, most: int = STATES) -> Sear
                     return Searched(world, begin, len(seen), depth, False, wrong)
                 state = state_of(after)
                 if state not in seen and len(seen) >= most:
-                    cut = min(
-                        cut, depth
-                    )  # each state up to this depth is visited, and its steps are tried
+                    # each state up to this depth is visited, and its steps are tried
+                    cut = min(cut, depth)
                 elif state not in seen:
                     seen.add(state)
                     queue.append((after, depth + 1))

@@ -338,9 +338,8 @@ def test_to_fork_into_a_seat_that_was_given_back_is_refused_and_nothing_changes(
     drive.step(stop=[("g", 1)])
     drive.step()  # the seat is another's
     plan = drive.schedule()
-    assert (
-        len(drive.scheduler.flights[0].decode_batch) == 3
-    )  # listed now: to list them is no change
+    # listed now: to list them is no change
+    assert len(drive.scheduler.flights[0].decode_batch) == 3
     before = dump(drive.scheduler)
     with pytest.raises(SampledError, match=r"given 1 seats? back.*may_fork_later"):
         drive.scheduler.commit(plan, {("g", 0): [[0], [0]], ("g", 2): 0, ("a", 0): 0})

@@ -54,9 +54,8 @@ def test_a_whole_hit_still_computes_the_last_token() -> None:
     ask(scheduler, "first", (1, 2, 3), most=1)
     step(scheduler)
     ask(scheduler, "again", (1, 2, 3), prompt=6)
-    assert (
-        computed(step(scheduler), "again") == 2
-    )  # the last block, since its last token must be computed
+    # the last block, since its last token must be computed
+    assert computed(step(scheduler), "again") == 2
 
 
 def test_the_block_that_rested_longest_is_evicted_but_no_hit() -> None:
@@ -69,9 +68,8 @@ def test_the_block_that_rested_longest_is_evicted_but_no_hit() -> None:
     ask(scheduler, "next", (1, 2, 7, 8, 9), most=1)  # needs 6 blocks: 2 found, 4 free
     step(scheduler)
     assert scheduler.counters.evicted == 0
-    ask(
-        scheduler, "more", (1, 11, 12, 13, 14, 15), most=1
-    )  # 7 blocks: 1 found, so 6 are to be free
+    # 7 blocks: 1 found, so 6 are to be free
+    ask(scheduler, "more", (1, 11, 12, 13, 14, 15), most=1)
     step(scheduler)
     assert {5, 6} & {*ledger.cached} == set()
     assert 1 in ledger.cached

@@ -165,9 +165,8 @@ def test_head_starts_that_are_longer_than_said_are_seen(
     assert not whole.passed
     assert whole.guarantee.bound is not None
     assert whole.guarantee.bound.number is not None
-    assert (
-        whole.seen == whole.guarantee.bound.number - 1
-    )  # who is level goes first if it was first
+    # who is level goes first if it was first
+    assert whole.seen == whole.guarantee.bound.number - 1
     assert_passed(stream(config, planted(**dict(options)))[label])
 
 

@@ -112,9 +112,8 @@ def test_what_is_written_twice_is_listed(monkeypatch: pytest.MonkeyPatch) -> Non
         for name, found in vars(kind).items()
         if name[0] != "_" and callable(found)
     }
-    assert theirs - {"new_request", "name_blocks"} <= words(
-        "ledger"
-    )  # a caller does these, and no action
+    # a caller does these, and no action
+    assert theirs - {"new_request", "name_blocks"} <= words("ledger")
     monkeypatch.setattr(SymbolicLedger, "shrink", lambda ledger: None, raising=False)
     assert unlisted() == {"shrink"}
     containers = {

@@ -282,9 +282,8 @@ def test_mutants_cover_every_guard_and_effect() -> None:
 
 
 def test_all_effects_replaced_by_nothing_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "lineclear_spec.language.dialect.check_action", lambda _: None
-    )  # it has no source
+    # it has no source
+    monkeypatch.setattr("lineclear_spec.language.dialect.check_action", lambda _: None)
     for name in ("finish", "swap_out", "admit"):
         lone = [m for m in mutants.generate() if m.function == name and m.kind == "guard dropped"]
         unit = build(

@@ -69,9 +69,8 @@ def test_every_action_of_the_table_describes_itself(name: str) -> None:
         assert (frozenset(row.sources), row.target) == EVENTS[row.event]
         allowed = [formula for formula, _ in row.guards if "ledger.allowed(" in formula]
         if f'ledger.move_each(requests, "{row.event}")' in row.effects:
-            assert (
-                not allowed
-            )  # the request of a sequence in the decode batch runs: an invariant, and no guard
+            # the request of a sequence in the decode batch runs: an invariant, and no guard
+            assert not allowed
             return
         assert allowed == [f"ledger.allowed('{row.event}', request)"]
         assert f'ledger.move(request, "{row.event}")' in row.effects
