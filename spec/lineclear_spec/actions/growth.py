@@ -38,20 +38,21 @@ def admit(ledger: Ledger, request: Request) -> None:
 
 
 @action()
-def append_slots(ledger: Ledger, sequence: Sequence, count: Number) -> None:
-    """A running sequence gets room for `count` more positions."""
+def append_slots(ledger: Ledger, sequence: Sequence, num_slots: Number) -> None:
+    """A running sequence gets room for `num_slots` more positions."""
     # GUARD
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
     ledger.require(not_(sequence.in_decode_batch), "the sequence is not in the decode batch")
-    ledger.require(count >= 1, "there is something to append")
+    ledger.require(num_slots >= 1, "there is something to append")
     ledger.require(
-        sequence.own_slots + count < sequence.request.limit, "the sequence stays below its limit"
+        sequence.own_slots + num_slots < sequence.request.limit,
+        "the sequence stays below its limit",
     )
-    blocks = ledger.need(sequence.own_slots + count) - sequence.length
+    blocks = ledger.need(sequence.own_slots + num_slots) - sequence.length
     ledger.require(blocks <= ledger.gpu.free, "the GPU has a free block for every block needed")
     # EFFECT
     ledger.take_blocks(sequence, blocks)
-    sequence.own_slots = sequence.own_slots + count
+    sequence.own_slots = sequence.own_slots + num_slots
 
 
 @action()

@@ -33,17 +33,17 @@ __all__ = [
 ]  # fmt: skip
 
 
-def allocate_gpu(ledger: Ledger, count: Number) -> Records:
-    """Take `count` free blocks of the GPU pool; the next forward waits for every operation that may touch them."""
+def allocate_gpu(ledger: Ledger, num_blocks: Number) -> Records:
+    """Take `num_blocks` free blocks of the GPU pool; the next forward waits for every operation that may touch them."""
     # Who writes the block ids first is a forward, a block copy or a swap-in: each waits for `barrier`.
-    block_ids = ledger.gpu.take(count)
+    block_ids = ledger.gpu.take(num_blocks)
     ledger.barrier = ledger.gpu.latest(block_ids, ledger.barrier)
     return block_ids
 
 
-def take_blocks(ledger: Ledger, sequence: Sequence, count: Number) -> None:
-    """Append `count` new GPU blocks to the sequence's table."""
-    block_ids = allocate_gpu(ledger, count)
+def take_blocks(ledger: Ledger, sequence: Sequence, num_blocks: Number) -> None:
+    """Append `num_blocks` new GPU blocks to the sequence's table."""
+    block_ids = allocate_gpu(ledger, num_blocks)
     blocks = ledger.new_blocks(ledger.always(sequence), block_ids)
     ledger.hold(sequence.request, blocks, block_ids)
     sequence.table.extend(blocks)
@@ -62,17 +62,17 @@ def give_each(ledger: Ledger, due: Bucket) -> None:
     ledger.grew(due, block_ids)
 
 
-def share_table(ledger: Ledger, parent: Sequence, child: Sequence, count: Number) -> None:
-    """Let the child's empty table refer to the first `count` blocks of the parent's.
+def share_table(ledger: Ledger, parent: Sequence, child: Sequence, num_blocks: Number) -> None:
+    """Let the child's empty table refer to the first `num_blocks` blocks of the parent's.
 
     Args:
         ledger: plain or symbolic.
         parent: a sequence of the same request.
         child: the sequence whose table is empty.
-        count: blocks, at most the entries of the parent's table.
+        num_blocks: blocks, at most the entries of the parent's table.
     """
     tier = if_else(ledger.on_gpu(parent.request), GPU, CPU)
-    shared = parent.table[:count]
+    shared = parent.table[:num_blocks]
     ledger.count_up(child, shared)
     child.table.extend(shared)
     ledger.grew(ledger.always(child), ledger.block_ids(tier, shared))

@@ -109,7 +109,7 @@ PREMISES: dict[str, Premise] = {
             "who waits is looked at again when the policy asked for it, and where it stands changes "
             "only then",
             "guard",
-            "`Advice.look_again` on arrival, start, stop and when the steps have gone by",
+            "`LiveRequests.look_again` on arrival, start, stop and when the steps have gone by",
         ),
         Premise(
             "F12",

@@ -47,14 +47,14 @@ def admit(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
 
 
 @ensures
-def append_slots(old: Any, new: Any, q: Any, count: Any, _: Any) -> list[Part]:
-    """Room for `count` more positions, and exactly the blocks for it."""
+def append_slots(old: Any, new: Any, q: Any, num_slots: Any, _: Any) -> list[Part]:
+    """Room for `num_slots` more positions, and exactly the blocks for it."""
     r = old.request(q)
     return [
         now(
             "room",
-            lambda: new.own_slots(q) == old.own_slots(q) + count,
-            lambda: new.length(q) == old.need(old.own_slots(q) + count),
+            lambda: new.own_slots(q) == old.own_slots(q) + num_slots,
+            lambda: new.length(q) == old.need(old.own_slots(q) + num_slots),
         ),
         now("grows", lambda: new.own_slots(q) > old.own_slots(q)),
         now(

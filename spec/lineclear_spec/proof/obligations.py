@@ -44,11 +44,11 @@ __all__ = ["STEPS", "Goal", "Unit", "build", "units", "units_of_kv"]
 
 #: A block step with a contract, by its unit: two for a step whose target tier is written in the call.
 STEPS: dict[str, tuple[str, Callable[[SymbolicLedger], tuple[Any, ...]]]] = {
-    "take_blocks": ("take_blocks", lambda s: (record(s, "sequence"), record(s, "count"))),
+    "take_blocks": ("take_blocks", lambda s: (record(s, "sequence"), record(s, "num_blocks"))),
     "give_each_one": ("give_each_one", lambda s: (several(s, "due"),)),
     "share_table": (
         "share_table",
-        lambda s: (record(s, "parent"), record(s, "child"), record(s, "count")),
+        lambda s: (record(s, "parent"), record(s, "child"), record(s, "num_blocks")),
     ),
     "share_cached": ("share_cached", lambda s: (record(s, "sequence"), record(s, "tokens"))),
     "clear_table": ("clear_table", lambda s: (record(s, "sequence"),)),

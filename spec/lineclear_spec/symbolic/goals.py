@@ -67,7 +67,7 @@ class Unit:
 REQUESTS = frozenset({"request"})
 SEQUENCES = frozenset({"sequence", "parent", "child"})
 NUMBERS = frozenset(
-    "accepted count drafts end first index name number rejected shared step tokens".split()
+    "accepted drafts end first index name num_blocks num_slots number rejected shared step tokens".split()
 )
 
 

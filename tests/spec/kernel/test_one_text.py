@@ -28,7 +28,7 @@ from lineclear_spec.symbolic.view import Derived, asked
 #: A function of `kernel/blocks.py`, what is replaced in it by what, and a unit whose proof notices.
 STEPS: dict[str, tuple[str, str, str, str]] = {
     "one block id too few is taken": (
-        "take_blocks", "allocate_gpu(ledger, count)", "allocate_gpu(ledger, count - 1)", "take_blocks"),
+        "take_blocks", "allocate_gpu(ledger, num_blocks)", "allocate_gpu(ledger, num_blocks - 1)", "take_blocks"),
     "a fence is forgotten": (
         "clear_tables", "request), ledger.issued)", "request), 0)", "clear_tables"),
     "a fence is one too early": (
@@ -41,7 +41,7 @@ STEPS: dict[str, tuple[str, str, str, str]] = {
     "a block that others name is freed": (
         "clear_table", "block.ref == 0", "block.ref <= 1", "clear_table"),
     "one entry too few is shared": (
-        "share_table", "parent.table[:count]", "parent.table[: count - 1]", "share_table"),
+        "share_table", "parent.table[:num_blocks]", "parent.table[: num_blocks - 1]", "share_table"),
     "block ids are not given back": (
         "move_blocks", "ledger.pools[source].put(sources, ledger.issued)", "pass", "move_blocks_out"),
     "blocks stay where they are": (

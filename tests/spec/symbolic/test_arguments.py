@@ -70,7 +70,7 @@ def test_an_argument_is_unknown_whatever_it_is_called(
 def test_arguments_have_names_of_their_own_in_the_exported_text() -> None:
     text = write(build("append_slots")).text()
     assert "(declare-fun argument.sequence () Sequence)" in text
-    assert "(declare-fun argument.count () Int)" in text
+    assert "(declare-fun argument.num_slots () Int)" in text
 
 
 def test_an_argument_is_not_captured_by_a_bound_variable(monkeypatch: pytest.MonkeyPatch) -> None:
