@@ -57,8 +57,8 @@ def claims(
     broken = sum(len(w.violations) for w in found)
     refuted = sum(v.status == "refuted" for v in verdicts)
     shown = sum(any(name in w.witnesses for w in found) for name in ACTIONS)
-    kv = [r for r in asked if r.action in KV_UNITS]
-    kv_agreed = sum(r.status == "proved" for r in other if r.action in KV_UNITS)
+    kv = [r for r in asked if r.unit in KV_UNITS]
+    kv_agreed = sum(r.status == "proved" for r in other if r.unit in KV_UNITS)
     rows: list[tuple[str, ...]] = [
         (
             "every token that a request learns was computed from the KV of exactly its own tokens, whatever was "

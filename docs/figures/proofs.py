@@ -46,7 +46,7 @@ def obligations(results: Sequence[Any], second: Sequence[Any], versions: Sequenc
     lines = [
         table(("kind", "it says that", versions[0], f"seeds 0 to {SEEDS - 1}", versions[1]), rows),
         "",
-        f"{len(asked):,} obligations of {len({r.action for r in results})} units were asked; "
+        f"{len(asked):,} obligations of {len({r.unit for r in results})} units were asked; "
         f"another {frames:,} pairs of action and clause need no solver, because the action writes "
         "nothing that the clause reads. Not proved: "
         + (", ".join(f"`{line}`" for line in bad) if bad else "none")

@@ -24,7 +24,7 @@ def answered(all_proofs: list[Result], monkeypatch: pytest.MonkeyPatch) -> None:
 
     def prove(names: Any, seeds: Any, progress: Any) -> list[Result]:
         assert list(seeds) == [0]
-        return [result for result in all_proofs if result.action in names]
+        return [result for result in all_proofs if result.unit in names]
 
     monkeypatch.setattr("lineclear_spec.proof.prove.prove", prove)
 
@@ -48,7 +48,7 @@ def test_theorems_stand_by_what_was_asked(capsys: pytest.CaptureFixture[str]) ->
     assert found["fcfs.P1"]["status"] == "not asked"
     assert found["fcfs.P1"]["whole_table"] is True
     assert found["fcfs.P1"]["not_asked"] == found["fcfs.P1"]["obligations"] - sum(
-        r["action"] in ("decisions", "empty_pool") for r in content["obligations"]
+        r["unit"] in ("decisions", "empty_pool") for r in content["obligations"]
     )
     assert found["fcfs.P1"]["obligations"] == len(content["table"])
     assert {r["status"] for r in content["obligations"]} == {"proved"}

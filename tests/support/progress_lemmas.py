@@ -19,4 +19,4 @@ def failing(unit: Unit) -> set[str]:
     """Lemmas that are not proved."""
     found = prove_unit(lemmas(unit), budget=400_000)
     assert found
-    return {r.invariant for r in found if r.status != "proved"}
+    return {r.label for r in found if r.status != "proved"}

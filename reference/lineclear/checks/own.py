@@ -270,14 +270,14 @@ def order(context: Context) -> Outcome:
         said = f"{policy.name}: not proved, only tested: {why}"
         return Outcome("order", "skipped", said, left_out="proofs about the order")
     results = prove.prove_unit(of_progress(f"{ORDER}{policy.name}", *goals))
-    needed = [r for r in results if own or r.invariant.startswith(TOTAL)]
+    needed = [r for r in results if own or r.label.startswith(TOTAL)]
     bad = [r for r in needed if r.status != "proved"]
-    extra = {r.invariant: r.status for r in results if r not in needed}
+    extra = {r.label: r.status for r in results if r not in needed}
     place = place_of_policy(policy)
     findings = [
         Finding(
             "LC101" if r.status == "refuted" else "LC201",
-            f"{policy.name}: {r.invariant}: {r.status}",
+            f"{policy.name}: {r.label}: {r.status}",
             (),
             *place,
             content={"obligation": r.key, "status": r.status, "solver": r.solver, "seed": r.seed},
@@ -311,7 +311,7 @@ def order(context: Context) -> Outcome:
         {"asked": len(needed), "proved": len(needed) - len(bad), "none_starves_by": by},
         findings,
         [
-            ReportCase("order", r.invariant, "passed" if r.status == "proved" else r.status)
+            ReportCase("order", r.label, "passed" if r.status == "proved" else r.status)
             for r in needed
         ],
         "; ".join(left),

@@ -32,7 +32,7 @@ def answers(name: str, results: Sequence[Result], solver: str) -> Outcome:
             CODE[r.status],
             f"{r.key} is {'refuted' if r.status == 'refuted' else 'not proved'} by {r.solver}",
             (sentence(r),),
-            *place_of(r.action),
+            *place_of(r.unit),
             content={"obligation": r.key, "status": r.status, "solver": r.solver, "seed": r.seed},
         )
         for r in results
@@ -54,8 +54,8 @@ def answers(name: str, results: Sequence[Result], solver: str) -> Outcome:
         findings,
         [
             ReportCase(
-                f"{name}.{r.action}",
-                f"{r.kind} {r.invariant}",
+                f"{name}.{r.unit}",
+                f"{r.kind} {r.label}",
                 "passed" if r.status == "proved" else r.status,
             )
             for r in results
@@ -67,10 +67,10 @@ def sentence(result: Result) -> str:
     """The obligation in words."""
     from lineclear_spec.invariants import INVARIANTS, KV
 
-    rule, named = result.invariant.split(".")[0], INVARIANTS | KV
+    rule, named = result.label.split(".")[0], INVARIANTS | KV
     if result.kind == "preserved" and rule in named:
-        return f"{result.action} may violate: {named[rule].sentence}"
-    return f"{result.action}: {result.kind}: {result.invariant}"
+        return f"{result.unit} may violate: {named[rule].sentence}"
+    return f"{result.unit}: {result.kind}: {result.label}"
 
 
 def proofs(context: Context) -> Outcome:
@@ -111,7 +111,7 @@ def second_solver(context: Context) -> Outcome:
         for a, b in second_solver.disagreements(first, results):
             outcome.status = "refuted"
             title = f"{a.key}: {a.solver} says {a.status}, {b.solver} says {b.status}"
-            outcome.findings.append(Finding("LC102", title, (), *place_of(a.action)))
+            outcome.findings.append(Finding("LC102", title, (), *place_of(a.unit)))
     if names is not None:
         outcome.left_out = f"all units but {', '.join(FEW)}"
     return outcome

@@ -137,7 +137,7 @@ def run(arguments: argparse.Namespace) -> int:
         solvers.append(second_solver.version())
     proof_seconds = time.monotonic() - started
     if wanted:
-        results = [r for r in results if r.invariant.split(".")[0] in wanted]
+        results = [r for r in results if r.label.split(".")[0] in wanted]
         if not results:
             raise UsageError(
                 f"no obligation of {', '.join(names)} concerns {', '.join(wanted)}; omit the "
@@ -266,7 +266,7 @@ def proof_lines(results: Sequence[Result], verdicts: Sequence[Verdict]) -> list[
     """One line for each unit, by kind of obligation (`goals.Goal`), then what is not proved."""
     kinds = ("preserved", "frame", "contract", "defined", "refusal", "base", "step", "ranking")
     other = "other"  # cut, theorem and refines of KV, initiation, calendars
-    names = list(dict.fromkeys(r.action for r in results))
+    names = list(dict.fromkeys(r.unit for r in results))
     width = max((len(name) for name in names), default=0)
     lines = [
         "lineclear prove     any number of requests, sequences, blocks and tokens, any block size",
@@ -274,7 +274,7 @@ def proof_lines(results: Sequence[Result], verdicts: Sequence[Verdict]) -> list[
         "  " + " " * width + "".join(f"{title:>11}" for title in (*kinds, other)),
     ]
     for name in names:
-        mine = [r for r in results if r.action == name]
+        mine = [r for r in results if r.unit == name]
         counts = Counter(r.kind if r.kind in kinds else other for r in mine)
         open_ = sum(r.status != "proved" for r in mine)
         if counts.keys() == {other}:

@@ -27,7 +27,7 @@ def kv_lines(results: Sequence[Result]) -> list[str]:
     from lineclear_spec.kv.theorems import SENTENCE, T1, T2
 
     asked = [r for r in results if r.kind != "frame"]
-    own = [r for r in asked if r.action in KV_UNITS]
+    own = [r for r in asked if r.unit in KV_UNITS]
     unproved = sorted({f"{r.key}: {r.status}" for r in asked if r.status != "proved"})
     premises = "; ".join(f"{name}: {sentence}" for name, sentence in NAMES.items())
     rows = [

@@ -165,7 +165,7 @@ def failures(trials: Iterable[Trial], baseline: dict[str, int]) -> list[Failure]
         reasons: list[str] = []
         if result.status != "proved":
             reasons.append(result.status)
-        reading = dearest.get(result.action, 0) if trial.variant == "order" else 0
+        reading = dearest.get(result.unit, 0) if trial.variant == "order" else 0
         own = replace(result, rlimit=result.rlimit - reading)
         if result.solver == "z3" and unstable([own], baseline):
             known = baseline.get(result.key)

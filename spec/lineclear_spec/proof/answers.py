@@ -33,8 +33,8 @@ class Result:
     """The answer to one obligation.
 
     Attributes:
-        action: the unit: an action, a block step, a lemma, `start`, `arithmetic` ...
-        invariant: the label: a clause, a contract's part, a precondition ... (see `proof.obligations.Goal`).
+        unit: what was asked about: an action, a block step, a lemma, `start`, `arithmetic` ...
+        label: a clause, a contract's part, a precondition ... (see `proof.obligations.Goal`).
         kind: see `proof.obligations.Goal`; `frame` if nothing that the clause reads is written.
         status: proved, refuted or unknown.
         seconds: wall time, for people only.
@@ -44,8 +44,8 @@ class Result:
         recalled: whether an earlier run asked it, of the same formulas.
     """
 
-    action: str
-    invariant: str
+    unit: str
+    label: str
     kind: str
     status: str
     seconds: float
@@ -57,7 +57,7 @@ class Result:
     @property
     def key(self) -> str:
         """Name of the obligation, without the answer."""
-        return f"{self.action}/{self.kind}/{self.invariant}"
+        return f"{self.unit}/{self.kind}/{self.label}"
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

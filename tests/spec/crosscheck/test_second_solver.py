@@ -91,7 +91,7 @@ def test_false_is_not_proved_of_any_unit(name: str) -> None:
     unit = build(name)
     unit.goals = [Goal("contract", "false", len(unit.assumptions), z3.BoolVal(False))]
     answer = crosscheck_unit(unit, budget=SMALL)[-1]
-    assert answer.invariant == "false"
+    assert answer.label == "false"
     assert answer.status in ("refuted", "unknown")
 
 
@@ -103,7 +103,7 @@ def test_a_wrong_fact_of_arithmetic_is_refuted() -> None:
         Goal("arithmetic", "true", 0, z3.Implies(z3.And(a <= b, m <= m), f <= g)),
         Goal("arithmetic", "wrong", 0, z3.Implies(a <= b, f + 1 <= g)),
     ]
-    found = {r.invariant: r.status for r in crosscheck_unit(unit)}
+    found = {r.label: r.status for r in crosscheck_unit(unit)}
     assert found["true"] == "proved"
     assert found["wrong"] == "refuted"
 

@@ -63,7 +63,7 @@ def run_without_waits(device: Any, number: Any) -> None:
 
 def test_without_the_premise_on_waits_the_theorem_is_not_proved() -> None:
     found = prove_unit(kv_unit(RUN, run_without_waits), 0, 400_000)
-    unproved = {r.invariant for r in found if r.kind == "theorem" and r.status != "proved"}
+    unproved = {r.label for r in found if r.kind == "theorem" and r.status != "proved"}
     assert {"T1"} < unproved
 
 

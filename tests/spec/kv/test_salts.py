@@ -23,10 +23,8 @@ SHARED, FOUND, NAMELESS = (
 
 def lost(unit: Unit) -> set[str]:
     """Goals that are not proved; both solvers say the same."""
-    found = {r.invariant for r in prove_unit(unit, budget=400_000) if r.status != "proved"}
-    assert found == {
-        r.invariant for r in crosscheck_unit(unit, budget=40_000) if r.status != "proved"
-    }
+    found = {r.label for r in prove_unit(unit, budget=400_000) if r.status != "proved"}
+    assert found == {r.label for r in crosscheck_unit(unit, budget=40_000) if r.status != "proved"}
     return found
 
 

@@ -43,7 +43,7 @@ def of_policy(
     unit = Unit(
         "order_keyed", hypotheses, [], [Goal("progress", label, 0, goal) for label, goal in goals]
     )
-    assert {r.invariant for r in crosscheck_unit(unit) if r.status != "proved"} == failing(unit)
+    assert {r.label for r in crosscheck_unit(unit) if r.status != "proved"} == failing(unit)
     return failing(unit)
 
 

@@ -27,9 +27,9 @@ UNITS = ["order_aging", "order_priority", "finish"]
 def asked(folder: Path, seed: int = 0, units: list[str] = UNITS) -> set[str]:
     """Units that a run asked, and did not take from an earlier one."""
     results = prove.prove(units, (seed,), workers=1, answers=folder)
-    assert {result.action for result in results} == set(units)
+    assert {result.unit for result in results} == set(units)
     assert all(result.status == "proved" for result in results)
-    return {result.action for result in results if not result.recalled}
+    return {result.unit for result in results if not result.recalled}
 
 
 def test_an_edit_of_a_policys_order_asks_its_units_alone(

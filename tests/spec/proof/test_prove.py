@@ -41,7 +41,7 @@ def unproved(name: str) -> list[str]:
 
 def test_everything_is_proved(all_proofs: list[Result]) -> None:
     results = all_proofs
-    assert {r.action for r in results} == set(units())
+    assert {r.unit for r in results} == set(units())
     assert [r.key for r in results if r.status != "proved"] == []
     assert {r.kind for r in results} >= {
         "initiation", "preserved", "frame", "contract", "defined", "refusal", "base", "step", "arithmetic",
