@@ -56,8 +56,8 @@ def action(event: str | None = None) -> Callable[[Callable[..., Any]], Callable[
             except Refused as refused:
                 refused.call = f"{name}({', '.join(map(repr, arguments))})"
                 raise
-            if ledger.journal is not None:
-                ledger.journal(name, arguments)
+            if (journal := ledger.journal) is not None:
+                journal(name, arguments)
             return result
 
         return run
