@@ -49,7 +49,7 @@ def host(_: Result) -> Result:
         if len(flights) == 2:
             old, ended, had = flights.pop(0)
             middle = time.perf_counter()
-            executor.settle(ended)
+            executor.wait_for(ended)
             executor.result(ended)
             spent += time.perf_counter() - middle
             lanes = had.sample_lanes

@@ -71,7 +71,7 @@ def questions() -> str:
     rows = [
         (
             row.name,
-            ", ".join(f"`{word}`" for word in row.words),
+            ", ".join(f"`{word}`" for word in row.methods),
             ", ".join(row.lemmas),
             row.assumed,
         )

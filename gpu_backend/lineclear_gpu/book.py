@@ -47,7 +47,7 @@ class Book:
         self.tables = np.zeros((lanes, self.max_blocks), dtype=np.int32)  # [lanes, max_blocks]
         self.blocks = np.zeros(lanes, dtype=np.int64)  # number of entries of each table. [lanes]
         self._rows: tuple[Scheduled, ...] = ()  # the decode batch, and its lanes
-        self._steady = np.zeros(0, dtype=np.int64)
+        self._batch_lanes = np.zeros(0, dtype=np.int64)
 
     # ---- sequences -----------------------------------------------------------------------------
 
@@ -129,7 +129,7 @@ class Book:
         groups = plan.scheduled_seq_groups
         steady = self._lanes_of(groups.second)
         if len(steady) and not len(groups.first):
-            return self._steady_batch(plan, steady)
+            return self._decode_batch(plan, steady)
         return self._any_batch(plan, steady)
 
     def _any_batch(self, plan: Plan, steady: Any) -> Batch:
@@ -178,7 +178,7 @@ class Book:
             sample_rows=sampling,
         )
 
-    def _steady_batch(self, plan: Plan, lanes: Any) -> Batch:
+    def _decode_batch(self, plan: Plan, lanes: Any) -> Batch:
         """One token for each row: the same with fewer operations."""
         positions = self.num_dispatched_tokens[lanes]
         contexts = positions + 1
@@ -207,10 +207,10 @@ class Book:
         """Lanes of the decode batch; looked up only when it changes."""
         if rows is not self._rows:
             self._rows = rows
-            self._steady = np.array(
+            self._batch_lanes = np.array(
                 [self.lane[row.request_id, row.branch] for row in rows], dtype=np.int64
             )
-        return self._steady
+        return self._batch_lanes
 
     def _take_in(self, plan: Plan) -> None:
         """Applies the table entries of a plan."""

@@ -284,7 +284,7 @@ class Engine:
         flight_who, widths, batch = self.lanes.sampled(plan, batch)
         touched = self.book.accesses(batch) if self.executor.hazards is not None else ()
         launched = self.executor.launch(plan, lambda: self._forwards.run(batch), touched)
-        steady = self.lanes.steady
+        steady = self.lanes.decode_rows
         if steady is not None and not steady.plain:
             steady = None
         self.flights.append(Flight(launched, plan, self.launches, flight_who, widths, steady))
@@ -317,14 +317,14 @@ class Engine:
         The order keeps tokens of bad KV out: first copies that failed are reported, then requests whose rows
         failed start again; then `dropped` names the samples of both, and only then is the step committed.
         """
-        self._report(*self.executor.settle(flight.launched))
+        self._report(*self.executor.wait_for(flight.launched))
         self.steps += 1
         tokens, failed = self._result(flight)
         self._restart(flight, failed)
         plan = flight.plan
         dropped = set(self.scheduler.dropped(plan))
         if flight.decode_batch is not None and not dropped:
-            given, ended = self.results.store_steady(flight.decode_batch, tokens)
+            given, ended = self.results.store_decodes(flight.decode_batch, tokens)
             self.results.over(self.scheduler.commit(plan, given))
         else:
             given, stopped, ended = self.results.store(flight, tokens, dropped, self.ends)

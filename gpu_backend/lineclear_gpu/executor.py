@@ -40,8 +40,8 @@ class Launched:
     Attributes:
         plan: the plan.
         forward: number of its forward, None if it computes nothing.
-        copies: numbers of its copies between the pools.
-        blocks: numbers of its copies on write.
+        swaps: numbers of its swaps.
+        block_copies: numbers of its copies on write.
     """
 
     plan: Plan
@@ -147,7 +147,7 @@ class Executor:
         done = [number for number in self._copies if self.streams.done(number)]
         return self._report(done)
 
-    def settle(self, launched: Launched) -> tuple[list[int], list[int]]:
+    def wait_for(self, launched: Launched) -> tuple[list[int], list[int]]:
         """Waits for a plan's forward; returns ended copies, to be reported before its commit.
 
         They include every copy that the forward waited for.

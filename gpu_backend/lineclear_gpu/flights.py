@@ -1,7 +1,7 @@
 # pyright: basic
 """The engine's records of live requests and of steps in flight.
 
-Guarantees: a `Steady` stays valid as long as plans carry the same tuple of rows.
+Guarantees: a `DecodeRows` stays valid as long as plans carry the same tuple of rows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lineclear_gpu.executor import Launched
 from lineclear_gpu.outputs import Decode, RequestOutput, Text
 from lineclear_gpu.params import SamplingParams
 
-__all__ = ["EngineRequest", "Flight", "Steady"]
+__all__ = ["DecodeRows", "EngineRequest", "Flight"]
 
 
 class EngineRequest:
@@ -84,8 +84,8 @@ class EngineRequest:
         return known.popleft() if known else None
 
 
-class Steady:
-    """The decode batch, kept while its rows stay the same.
+class DecodeRows:
+    """The rows of a step that is the decode batch alone, kept while they stay the same.
 
     Attributes:
         rows: the plan's own tuple of rows; identity tells whether it changed.
@@ -123,4 +123,4 @@ class Flight:
     number: int  # of the plan among those launched, from 1
     who: list[tuple[EngineRequest, int]]  # of each sample, by plan.sampling: request and branch
     widths: list[int]  # samples of each: n where a request forks
-    decode_batch: Steady | None = None  # for a step that is the decode batch alone
+    decode_batch: DecodeRows | None = None  # for a step that is the decode batch alone

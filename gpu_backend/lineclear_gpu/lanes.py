@@ -16,7 +16,7 @@ import numpy as np
 from lineclear.plan import Plan
 from lineclear_gpu.batch import Batch, Sampling
 from lineclear_gpu.book import Book
-from lineclear_gpu.flights import EngineRequest, Steady
+from lineclear_gpu.flights import DecodeRows, EngineRequest
 
 __all__ = ["Lanes"]
 
@@ -37,7 +37,9 @@ class Lanes:
         """Starts without sequences."""
         self.book = book
         self.live = live
-        self.steady: Steady | None = None  # of the last step that was the decode batch alone
+        self.decode_rows: DecodeRows | None = (
+            None  # of the last step that was the decode batch alone
+        )
         # By lane: temperature, top_p, top_k, seed and number of the sequence.  [lanes] each
         self._temperature = np.zeros(lanes, dtype=np.float32)
         self._top_p = np.ones(lanes, dtype=np.float32)
@@ -59,11 +61,11 @@ class Lanes:
         """The request and branch of each sample; a request that forks is sampled once per branch."""
         groups = plan.scheduled_seq_groups
         steady = not len(groups.first)
-        known = self.steady
+        known = self.decode_rows
         if steady and known is not None and groups.second is known.rows:
             sampled = self._with_sampling(batch, batch.sample_rows, batch.sample_lanes)
             return known.who, known.widths, sampled
-        self.steady = None
+        self.decode_rows = None
         who = [(self.live[row.request_id], row.branch) for row in plan.sampling]
         widths = [1 if live.forked else live.params.n for live, _ in who]
         rows = batch.sample_rows
@@ -80,7 +82,7 @@ class Lanes:
                     each.append(live.lanes[child])
             rows, lanes = np.array(wide, dtype=np.int64), np.array(each, dtype=np.int64)
         elif steady:
-            self.steady = Steady(groups.second, who, widths)
+            self.decode_rows = DecodeRows(groups.second, who, widths)
         return who, widths, self._with_sampling(batch, rows, lanes)
 
     def _settle(self, live: EngineRequest, branch: int, lane: int) -> None:

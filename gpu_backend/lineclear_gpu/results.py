@@ -18,7 +18,7 @@ import numpy as np
 from lineclear.request import Finished
 from lineclear_gpu.block_names import BlockNames
 from lineclear_gpu.book import Book
-from lineclear_gpu.flights import EngineRequest, Flight, Steady
+from lineclear_gpu.flights import DecodeRows, EngineRequest, Flight
 from lineclear_gpu.outputs import Delta
 from lineclear_gpu.split import SplitGroups
 
@@ -142,7 +142,9 @@ class Results:
         given: Any = np.array(sampled, dtype=np.int64) if simple else sampled
         return given, stopped, ended
 
-    def store_steady(self, steady: Steady, tokens: list[int]) -> tuple[Any, list[EngineRequest]]:
+    def store_decodes(
+        self, steady: DecodeRows, tokens: list[int]
+    ) -> tuple[Any, list[EngineRequest]]:
         """Stores the tokens of a decode-only step of plain sequences: none was dropped, each gets one.
 
         Returns:

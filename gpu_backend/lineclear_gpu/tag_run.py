@@ -286,7 +286,7 @@ class TagRun:
         if not self.flights:
             return
         flight = self.flights.popleft()
-        self._report(*self.executor.settle(flight.launched))
+        self._report(*self.executor.wait_for(flight.launched))
         tokens, wrong = self.executor.result(flight.launched)
         self._wrong.append((flight, wrong))
         if self.pool.device.type == "cpu" or len(self._wrong) >= 256:

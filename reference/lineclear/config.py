@@ -58,12 +58,17 @@ FORMER = {
 
 
 #: Settings that files of earlier versions call otherwise.
-EARLIER = {"depth": "max_steps_in_flight", "bypass": "max_bypasses"}
+NEW_NAMES = {"depth": "max_steps_in_flight", "bypass": "max_bypasses"}
 
 
 def in_todays_words(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a file of any version, by the names of today."""
-    return {EARLIER.get(name, name): value for name, value in settings.items()}
+    earlier = [name for name in NEW_NAMES if name in settings and NEW_NAMES[name] in settings]
+    if earlier:
+        raise ConfigError(
+            f"{earlier[0]} is the earlier name of {NEW_NAMES[earlier[0]]}: remove {earlier[0]}"
+        )
+    return {NEW_NAMES.get(name, name): value for name, value in settings.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +89,9 @@ class Config:
         long_prefill_token_threshold: tokens that one prompt may take of a step while others could use
             them; 0 is no limit. None is a quarter of max_num_batched_tokens, at least 1, under lineclear's
             own rules. It needs chunked prefill; bounds on progress are larger: `--guarantees`.
-        max_long_partial_prefills: running requests with a prompt that could use more than that, beyond which
-            none whose prompt could enters, or None; above 0, `max_bypasses` lets others enter before it.
+        max_long_partial_prefills: at most so many running requests may have a prompt that could use more than
+            `long_prefill_token_threshold` in a step; a further one waits. None is no limit. With `max_bypasses`
+            above 0 shorter requests may enter before it.
         num_lookahead_slots: drafted tokens a decode may verify besides its own.
         watermark: share of the GPU pool that admission leaves free while anything runs.
         schedule_conservativeness: share of the tokens that running requests may still generate, at most
@@ -102,7 +108,8 @@ class Config:
         max_waiting_tokens: tokens of requests in the queue beyond which one is rejected, or None: the
             prompt and n * max_tokens of each that waits or is swapped out.
         max_steps_in_flight: steps that may be in flight, 1 or 2.
-        max_bypasses: how many requests may pass one that does not enter; 0 is strict order.
+        max_bypasses: how many requests may enter before one that stands before them and cannot enter yet; 0 is strict
+            order.
         swapped_first: whether every swapped request goes before any waiting one (lesson's order).
         pause_after_preemption: admit no request in a step that preempted for growth.
         swap_token_cost: auto: relative cost to move one token out and in again.
@@ -176,7 +183,7 @@ class Config:
                 )
         if isinstance(self.max_steps_in_flight, bool) or self.max_steps_in_flight not in (1, 2):
             raise ConfigError(
-                f"max_steps_in_flight must be 1 or 2 steps in flight, not {self.max_steps_in_flight!r}"
+                f"max_steps_in_flight must be 1 or 2, not {self.max_steps_in_flight!r}"
             )
         for name in (
             "enable_chunked_prefill",
@@ -233,10 +240,14 @@ class Config:
         for name, wanted in needs.items():
             left_open = name == "long_prefill_token_threshold" and getattr(self, name) is None
             if getattr(self, name) != wanted and not left_open:
-                raise ConfigError(f"rules {self.rules} go with {name} = {wanted!r} only")
+                raise ConfigError(
+                    f"rules {self.rules} need {name} = {wanted!r}, not {getattr(self, name)!r}: set it so, "
+                    "or use other rules"
+                )
         if self.wait_for_prefix and self.prefix_caching == "off":
             raise ConfigError(
-                "wait_for_prefix goes with prefix_caching prompt or all only: without it nothing is found"
+                "wait_for_prefix is true and prefix_caching is off: set prefix_caching to prompt or all, "
+                "or leave wait_for_prefix out"
             )
         decodes = self.max_num_seqs * (1 + self.num_lookahead_slots)
         if self.max_num_batched_tokens < decodes:

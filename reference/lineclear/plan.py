@@ -10,10 +10,10 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, overload
 
-__all__ = ["BlockOperation", "Joined", "Names", "NewBlocks", "Plan", "Scheduled", "Table"]
+__all__ = ["BlockOperation", "Joined", "NewBlock", "NewBlocks", "Plan", "Scheduled", "Table"]
 
-#: (request id, branch, block) and (request id, branch, blocks of the whole table).
-Names = tuple[Hashable, int, int]
+#: (request id, branch, block id) and (request id, branch, block ids of the whole table).
+NewBlock = tuple[Hashable, int, int]
 Table = tuple[Hashable, int, tuple[int, ...]]
 
 
@@ -29,7 +29,7 @@ class Scheduled(NamedTuple):
             by many plans, and `Plan.start_of` says where it begins in each.
         samples: whether the step samples a token for it.
         prefill: whether it computes more than the newest token.
-        offset: of a row without a start: its first position, less the steps before.
+        offset: of a row without a start: its first position minus the number of steps issued before this one.
     """
 
     request_id: Hashable
@@ -100,7 +100,7 @@ class Joined(Sequence[Scheduled]):
         return f"[{', '.join(map(repr, self))}]"
 
 
-class NewBlocks(Sequence[Names]):
+class NewBlocks(Sequence[NewBlock]):
     """Blocks of sequences that are in the decode batch, named by their rows on request."""
 
     __slots__ = ("block_ids", "rows")
@@ -115,17 +115,17 @@ class NewBlocks(Sequence[Names]):
         return len(self.block_ids)
 
     @overload
-    def __getitem__(self, index: int) -> Names: ...
+    def __getitem__(self, index: int) -> NewBlock: ...
     @overload
-    def __getitem__(self, index: slice) -> tuple[Names, ...]: ...
-    def __getitem__(self, index: int | slice) -> Names | tuple[Names, ...]:
+    def __getitem__(self, index: slice) -> tuple[NewBlock, ...]: ...
+    def __getitem__(self, index: int | slice) -> NewBlock | tuple[NewBlock, ...]:
         """As of a tuple."""
         if isinstance(index, slice):
             return tuple(NewBlocks(self.rows[index], self.block_ids[index]))
         row = self.rows[index]
         return row.request_id, row.branch, self.block_ids[index]
 
-    def __iter__(self) -> Iterator[Names]:
+    def __iter__(self) -> Iterator[NewBlock]:
         """In the order in which the blocks were taken."""
         for row, block_id in zip(self.rows, self.block_ids, strict=True):
             yield row.request_id, row.branch, block_id
@@ -176,7 +176,7 @@ class Plan:
     num_batched_tokens: int
     num_prefill_groups: int
     operations: tuple[BlockOperation, ...]
-    new_blocks: Sequence[Names]
+    new_blocks: Sequence[NewBlock]
     tables: tuple[Table, ...]
     preempted: tuple[tuple[Hashable, str], ...]
     time: float | None = None

@@ -61,7 +61,7 @@ def moment(name: str, value: object) -> None:
     """Refuses what is no moment: a key that is made of it might be no number."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not (number and -MOST_PRIORITY <= cast("float", value) <= MOST_PRIORITY):
-        raise InvalidRequest(f"{name} must be a number of seconds, not {value!r}")
+        raise InvalidRequest(f"{name} must be seconds between -10**300 and 10**300, not {value!r}")
 
 
 #: The type of a name.
@@ -77,7 +77,7 @@ def checked_names(names: Iterable[int]) -> tuple[int, ...]:
     try:
         found = tuple(names)
     except TypeError as error:
-        raise InvalidRequest(f"prefix_names must be a sequence, not {names!r}") from error
+        raise InvalidRequest(f"names of blocks must be a sequence, not {names!r}") from error
     if found and (not INTEGERS.issuperset(map(type, found)) or min(found) < 1):
         for name in found:
             whole("a prefix name", name, 1)
@@ -156,7 +156,9 @@ class Request:
         if predicted_tokens is not None:
             whole("predicted_tokens", predicted_tokens, 0)
         if not -MOST_PRIORITY <= priority <= MOST_PRIORITY:
-            raise InvalidRequest("priority must be between -10**300 and 10**300")
+            raise InvalidRequest(
+                f"priority must be between -10**300 and 10**300, not {priority!r}"
+            )
         if not (type(arrival_time) is float and isfinite(arrival_time)):
             moment("arrival_time", arrival_time)
         if deadline is not None and deadline != inf:

@@ -136,7 +136,7 @@ class Scheduler(Readings):
         if self.adapter.interruption is not None:
             self.transitions.end(entry, actions.abort)  # the caller gets no answer
             self.adapter.check_caller()
-        return Accepted(entry.name)
+        return Accepted(entry.request_id)
 
     def abort(self, request_id: Hashable) -> bool:
         """Ends a request in whatever phase it is; False if it is not live: clients race."""
@@ -181,14 +181,14 @@ class Scheduler(Readings):
         """Holds the requests until `resume`; new ones are taken in and wait.
 
         A request that was preempted for growth under `wait` waits for `resume`, too. Plans of a pause may
-        carry copies that were decided before; steps in flight are to be committed as ever. No theorem about
+        dispatch copies that were decided before; steps in flight are to be committed as ever. No theorem about
         progress speaks of a pause.
 
         Args:
             mode: "keep" issues no step, and every request stays as it is. "wait" admits no request, and
                 those that run go on to their end. "recompute" frees the blocks of every request at once;
-                each then waits with the tokens that it has. A place that a step in flight may still touch
-                is fenced: who takes it next waits for that step.
+                each then waits with the tokens that it has. A block that a step in flight may still touch
+                is fenced: whoever gets it next waits for that step.
 
         Raises:
             SchedulerError: there is no such mode, or the scheduler is paused.

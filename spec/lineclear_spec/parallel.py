@@ -94,9 +94,8 @@ def in_parallel(
     )
     with pool:
         try:
-            with (
-                interrupts_wait()
-            ):  # a worker is forked with the first job, and is not deaf to them yet
+            # A worker is forked with the first job, and is not deaf to interrupts yet.
+            with interrupts_wait():
                 waiting = [pool.submit(work, job) for job in jobs]
             waiting.reverse()
             while waiting:

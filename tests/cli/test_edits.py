@@ -68,8 +68,8 @@ WALKS: dict[str, Edit] = {
         COPIES, "Copies.complete", "if known and operation is None and number in bad",
         "if False"),
     "a copy out is not remembered": (PREEMPTION, "swap_out", "request.open_swap = number", "pass"),
-    "a steady row that left is forgotten": (
-        BATCH, "DecodeBatch.leave", "flight.left[sequence] = None", "pass"),
+    "a row that left the decode batch is forgotten": (
+        BATCH, "DecodeBatch.leave", "flight.leave(sequence)", "pass"),
     "a copy on write waits for nothing": (
         GROWTH, "copy_on_write", "ledger.order(number, ledger.barrier)", "ledger.order(number, 0)"),
 }  # fmt: skip

@@ -151,7 +151,7 @@ def test_a_filling_that_belongs_to_a_sequence_is_seen(
 def test_a_step_of_those_that_simply_go_on_is_the_same_made_quickly(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    quick = Book._steady_batch
+    quick = Book._decode_batch
     compared: list[int] = []
 
     def both(self: Book, plan: Any, lanes: Any) -> Batch:
@@ -166,7 +166,7 @@ def test_a_step_of_those_that_simply_go_on_is_the_same_made_quickly(
         compared.append(len(lanes))
         return found
 
-    monkeypatch.setattr(Book, "_steady_batch", both)
+    monkeypatch.setattr(Book, "_decode_batch", both)
     made(2, **STARVED, max_steps_in_flight=2, preemption_mode="swap").generate(prompts(), GREEDY)
     assert len(compared) > 20
 

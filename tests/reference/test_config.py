@@ -117,7 +117,7 @@ def test_a_preset_of_other_rules_has_no_limit_on_a_prompt(preset: str) -> None:
     config = PRESETS[preset]
     assert config.most_of_a_prompt == config.max_model_len
     if config.rules != "lineclear":
-        with pytest.raises(ConfigError, match="go with long_prefill_token_threshold = 0 only"):
+        with pytest.raises(ConfigError, match="need long_prefill_token_threshold = 0"):
             dataclasses.replace(config, long_prefill_token_threshold=7)
 
 

@@ -88,11 +88,11 @@ class Driven:
             step(scheduler)
             for entry in scheduler.entries.values():  # outputs are zeros
                 sequence, known = entry.first, scheduler.ledger.num_tokens(entry.first)
-                names, prompt = sequence.block_names, self.tokens[int(str(entry.name))]
+                names, prompt = sequence.block_names, self.tokens[int(str(entry.request_id))]
                 tokens = [*prompt, *[0] * 20][:known]
                 more = self.names.of(tokens[len(names) * 2 :], names)
                 if not self.asked:
-                    scheduler.name_blocks(entry.name, len(names), more)
+                    scheduler.name_blocks(entry.request_id, len(names), more)
         elif kind == "reset":
             scheduler.reset_prefix_cache()
         elif kind == "hold":

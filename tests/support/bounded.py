@@ -111,11 +111,11 @@ class Driven:
     """
 
     def __init__(self, config: Config, policy: Any = None, promised: Config | None = None) -> None:
-        self.promised = promised or config
+        self.reserved = promised or config
         self.policy = policy or make(config.scheduling_policy, dict(config.policy_options))
         self.scheduler = Scheduler(config, self.policy)
         tenants = [Arrival(name, 0.0, 1, (1,), 1, client=name) for name in ("", *TENANTS)]
-        self.holding = Holding(self.promised, Workload("", "", tuple(tenants)), self.policy)
+        self.holding = Holding(self.reserved, Workload("", "", tuple(tenants)), self.policy)
         self.arrivals: list[Arrival] = []
         self.turns = 0
 

@@ -28,7 +28,7 @@ EDITS: dict[str, tuple[Any, str, str, str]] = {
         PrefixCache, "hits", "return len(list(found))", "return min(1, len(list(found)))",
     ),
     "what a reset has left is found behind a miss": (
-        PrefixCache, "hits", "takewhile(self.ledger.cached.__contains__, words)",
+        PrefixCache, "hits", "takewhile(self.ledger.cached.__contains__, names)",
         "[word for word in words if word in self.ledger.cached]",
     ),
     "what others name is charged": (

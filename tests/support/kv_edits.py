@@ -92,7 +92,7 @@ EDITS = (
     Edit(
         'publish in open copy',
         'publish',
-        '    ledger.require(request.open_swap == 0, "no copy of it is open")\n',
+        '    ledger.require(request.open_swap == 0, "it waits for no swap")\n',
         '',
         ONE,
         'submit 2 5 1 1, admit r1, schedule_tokens s1 2 0, issue_step, run 1, '
@@ -247,7 +247,7 @@ WALKED = (
     Edit(
         'swapped in while the copy out is open',
         'swap_in',
-        '    ledger.require(request.open_swap == 0, "its copy to the CPU is complete")\n',
+        '    ledger.require(request.open_swap == 0, "its swap-out is complete")\n',
         '',
         SMALL,
         seed=4,

@@ -119,7 +119,7 @@ class Drive:
         plan: Plan,
     ) -> None:
         """Commits the oldest step and stores its tokens."""
-        done, failed = executor.settle(launched)
+        done, failed = executor.wait_for(launched)
         scheduler.complete([*done, *failed], failed)
         tokens: list[int] = executor.result(launched).tolist()
         for row, token in zip(plan.sampling, tokens, strict=True):

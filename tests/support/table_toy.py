@@ -83,7 +83,11 @@ class Toy:
         if request is None:
             raise Refused("the request is over")
         MOVES[move](self.ledger, request)
-        self.ledger.grown, self.ledger.appended, self.ledger.named = [], [], []  # no plan is made
+        self.ledger.grown, self.ledger.appended, self.ledger.sent_whole = (
+            [],
+            [],
+            [],
+        )  # no plan is made
         self.ledger.whole.clear()
         if request.phase == Phase.FINISHED:
             self.requests[k] = None

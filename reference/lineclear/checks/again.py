@@ -97,4 +97,4 @@ def starves(world: World, cycle: Trace) -> str:
 
 def tokens(world: World) -> dict[Any, int]:
     """Known tokens of each live request."""
-    return {entry.name: entry.num_tokens(world.scheduler.ledger) for entry in world.live()}
+    return {entry.request_id: entry.num_tokens(world.scheduler.ledger) for entry in world.live()}

@@ -132,7 +132,7 @@ ROWS = (
         "LC404",
         "the scheduler and the device disagree",
         "A device that sees only plans has its own record of which operations were issued, ran and were "
-        "reported. The scheduler settled, kept, dropped or finished something that contradicts "
+        "reported. The scheduler counted as complete, kept, dropped or finished something that contradicts "
         "that record.",
         "Blocks are allocated while a copy still moves them, tokens computed on garbage are kept, or "
         "valid ones are lost.",

@@ -45,7 +45,7 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
     "max_long_partial_prefills": (
         int,
         None,
-        "running requests with a longer prompt beyond which no other enters; see --max-bypasses",
+        "running requests whose prompt could use more than --long-prefill-token-threshold; a further one waits",
     ),
     "num_lookahead_slots": (int, 0, "draft tokens that a decode may verify"),
     "watermark": (float, 0.01, "share of the GPU pool that admission keeps free"),
@@ -72,7 +72,11 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
         "reject arrivals while requests of this many tokens are queued, n * max_tokens included",
     ),
     "max_steps_in_flight": (int, 1, "maximum steps in flight, 1 or 2"),
-    "max_bypasses": (int, 0, "maximum requests that overtake one that does not fit"),
+    "max_bypasses": (
+        int,
+        0,
+        "requests that may enter before one that cannot enter yet; 0: strict order",
+    ),
     "swapped_first": (
         bool,
         False,

@@ -166,6 +166,10 @@ class Header:
         known = {each.name for each in fields(cls)}
         rest = {name: value for name, value in content.items() if name not in ("e", "log")}
         if "depth" in rest:  # as logs of earlier versions call it
+            if "max_steps_in_flight" in rest:
+                raise EventError(
+                    "engine.depth is the earlier name of max_steps_in_flight: remove depth"
+                )
             rest["max_steps_in_flight"] = rest.pop("depth")
         for name in rest:
             if name not in known:

@@ -84,8 +84,9 @@ class LoggedSequence:
     """One sequence of a live request.
 
     Attributes:
-        known: number of tokens: prompt, sampled, and being sampled by a step in flight.
-        best: maximum of `known` so far.
+        num_tokens: prompt, sampled, and being sampled by a step in flight. (Not lineclear's `num_tokens`, which
+            has no samples in flight.)
+        best: maximum of `num_tokens` so far.
         frontier: number of leading positions whose KV exists, as far as checked.
         synced: number of positions entered in `LoggedPool.filled`.
         safe_from, safe_to: positions that a row may write without a new check.

@@ -76,7 +76,7 @@ class TableReplay:
         self.checker = Checker(header)
         self.requests: dict[RequestId, Request] = {}
         self.sequences: dict[tuple[RequestId, int], Sequence] = {}
-        self.owed: dict[Sequence, tuple[int, int, int]] = {}  # step, accepted, rejected
+        self.pending: dict[Sequence, tuple[int, int, int]] = {}  # step, accepted, rejected
         self.rows: dict[int, list[list[Any]]] = {}
         self.drafts: dict[tuple[int, Sequence], int] = {}
         self.moving: Request | None = None  # between preempt or resume of a swap and its copy
@@ -95,7 +95,9 @@ class TableReplay:
             raise Differs(f"{found[0].rule}: {found[0].message}")
         kind = event["e"]
         if kind not in ("fork", "check", "idle"):
-            self.pay(None if kind in ("step", "settle", "preempt", "resume") else event.get("r"))
+            self.sample(
+                None if kind in ("step", "settle", "preempt", "resume") else event.get("r")
+            )
         handler = getattr(self, f"_{kind}", None)
         if handler is None:
             raise TableError(
@@ -104,12 +106,12 @@ class TableReplay:
             )
         handler(event)
 
-    def pay(self, r: RequestId | None) -> None:
-        """Commits samples of settled steps: of one request, or of all if None."""
-        for sequence in list(self.owed):
+    def sample(self, r: RequestId | None) -> None:
+        """Gives sequences the samples of committed steps: those of one request, or of all if None."""
+        for sequence in list(self.pending):
             if r is not None and self.requests.get(r) is not sequence.request:
                 continue
-            step, accepted, rejected = self.owed.pop(sequence)
+            step, accepted, rejected = self.pending.pop(sequence)
             if sequence.alive and step > sequence.void:
                 actions.sample(self.ledger, sequence, step, accepted, rejected)
 
@@ -368,7 +370,7 @@ class TableReplay:
                 continue
             accepted = kept.get(who, 1)
             left = 0 if sequence.drafts == 0 else drafts - (accepted - 1)
-            self.owed[sequence] = ledger.committed, accepted, left
+            self.pending[sequence] = ledger.committed, accepted, left
 
     def _check(self, event: Event) -> None:
         for name, ids in free_lists(event.get("free", {})).items():

@@ -29,8 +29,8 @@ __all__ = ["Event", "Translator"]
 
 Event = dict[str, Any]
 POOLS = {GPU: DEFAULT, CPU: "cpu"}
-#: Actions allowed between the end of a step and the samples it owes.
-AFTER_SETTLE = frozenset(
+#: Actions allowed between the commit of a step and its pending samples.
+AFTER_COMMIT = frozenset(
     "sample finish finish_each abort join_batch leave_batch fork prune rejoin".split()
 )
 
@@ -63,7 +63,7 @@ class Translator:
 
     def __call__(self, name: str, arguments: tuple[Any, ...]) -> None:
         """Handles one action."""
-        if name not in AFTER_SETTLE:
+        if name not in AFTER_COMMIT:
             self.flush()
         getattr(self, f"_{name}")(*arguments)
 
@@ -336,7 +336,10 @@ class Translator:
         if accepted == 1 and not drafts:
             return
         if not self._held_back:
-            raise JournalError(f"a sample of step {step} comes too late after the step")
+            raise JournalError(
+                f"a sample of step {step} comes after an action that must follow it; only "
+                f"{', '.join(sorted(AFTER_COMMIT))} may stand between commit_step and sample"
+            )
         self._held_back[0].setdefault("kept", []).append(
             [sequence.request.id, accepted, self._numbers[sequence]]
         )

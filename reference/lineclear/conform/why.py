@@ -21,7 +21,7 @@ __all__ = ["GUARDS", "RequestState", "Snapshot", "Stuck", "Why", "why"]
 GUARDS = {
     "in_no_queue": "no queue of the engine names it",
     "open_copy": "a copy of its blocks is not done",
-    "commit": "a step that computes for it is not settled",
+    "commit": "a step that computes for it is not committed",
     "too_long": "it needs more blocks than the pool has, even alone",
     "may_grow_too_long": "with all the tokens that it may generate it needs more blocks than the pool has",
     "lost": "too few blocks are left: some are neither held nor free",
@@ -250,7 +250,7 @@ def blocked_by_operation(snapshot: Snapshot, request: RequestState) -> Stuck | N
         return Stuck(request, "open_copy", figures, Relief("the copy is done"), HELPS)
     if request.in_flight:
         figures = {"steps": snapshot.in_flight}
-        return Stuck(request, "commit", figures, Relief("the step is settled"), HELPS)
+        return Stuck(request, "commit", figures, Relief("the step is committed"), HELPS)
     return None
 
 
@@ -381,7 +381,7 @@ def lines(report: Why, most: int = 12) -> list[str]:
         figures = ", ".join(f"{name} {value}" for name, value in row.figures.items())
         text += [
             f"{request.request_id!r} {request.phase}, holds {request.blocks} blocks, "
-            f"{request.num_computed_tokens} of {request.num_tokens} tokens computed, kept none for {request.still} "
+            f"{request.num_computed_tokens} of {request.num_tokens} tokens computed, no token kept for {request.still} "
             "calls",
             f"  {row.guard}: {GUARDS[row.guard]}" + (f" ({figures})" if figures else ""),
             f"  smallest change: {row.relief.sentence()}",

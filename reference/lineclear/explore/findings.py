@@ -167,7 +167,7 @@ Usable = Callable[[Tracked], list[tuple[Edge, Tracked]]]
 
 
 def wheel(graph: Graph, inside: frozenset[Tracked], usable: Usable) -> tuple[Tracked, Trace]:
-    """A cycle within a component, from a commit through a state where no copy of it is open."""
+    """A cycle within a component, from a commit through a state where it waits for no swap."""
 
     def after(node: Tracked) -> list[Tracked]:
         return [other for _, other in usable(node) if other in inside]
@@ -218,7 +218,7 @@ def goes_round(graph: Graph, finding: ProgressFinding) -> bool:
     world = World(graph.bounds)
 
     def tokens() -> dict[Any, int]:
-        return {e.name: e.num_tokens(world.scheduler.ledger) for e in world.live()}
+        return {e.request_id: e.num_tokens(world.scheduler.ledger) for e in world.live()}
 
     first: dict[Any, int] = {}
     for turn, move in enumerate((*finding.trace, *finding.cycle * ROUNDS)):

@@ -1,7 +1,7 @@
 """The key of a state: a search counts two schedulers with equal keys as one state.
 
 Guarantees: worlds with equal keys allow the same moves for ever after, up to the names of
-requests, places and clocks.
+requests, block ids and clocks.
 
 The ledger's part is the key of the table's search (`lineclear_spec.modelcheck.keys`), read from the ledger, from the
 histories that the observer keeps and from the tables that the device has read. Beside it stands what the scheduler
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["shown_to_policy", "world_key"]
 
 
-#: Place of the table's flag that `lift_fences` is allowed. The scheduler retires of its own accord when
-#: the clock of what is done matters, which decides nothing that it does otherwise.
-RETIRED = 3
+#: Index in the table's key of the flag that `lift_fences` is allowed. The scheduler lifts fences of its own accord
+#: when the clock of what is done matters, which decides nothing that it does otherwise.
+LIFT_FENCES = 3
 
 
 class KeyedState:
@@ -50,7 +50,7 @@ class KeyedState:
             s.id: tuple(known.table)
             for entry in world.live()
             for s in entry.record.members
-            for known in [world.bench.device.branches.get((entry.name, entry.branch(s)))]
+            for known in [world.bench.device.branches.get((entry.request_id, entry.branch(s)))]
             if known is not None and known.has_table
         }
 
@@ -87,7 +87,7 @@ def world_key(world: World) -> tuple[Any, ...]:
     )
     table = state_key(KeyedState(world))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     return (
-        (*table[:RETIRED], *table[RETIRED + 1 :]),
+        (*table[:LIFT_FENCES], *table[LIFT_FENCES + 1 :]),
         world.arrived,
         tuple([(e.priority, min(e.bypassed, most), displaceable(e)) for e in live]),
         tuple([(e.may_fork_later, max(0, e.n - e.branches_made)) for e in live if e.n > 1]),
@@ -132,7 +132,7 @@ def misplaced(world: World, live: list[Any]) -> tuple[tuple[int, int, int], ...]
             table = sequence.table
             if not table:
                 continue
-            branch = bench.live[entry.name].branches[entry.branch(sequence)]
+            branch = bench.live[entry.request_id].branches[entry.branch(sequence)]
             tokens = branch.history[: ledger.num_computed_tokens(sequence)]
             tier = "cpu" if table[0].tier == CPU else "gpu"
             places = [block.block_id for block in table]

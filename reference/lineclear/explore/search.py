@@ -113,7 +113,7 @@ def known(world: World) -> dict[Any, tuple[int, ...]]:
     """Known tokens of each live request's sequences, by name, the oldest first."""
     ledger = world.scheduler.ledger
     return {
-        entry.name: tuple([ledger.num_tokens(s) for s in entry.record.members])
+        entry.request_id: tuple([ledger.num_tokens(s) for s in entry.record.members])
         for entry in world.live()
     }
 

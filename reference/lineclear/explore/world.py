@@ -306,7 +306,7 @@ class World:
     def _abort(self, which: int) -> None:
         entry = self.live()[which]
         self.notes.aborted(self.scheduler, entry)
-        self.bench.abort(entry.name)
+        self.bench.abort(entry.request_id)
 
     def _reset(self) -> None:
         self.scheduler.reset_prefix_cache()

@@ -198,7 +198,9 @@ def do(result: Replay, row: object, records: dict[str, object]) -> Done:
         finish(cast("dict[str, object]", row), result)
         return "", ()
     if not isinstance(row, list) or not row:
-        raise NotAJournal("it is no action")
+        raise NotAJournal(
+            f"{row!r:.80} is no action: a line is a list of an action's name and its arguments"
+        )
     name, *arguments = cast("list[object]", row)
     if name == "new":
         request = introduce(ledger, arguments)
@@ -241,11 +243,19 @@ def limits_of(number: int, row: object) -> Limits:
     """The limits in the first line."""
     content = cast("dict[str, Any]", row) if isinstance(row, dict) else {}
     if content.get("journal") != FORMAT or not isinstance(content.get("limits"), dict):
-        raise NotAJournal(f"line {max(number, 1)}: it is not a {FORMAT!r}")
+        found = content.get("journal")
+        raise NotAJournal(
+            f"line {max(number, 1)}: journal is {found!r}, it must be {FORMAT!r} or 'lineclear journal 1'"
+        )
     limits = {**USUAL, **cast("dict[str, Any]", content["limits"])}
     kinds = {name: bool if name in ("chunked", "cut_long") else int for name in LIMITS}
     if {name: type(value) for name, value in limits.items()} != kinds:
-        raise NotAJournal(f"line {number}: the limits are not {', '.join(LIMITS)}")
+        found = {name: type(value) for name, value in limits.items()}
+        bad = sorted(name for name in {*found, *kinds} if found.get(name) is not kinds.get(name))
+        raise NotAJournal(
+            f"line {number}: limits that are missing, unknown or of the wrong type: {', '.join(bad)}; "
+            f"there must be {', '.join(LIMITS)}"
+        )
     for name in ("gpu_blocks", "cpu_blocks"):
         if limits[name] > MOST_BLOCKS:
             raise NotAJournal(f"line {number}: {name} is {limits[name]}, at most {MOST_BLOCKS}")

@@ -1,7 +1,7 @@
 """The journal in memory: the last actions, by name and ids.
 
 Guarantees: memory is bounded and holds no record; as long as nothing was dropped, `lines` is a
-journal that `record.replay` does again.
+journal that `lineclear.journal.file.replay` runs again.
 """
 
 from __future__ import annotations

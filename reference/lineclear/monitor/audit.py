@@ -33,8 +33,7 @@ class InvariantViolation(AssertionError):
 def audit(scheduler: Readings) -> int:
     """Checks every invariant of the scheduler's ledger and queues; returns the number of checks.
 
-    Raises:
-        Violation: the first one that does not hold.
+    InvariantViolation: the first one that does not hold.
     """
     checks = audit_ledger(scheduler.ledger)
     return checks + audit_orders(scheduler)
@@ -57,7 +56,8 @@ def audit_orders(scheduler: Readings) -> int:
         seats = entry.n if entry.may_fork_later else max(width, entry.n - ended)
         if entry.seats_taken != seats or seats < width:
             raise InvariantViolation(
-                "budget", f"{entry.name!r} has {entry.seats_taken} seats, and should have {seats}"
+                "budget",
+                f"{entry.request_id!r} has {entry.seats_taken} seats, and should have {seats}",
             )
     if scheduler.seats != sum(e.seats_taken for e in running):
         raise InvariantViolation("budget", "seats are counted wrong")
@@ -194,7 +194,7 @@ def check_words(ledger: Ledger, sequence: Sequence, size: int) -> None:
 
 
 def check_cache(ledger: Ledger, sealed: Counter[Block]) -> list[int]:
-    """Sealed blocks are named as often as they say, and can be found by at most one name; the GPU blocks
+    """Sealed blocks are named as often as they say, and can be found by at most one name; the block ids
     of those that tables name, and of those that rest.
     """
     for name, block in ledger.cached.items():
@@ -241,7 +241,7 @@ def check_counters(ledger: Ledger, sequence: Sequence, size: int) -> None:
     if not 0 <= computed <= reach <= slots < request.limit:
         raise InvariantViolation(
             "capacity",
-            f"{sequence}: computed {computed}, reach {reach}, slots {slots}, "
+            f"{sequence}: num_computed_tokens {computed}, num_dispatched_tokens {reach}, num_allocated_slots {slots}, "
             f"limit {request.limit}",
         )
     if not request.prompt <= known <= request.limit:

@@ -201,7 +201,7 @@ class Watch:
         """The first in the order learns a token before those that run have ended."""
         scheduler, order = self.scheduler, self.order
         entries = scheduler.entries
-        while order and entries.get(order[0][2].name) is not order[0][2]:
+        while order and entries.get(order[0][2].request_id) is not order[0][2]:
             heapq.heappop(order)
         if not order:
             self.first = None
@@ -223,7 +223,7 @@ class Watch:
         """It must not wait longer than what those that run have left now, and its own prompt."""
         if self.allowed > PATIENCE:
             self._alarm(
-                f"{first.name} does not advance: it is the first in the order and learned no token "
+                f"{first.request_id} does not advance: it is the first in the order and learned no token "
                 f"in {self.waited} committed steps; those that ran had {self.allowed - PATIENCE} "
                 "at most"
             )

@@ -37,10 +37,8 @@ class Observer:
         self.ended: set[int] = set()  # ids
         self.touched: dict[int, BlockIds] = {}  # block ids of each operation that is open
         self.read: dict[Sequence, list[int]] = {}  # tables as who reads plans alone knows them
-        self.building = [
-            0,
-            0,
-        ]  # tokens and sequences of the step being built, the decode batch aside
+        # tokens and sequences of the step being built, the decode batch aside
+        self.building = [0, 0]
         self.handlers: dict[str, Callable[..., None]] = {
             "submit": self._submit,
             "reject": self._end,
@@ -170,7 +168,7 @@ class Observer:
         """Who reads plans alone has the table of every sequence that runs."""
         running = [s for record in self.ledger.running for s in record.members]
         self.read = {s: self.read[s] for s in running if s in self.read}
-        self.read |= {s: list(block_ids) for s, block_ids in self.ledger.named}
+        self.read |= {s: list(block_ids) for s, block_ids in self.ledger.sent_whole}
         for sequence, block_id in pairs_of(self.ledger.appended):
             if sequence in self.read:
                 self.read[sequence].append(block_id)
@@ -213,7 +211,7 @@ class Observer:
         return (targets, sources) if operation.kind == SWAP_IN else (sources, targets)
 
     def _held(self) -> frozenset[int]:
-        """GPU blocks of the blocks that running requests name."""
+        """Block ids of the blocks that running requests name."""
         ledger = self.ledger
         if not ledger.sealed:
             return frozenset(
@@ -242,7 +240,7 @@ class Observer:
         if not ledger.operations:
             return
         held = self._held()
-        moved = {
+        last_swap = {
             block.block_id: record.last_swap for record in ledger.swapped for block in record.held
         }
         for number, operation in ledger.operations.items():
@@ -254,7 +252,7 @@ class Observer:
                 if block_id in held or number > last_use[block_id]:
                     raise unguarded(operation, GPU, block_id)
             for block_id in cpu:
-                if number > moved.get(block_id, ledger.cpu.last_use[block_id]):
+                if number > last_swap.get(block_id, ledger.cpu.last_use[block_id]):
                     raise unguarded(operation, CPU, block_id)
 
     def _alive(self) -> Iterator[Sequence]:

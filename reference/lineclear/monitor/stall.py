@@ -19,9 +19,9 @@ __all__ = ["GUARDS", "BlockedRequest", "Holder", "Stall"]
 GUARDS = {
     "open_copy": "a copy of it is not complete; tell `complete` when it is",
     "blocks": "the pool lacks blocks for all its tokens",
-    "worst_cases": "the running requests may need the blocks that it may need",
+    "worst_cases": "its worst case does not fit beside the worst cases of the running requests (capacity_policy)",
     "seats": "max_num_seqs sequences run",
-    "tokens": "max_num_batched_tokens are dealt",
+    "tokens": "the step has no max_num_batched_tokens left for it",
     "long_prefills": "max_long_partial_prefills requests compute prompts that could use more than their share",
     "head_of_line": "a request before it in the order does not fit yet",
     "pause_after_preemption": "the last step preempted for growth, so it admitted no request",
@@ -108,7 +108,7 @@ class Stall:
         cpu_free: free blocks of the CPU pool, of cpu_total.
         holders: what each live request holds that holds anything.
         held: what keeps each live request, those that run first, then in the queue's order.
-        read: blocks that readers outside hold; progress presumes that their holds end.
+        held_by_readers: blocks that readers outside hold; progress presumes that their holds end.
     """
 
     step: int
@@ -120,7 +120,7 @@ class Stall:
     cpu_total: int
     holders: tuple[Holder, ...]
     held: tuple[BlockedRequest, ...]
-    read: int = 0
+    held_by_readers: int = 0
 
     def json(self) -> dict[str, Any]:
         """For scripts; ids are text."""
@@ -130,7 +130,7 @@ class Stall:
             "open_copies": list(self.open_copies),
             "gpu": {"free": self.gpu_free, "total": self.gpu_total},
             "cpu": {"free": self.cpu_free, "total": self.cpu_total},
-            "read": self.read,
+            "held_by_readers": self.held_by_readers,
             "holders": [
                 {**asdict(row), "request_id": str(row.request_id)} for row in self.holders
             ],
@@ -153,9 +153,9 @@ class Stall:
         ]
         if self.open_copies:
             lines.append(f"copies that are not complete: {', '.join(map(str, self.open_copies))}")
-        if self.read:
+        if self.held_by_readers:
             lines.append(
-                f"{self.read} blocks are held by readers; progress presumes that holds end"
+                f"{self.held_by_readers} blocks are held by readers; progress presumes that holds end"
             )
         for holder in self.holders[:most]:
             blocks = f"{holder.gpu_blocks} GPU blocks" if holder.gpu_blocks else ""

@@ -46,7 +46,7 @@ def stall_report(scheduler: Readings) -> Stall:
     copies = [o.number for o in ledger.operations.values() if o.kind in (SWAP_IN, SWAP_OUT)]
     entries = sorted(scheduler.entries.values(), key=lambda entry: entry.number)
     holders = [
-        holder(scheduler, entry) for entry in entries if scheduler.cache.named(entry.record)
+        holder(scheduler, entry) for entry in entries if scheduler.cache.referred_to(entry.record)
     ]
     return Stall(
         ledger.steps,
@@ -64,9 +64,9 @@ def stall_report(scheduler: Readings) -> Stall:
 
 def holder(scheduler: Readings, entry: Entry) -> Holder:
     """The holdings of the request."""
-    record, blocks = entry.record, scheduler.cache.named(entry.record)
+    record, blocks = entry.record, scheduler.cache.referred_to(entry.record)
     return Holder(
-        entry.name,
+        entry.request_id,
         record.phase.name.lower(),
         blocks if record.phase == Phase.RUNNING else 0,
         blocks if record.phase == Phase.SWAPPED else 0,
@@ -109,7 +109,7 @@ def queued(scheduler: Readings) -> list[BlockedRequest]:
         lane = entry.tenant if scheduler.tenants is not None else None
         first = ahead.setdefault(lane, entry)
         if first is not entry:
-            figures = {"behind": str(first.name), "place": position + 1}
+            figures = {"behind": str(first.request_id), "place": position + 1}
             found.append(with_change(scheduler, entry, "head_of_line", figures))
         else:
             found.append(
@@ -143,7 +143,13 @@ def with_change(
         waiting, change = CANNOT_HELP, Relief("blocks", beyond)
     phase = record.phase.name.lower()
     return BlockedRequest(
-        entry.name, phase, guard, figures, change, waiting, ledger.steps - last if last else None
+        entry.request_id,
+        phase,
+        guard,
+        figures,
+        change,
+        waiting,
+        ledger.steps - last if last else None,
     )
 
 
@@ -171,18 +177,18 @@ def change_for(scheduler: Readings, entry: Entry, guard: str, figures: dict[str,
     if guard == "blocks":
         there = max(0, figures["free"] - figures["growth"] - figures["watermark"])
         missing = figures["wants"] - there
-        gains = [(other.name, scheduler.cache.gain(other.record)) for other in others]
+        gains = [(other.request_id, scheduler.cache.gain(other.record)) for other in others]
         return relief("blocks", missing, gains)
     if guard == "worst_cases":
         missing = figures["wants"] - figures["left"]
         worst = scheduler.ledger.worst_case
-        return relief("blocks", missing, [(o.name, worst(o.record)) for o in others])
+        return relief("blocks", missing, [(o.request_id, worst(o.record)) for o in others])
     if guard == "seats":
         missing = figures["wants"] + figures["taken"] - figures["of"]
-        return relief("seats", missing, [(o.name, o.seats_taken) for o in others])
+        return relief("seats", missing, [(o.request_id, o.seats_taken) for o in others])
     if guard == "tokens":
         missing = figures["wants"] - figures["left"]
-        return relief("tokens", missing, [(o.name, o.record.width) for o in others])
+        return relief("tokens", missing, [(o.request_id, o.record.width) for o in others])
     return Relief(CHANGES[guard])
 
 

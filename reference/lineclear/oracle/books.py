@@ -140,7 +140,9 @@ def check_books(scheduler: Scheduler, live: Iterable[Hashable]) -> None:
         for entry in entries:
             if entry.order != (entry.number,) or entry.rank != (entry.number,):
                 places = (entry.order, entry.rank)
-                raise Undone("order", f"request {entry.name!r} stands at {places} after a failure")
+                raise Undone(
+                    "order", f"request {entry.request_id!r} stands at {places} after a failure"
+                )
 
 
 def check_heaps(scheduler: Scheduler) -> None:
@@ -174,10 +176,10 @@ def check_shelters(scheduler: Scheduler, sheltered: Iterable[Hashable]) -> None:
     names = set(sheltered)
     for entry in scheduler.running.entries.values():
         spared = not may_be_displaced(entry.sheltered, entry.kept_a_token)
-        if spared != (entry.name in names):
+        if spared != (entry.request_id in names):
             what = "is spared" if spared else "is not spared"
             raise Undone(
-                "displacement", f"request {entry.name!r} {what}, and it should be otherwise"
+                "displacement", f"request {entry.request_id!r} {what}, and it should be otherwise"
             )
 
 

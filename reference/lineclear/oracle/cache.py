@@ -19,7 +19,7 @@ __all__ = ["BlockNumbers", "OracleCache", "Uses", "cache_of", "cached_names", "u
 
 
 class BlockNumbers(dict[Any, int]):
-    """BlockNumbers of blocks, given as they are asked for."""
+    """Numbers of blocks, given as they are asked for."""
 
     def __missing__(self, block: Any) -> int:
         """The next one."""

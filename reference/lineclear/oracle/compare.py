@@ -78,7 +78,7 @@ def tables(their: OracleRequest, mine: OracleRequest) -> None:
     same("blocks", f"blocks of request {name!r}", len(their.blocks), len(mine.blocks))
     same(
         "blocks",
-        f"tables of request {name!r}: branch, known, reached, slots, entries, samples to come",
+        f"tables of request {name!r}: branch, tokens, dispatched, slots, entries, samples to come",
         [counts(branch) for branch in their.branches],
         [counts(branch) for branch in mine.branches],
     )

@@ -96,7 +96,7 @@ class Preempting:
         return True
 
     def preempt(self, live: OracleRequest) -> None:
-        """The request gives its blocks up, by swap if that is wanted and there is room."""
+        """The request's blocks are freed, after a swap if that is wanted and there is room."""
         self.orders.stops(live)
         wanted = swaps(self.config, live) and not self.state.shares(live)
         swap = not live.copying and wanted and self.make_cpu_room(live)

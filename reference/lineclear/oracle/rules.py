@@ -37,7 +37,7 @@ RULES: Mapping[str, str] = MappingProxyType(
         "the last token that it knows",
         "publication": "a block can be found once committed steps have computed it, its tokens are known and it has a "
         "name, which output gets when its request ends or is preempted, or its branch forks or ends",
-        "eviction": "a block at rest is evicted only if its place is lacking, before anything is preempted, the "
+        "eviction": "a block at rest is evicted only if its block id is needed, before anything is preempted, the "
         "one that the setting says first, and none that is about to be shared",
         "seats": "a request that runs has a seat for each sequence, and for each that is still to be made; it "
         "keeps all if it may fork later; no other has any, and none forks beyond its seats",
@@ -57,7 +57,7 @@ LIMITS: Mapping[str, str] = MappingProxyType(
         "displaced": "a step that displaced admits the head alone",
         "prefill_first": "nothing is admitted while a prompt that runs lacks tokens of its share, and no request "
         "of several sequences while one could use more",
-        "head of the line": "nothing passes a request that does not enter, more often than bypass says",
+        "head of the line": "nothing passes a request that does not enter more often than max_bypasses says",
         "prefix": "a request that fits waits, if that is asked for, while one that runs before it computes the "
         "first block that it would not find",
         "watermark": "admission leaves blocks free while anything runs",

@@ -260,7 +260,9 @@ def observe(
     kept = set(protected)
     return OracleState(
         config=scheduler.config,
-        lives=[live_of(scheduler, entry, listed, entry.name in kept, names) for entry in entries],
+        lives=[
+            live_of(scheduler, entry, listed, entry.request_id in kept, names) for entry in entries
+        ],
         steps=scheduler.ledger.steps,
         fcfs=bool(scheduler.policy_failures),
         cache=cache_of(scheduler, names, uses or Uses()),
@@ -304,7 +306,7 @@ def live_of(
         )
     return OracleRequest(
         record=record,
-        name=entry.name,
+        name=entry.request_id,
         user=user,
         number=entry.number,
         n=entry.n,

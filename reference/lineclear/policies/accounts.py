@@ -3,7 +3,7 @@
 Guarantees: these functions run in the policies and on formulas in the proofs; each has a contract
 (`contracts`) that says, apart from its effect, what it changes and what it leaves as it was. Nothing
 is done in a step for sequences that simply go on: what they are charged accrues at a rate, which
-changes when one of them joins the decode batch or stops being so.
+changes when one of them joins or leaves the decode batch.
 
 All amounts are whole numbers of the unit of the policy, see `units.py`. A tenant's weight divides its
 prices once, when the account is opened; from then on charges are sums and products of whole numbers.

@@ -191,7 +191,7 @@ def lemmas(unknowns: Any) -> list[tuple[str, Any]]:
             ),
         ),
         (
-            "a sequence that joins the decode batch, or stops being so, keeps I(V)",
+            "a sequence that joins or leaves the decode batch keeps I(V)",
             implies(
                 before,
                 stands(

@@ -72,7 +72,9 @@ def lengths_of(flight: IssuedStep, sampled: Any, of: Mapping[Record, Entry]) -> 
 def check_count(given: int, count: int) -> None:
     """One entry for each sequence that the plan samples."""
     if given != count:
-        raise SampledError(f"the plan samples {count} sequences, {given} entries were given")
+        raise SampledError(
+            f"the plan samples {count} sequences, {given} entries were given: give one for each row of plan.sampling"
+        )
 
 
 def in_order(flight: IssuedStep, sampled: Mapping[Any, Any]) -> list[Any]:
@@ -126,7 +128,7 @@ def check_seats(flight: IssuedStep, lengths: Lengths, of: Mapping[Record, Entry]
         if not may_fork(record.width, more[record], entry.seats):
             given_back = record.parallel - entry.seats
             raise SampledError(
-                f"request {entry.name!r} may have {record.parallel} sequences at once"
+                f"request {entry.request_id!r} may have {record.parallel} sequences at once"
                 + f" and has given {given_back} seats back" * (given_back > 0)
                 + f", these continuations would make it {record.width + more[record]}"
                 + "; give may_fork_later in its Request" * (given_back > 0)
@@ -156,7 +158,9 @@ def positions_of(
         except TypeError as error:
             raise SampledError(f"a stopped position is a whole number, not {entry!r}") from error
         if not 0 <= position < count:
-            raise SampledError(f"stopped position {position} is not in 0..{count - 1}")
+            raise SampledError(
+                f"stopped position {position}: the plan has {count} rows in plan.sampling, counted from 0"
+            )
         most = len(lengths.get(position, ONE))
         if which and not 0 <= which[0] < most:
             raise SampledError(f"position {position} has {most} continuations, not {entry!r}")

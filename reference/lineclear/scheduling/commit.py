@@ -111,8 +111,8 @@ class Commit:
         self.time = time
         base = len(flight.sampling)
         learning = list(range(base))  # positions whose tokens are recorded one by one
-        steady = len(flight.plan.sampling.second)
-        implied = steady - len(flight.left)  # tokens that the clock counts
+        batched = len(flight.plan.sampling.second)
+        implied = batched - len(flight.left)  # tokens that the clock counts
         for (
             position
         ) in self.lengths:  # one in the decode batch that forks or ends counts its tokens itself
@@ -231,7 +231,7 @@ class Commit:
         """The request has ended with its last sequence."""
         outputs = entry.add_output(sequence, reason)
         self.parts.counters.finished[reason] += 1
-        finished = Finished(entry.name, reason, tuple(outputs), entry.preemptions, self.time)
+        finished = Finished(entry.request_id, reason, tuple(outputs), entry.preemptions, self.time)
         self.finished.append(finished)
 
     def _join(self) -> None:

@@ -68,5 +68,5 @@ class Copies:
                 actions.complete_copy(ledger, number)
                 continue
             self.transitions.lose(entry)
-            failed_requests.append(entry.name)
+            failed_requests.append(entry.request_id)
         return failed_requests

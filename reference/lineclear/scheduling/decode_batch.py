@@ -70,10 +70,12 @@ class DecodeBatch:
             self.adapter.tell("decode_batch_changed", entry.tenant, 1, ledger.steps)
         branch = entry.branch(sequence)
         offset: int = sequence.offset
-        self.members[sequence] = Scheduled(entry.name, branch, 1, 0, None, True, False, offset)
+        self.members[sequence] = Scheduled(
+            entry.request_id, branch, 1, 0, None, True, False, offset
+        )
 
     def leave(self, sequence: Sequence) -> None:
-        """The sequence has left the decode batch, and the steps in flight that count it know it."""
+        """Takes the sequence out of the decode batch, and notes that in each step in flight that samples for it."""
         actions.leave_batch(self.ledger, sequence)
         self.explicit[sequence] = None
         if self.adapter.tenants is not None:

@@ -1,7 +1,7 @@
 """Issues a step and returns it as an immutable plan.
 
-Invariant: every operation that was decided travels with exactly one plan. A plan with a step says of tables
-what `issue_step` sent, and only names its sequences.
+Invariant: every operation that was decided travels with exactly one plan. Of tables a plan with a step has exactly
+what `issue_step` sent; this module only adds request ids and branches.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence as Rows
 from dataclasses import dataclass
 
-from lineclear.plan import BlockOperation, Joined, Names, NewBlocks, Plan, Scheduled, Table
+from lineclear.plan import BlockOperation, Joined, NewBlock, NewBlocks, Plan, Scheduled, Table
 from lineclear.scheduling.counters import Counters
 from lineclear.scheduling.decode_batch import DecodeBatch
 from lineclear.scheduling.flight import InFlight, IssuedStep
@@ -88,7 +88,7 @@ class Dispatch:
             prefills,
             self._operations(dispatched),
             self._new_blocks() if step and ledger.appended else (),
-            self._tables() if step and ledger.named else (),
+            self._tables() if step and ledger.sent_whole else (),
             tuple(changes.preempted),
             time,
             tuple(changes.ended),
@@ -118,12 +118,12 @@ class Dispatch:
             operation = ledger.operations[number]
             record = operation.request
             owner = None if record is None else self.live.of.get(record)
-            name = None if owner is None else owner.name
+            name = None if owner is None else owner.request_id
             blocks = tuple(operation.blocks)
             made.append(BlockOperation(number, operation.kind, operation.wait, name, blocks))
         return tuple(made)
 
-    def _new_blocks(self) -> Rows[Names]:
+    def _new_blocks(self) -> Rows[NewBlock]:
         """The entries that the step's action sent to be appended, by the names of their sequences."""
         appended = self.ledger.appended
         members = self.batch.members
@@ -134,16 +134,16 @@ class Dispatch:
             )
         except KeyError:
             pass  # one of them is not in the decode batch
-        new: list[Names] = []
+        new: list[NewBlock] = []
         for sequence, block_id in pairs_of(appended):
             entry = self.live.of[sequence.request]
-            new.append((entry.name, entry.branch(sequence), block_id))
+            new.append((entry.request_id, entry.branch(sequence), block_id))
         return tuple(new)
 
     def _tables(self) -> tuple[Table, ...]:
         """The tables that the step's action sent whole, by the names of their sequences."""
         tables: list[Table] = []
-        for sequence, block_ids in self.ledger.named:
+        for sequence, block_ids in self.ledger.sent_whole:
             entry = self.live.of[sequence.request]
-            tables.append((entry.name, entry.branch(sequence), block_ids))
+            tables.append((entry.request_id, entry.branch(sequence), block_ids))
         return tuple(tables)

@@ -30,8 +30,8 @@ class Entry:
 
     __slots__ = (
         "arrival_time", "asked", "branches_made", "bypassed", "cell", "first", "hints", "kept_a_token",
-        "may_fork_later", "n", "name", "number", "order", "others", "outputs", "place", "preemptions",
-        "priority", "prompt", "queued", "rank", "record", "review", "seats_taken", "sheltered", "since",
+        "may_fork_later", "n", "number", "order", "others", "outputs", "place", "preemptions",
+        "priority", "prompt", "queued", "rank", "record", "request_id", "review", "seats_taken", "sheltered", "since",
         "started", "worst_taken",
     )  # fmt: skip
 
@@ -52,7 +52,7 @@ class Entry:
             number: of its arrival.
             key: its place in the order, by the policy, until `set_order` sets another.
         """
-        self.name = user.request_id
+        self.request_id = user.request_id
         self.n = user.n
         self.may_fork_later = user.may_fork_later
         self.seats_taken = 0  # of those that may run at once, while it runs
@@ -87,7 +87,7 @@ class Entry:
         return self.prompt + self.n * (self.record.limit - self.prompt)
 
     def set_order(self, key: tuple[Any, ...], rank: tuple[Any, ...] | None) -> None:
-        """Its places in the two orders, before it stands in either; no rank is the key's."""
+        """Its places in the two orders, before it stands in either; a rank of None is that of the key."""
         self.order = (*key, self.number)
         self.rank = self.order if rank is None else (*rank, self.number)
 
@@ -112,7 +112,7 @@ class Entry:
             prompt, limit = self.prompt, self.record.limit
             tenant, predicted, deadline = self.hints or NO_HINTS
             self.asked = Request(
-                request_id=self.name,
+                request_id=self.request_id,
                 prompt_tokens=prompt,
                 max_tokens=limit - prompt,
                 n=self.n,

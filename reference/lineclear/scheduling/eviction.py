@@ -36,7 +36,7 @@ class BlockUse(NamedTuple):
     age: float
 
 
-#: Of the block with the smallest number the block id is needed first.
+#: The block with the smallest number is evicted first.
 EvictionKey = Callable[[BlockUse], float]
 
 

@@ -28,7 +28,7 @@ class IssuedStep:
         copies: numbers of its block copies, complete when its forward is.
 
     Attributes:
-        left: those of `decode_batch` that have left the decode batch, as keys.
+        left: sequences that were in the decode batch when the step was issued and have left it since, as keys.
     """
 
     __slots__ = ("_decode_batch", "_members", "copies", "left", "plan", "sampling", "step")

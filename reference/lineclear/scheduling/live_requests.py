@@ -138,7 +138,7 @@ class LiveRequests:
         seen = entry.user if self.adapter.foreign else request
         key, rank = self.adapter.places(View(seen, self.arrivals))
         entry.set_order(key, rank)
-        self.entries[entry.name] = entry
+        self.entries[entry.request_id] = entry
         self.queued_tokens += entry.most_tokens
         self.wait(entry)
         return entry
@@ -171,7 +171,10 @@ class LiveRequests:
             ),
         }
         figure, code = figures[guard]
-        return f"violated: {guard} ({figure})", code
+        return (
+            f"rejected, since this does not hold: {guard} ({figure}); raise {code}, or lower max_tokens or n",
+            code,
+        )
 
     # ---- phases --------------------------------------------------------------------------------
 
@@ -208,7 +211,7 @@ class LiveRequests:
     def finish(self, entry: Entry) -> None:
         """The request, which ran, has ended."""
         self._give_back(entry)
-        del self.entries[entry.name], self.of[entry.record]
+        del self.entries[entry.request_id], self.of[entry.record]
         if self.adapter.closes and not self.adapter.failures:
             self.adapter.closed(entry.view(self.ledger))
 
@@ -221,7 +224,7 @@ class LiveRequests:
 
     def remove(self, entry: Entry) -> None:
         """The request, which neither runs nor waits any more, has ended."""
-        del self.entries[entry.name]
+        del self.entries[entry.request_id]
         self.queued_tokens -= entry.most_tokens
         self.of.pop(entry.record, None)
         if self.adapter.closes and not self.adapter.failures:
@@ -236,7 +239,7 @@ class LiveRequests:
         due = self.reviews.pop(self.ledger.steps, ())
         self.reviewed -= len(due)
         for entry in due:
-            if self.entries.get(entry.name) is entry and entry.review == self.ledger.steps:
+            if self.entries.get(entry.request_id) is entry and entry.review == self.ledger.steps:
                 self.look_again(entry)
 
     def look_again(self, entry: Entry) -> None:

@@ -4,8 +4,8 @@ Invariant: what is found, published or evicted is decided here; a decision that 
 by the table. Without prefix caching nothing here does anything.
 
 A block is published once committed steps have computed it and its tokens are known and have names. Names of a
-prompt come with the request; those of output are asked for when a sequence gives its blocks up or forks, so that
-decoding costs nothing more. A block that no table names any more rests until it is found again or evicted,
+prompt come with the request; those of output are asked for when a sequence frees its blocks or forks, so that
+decoding costs nothing more. A block that no table refers to any more rests until it is found again or evicted,
 in the order of `eviction.py`; of one table the end rests before the beginning. A block that readers hold by
 its name is neither evicted nor unlisted, which the table enforces.
 """
@@ -93,10 +93,10 @@ class PrefixCache:
 
         The last known token is always computed, so that the request samples.
         """
-        words = sequence.block_names[: (sequence.own_tokens - 1) // self.size]
-        found = takewhile(self.ledger.cached.__contains__, words)
+        names = sequence.block_names[: (sequence.own_tokens - 1) // self.size]
+        found = takewhile(self.ledger.cached.__contains__, names)
         if self.forgotten:
-            found = takewhile(lambda word: word not in self.forgotten, found)
+            found = takewhile(lambda name: name not in self.forgotten, found)
         return len(list(found))
 
     def saved(self, sequence: Branch) -> int:
@@ -126,7 +126,8 @@ class PrefixCache:
                 yield other
 
     def enter(self, record: Record, *, count: bool) -> None:
-        """A waiting request is admitted, with the blocks that can be found; what lacks is evicted.
+        """A waiting request is admitted with the blocks that can be found; others at rest are evicted for the ones
+        it lacks.
 
         Args:
             record: the request.
@@ -196,7 +197,7 @@ class PrefixCache:
         tables = [sequence.table for sequence in record.members]
         return Counter([block for table in tables for block in table if block.name])
 
-    def named(self, record: Record) -> int:
+    def referred_to(self, record: Record) -> int:
         """Distinct blocks that a request's tables name, its own and sealed ones."""
         return record.blocks + len(self.sealed_of(record))
 
@@ -259,7 +260,7 @@ class PrefixCache:
             self.pending[sequence] = first
 
     def extend(self, sequence: Branch, names: Sequence[int]) -> None:
-        """Tokens of further blocks of the sequence have names."""
+        """Gives names to the next blocks of the sequence."""
         known = len(sequence.block_names)
         self.ledger.name_blocks(sequence, names)
         self._watch_late(sequence, known)
@@ -334,7 +335,7 @@ class PrefixCache:
                 min(ledger.num_computed_tokens(sequence), ledger.num_tokens(sequence)) // size
             )
             if ask is not None and certain > len(words):
-                names = ask(entry.name, entry.branch(sequence), words)
+                names = ask(entry.request_id, entry.branch(sequence), words)
                 if names:
                     ledger.name_blocks(sequence, names)
                     self.pending[sequence] = certain
@@ -357,7 +358,7 @@ class PrefixCache:
         ledger, ask, size = self.ledger, self.ask, self.size
         if ask is not None:
             lacking = [q for q in ended if (q.request.limit - 1) // size > len(q.block_names)]
-            asked = ((ended[q].name, ended[q].branch(q), q.block_names) for q in lacking)
+            asked = ((ended[q].request_id, ended[q].branch(q), q.block_names) for q in lacking)
             for sequence, names in zip(lacking, ask.each(asked), strict=False):
                 if names:
                     ledger.name_blocks(sequence, names)

@@ -114,7 +114,7 @@ class Readings:
 
     @property
     def replaced(self) -> dict[Sequence, None]:
-        """Sequences whose whole table the plan of the next step names."""
+        """Sequences whose whole table the next plan with a step has, in `Plan.tables`."""
         ledger = self.ledger
         return {sequence: None for sequence in ledger.whole if ledger.runs(sequence)}
 

@@ -25,12 +25,12 @@ from lineclear_spec.kernel.progress import (
     asked_tokens,
     beside,
     kept_free,
-    known_on_admission,
     lacks,
     least_tokens,
     room,
     share_of,
     tokens_left,
+    tokens_on_admission,
 )
 from lineclear_spec.kernel.records import Sequence
 from lineclear_spec.logic import larger
@@ -43,7 +43,7 @@ class Room:
 
     Attributes:
         due: blocks that issue_step will take.
-        promised: tokens that prompts will get of the step and that are not scheduled yet.
+        reserved: tokens that prompts will get of the step and that are not scheduled yet.
         most: tokens that one prompt may take while others could use them.
         watermark: blocks that admission leaves free while a request runs.
         counts_worst: whether a request enters only if its worst case fits beside those of all that run.
@@ -66,7 +66,7 @@ class Room:
         self.live = live
         self.cache = cache
         self.due = 0
-        self.promised = 0
+        self.reserved = 0
         self.most = config.most_of_a_prompt
         self.watermark = config.watermark_blocks
         self.counts_worst = config.capacity_policy != "max_utilization"
@@ -77,7 +77,7 @@ class Room:
         """Tokens that the step may still compute."""
         ledger, budget = self.ledger, self.config.max_num_batched_tokens
         left: int = tokens_left(
-            budget, ledger.step_tokens, ledger.decode_batch_size, self.promised
+            budget, ledger.step_tokens, ledger.decode_batch_size, self.reserved
         )
         return left
 
@@ -109,7 +109,7 @@ class Room:
         # meanwhile: it is computed with the others.
         tokens = leader.own_tokens
         if not others:
-            tokens = known_on_admission(tokens, leader.own_samples, record.limit)
+            tokens = tokens_on_admission(tokens, leader.own_samples, record.limit)
         blocks = ledger.need(tokens) - self.saved(leader)
         if others:
             full = ledger.block_of(record.prompt)
@@ -153,7 +153,7 @@ class Room:
         leader = record.members[0]
         tokens = leader.own_tokens
         if record.width == 1:
-            tokens = known_on_admission(tokens, leader.own_samples, record.limit)
+            tokens = tokens_on_admission(tokens, leader.own_samples, record.limit)
         found = self.cache.hits(leader) * self.config.block_size if self.cache.enabled else 0
         long: bool = lacks(self.most, tokens - found)
         return long

@@ -21,7 +21,7 @@ from lineclear_spec.kernel.records import Block, Request, Sequence
 
 __all__ = ["SequenceDemand", "demand_of", "remaining_tokens", "sized", "spare_last_holders"]
 
-#: Tokens to be generated that count of a sequence: a limit far beyond them says little.
+#: Of the tokens that a sequence may still generate at most so many are counted: few requests use up a larger limit.
 MOST_REMAINING = 4096
 
 
@@ -63,17 +63,17 @@ def demand_of(
         sequence: which.
         entry: its request.
         drafts: whether it may compute drafts, as one that was just admitted may not: all that it knows
-            but its newest token may have been found, and its place was counted without drafts.
+            but its newest token may have been found, and its blocks and tokens were counted without drafts.
     """
     record, size = entry.record, config.block_size
     alone = entry.n == 1
     lookahead = config.num_lookahead_slots if alone else 0
-    promised = sequence.own_samples
-    if promised and (lookahead or not alone):
+    samples = sequence.own_samples
+    if samples and (lookahead or not alone):
         return None  # where it goes on, or as how many, is not known before the commit
     lookahead = lookahead if drafts else 0
-    reach = sequence.own_dispatched
-    exist = sequence.own_tokens + promised
+    dispatched = sequence.own_dispatched
+    exist = sequence.own_tokens + samples
     last = record.limit - 1  # the newest token of a complete sequence needs no position
     shared = 0
     leader = record.members[0]
@@ -81,12 +81,12 @@ def demand_of(
         shared = record.prompt // size * size
         if ledger.num_computed_tokens(leader) < shared:
             return None  # its leader computes the prompt first
-        reach = shared
-    if reach >= exist or reach >= last:
+        dispatched = shared
+    if dispatched >= exist or dispatched >= last:
         return None
     # An only sequence shares no block that it writes: what others may share of it is sealed, and lies before.
     copy = not alone and not shared and not ledger.writable(sequence)
-    return sized(ledger, sequence, entry, exist, last, reach, lookahead, shared, size, copy)
+    return sized(ledger, sequence, entry, exist, last, dispatched, lookahead, shared, size, copy)
 
 
 def sized(

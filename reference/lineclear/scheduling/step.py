@@ -213,7 +213,7 @@ class Step:
                 self._prefill(job, tokens)
 
     def _note(self, job: SequenceDemand, share: int) -> None:
-        """Whether the job could use more than its share is known to those that enter."""
+        """Notes a request that could use more than its share, so that requests that enter see it (`Room.longs`)."""
         if lacks(share, job.tokens):
             self.room.longs.add(job.entry)
 
@@ -229,7 +229,7 @@ class Step:
             budget = self.config.max_num_batched_tokens
             tokens = min(tokens, self.adapter.share(job.entry.view(ledger), budget, sharers))
         self.shares.append([job, tokens])
-        self.room.promised += tokens
+        self.room.reserved += tokens
 
     def _share_out(self) -> None:
         """Tokens left over go to prompts in the order; then all are scheduled."""
@@ -241,7 +241,7 @@ class Step:
             more = min(job.tokens - tokens, left)
             pair[1] += more
             left -= more
-        self.room.promised = 0
+        self.room.reserved = 0
         for job, tokens in self.shares:
             self._schedule(job, tokens)
 
@@ -258,7 +258,7 @@ class Step:
         promised = sequence.own_samples
         actions.schedule_tokens(ledger, sequence, tokens, drafts)
         row = Scheduled(
-            job.entry.name,
+            job.entry.request_id,
             job.entry.branch(sequence),
             tokens,
             drafts,
@@ -271,7 +271,9 @@ class Step:
     # ---- admission -----------------------------------------------------------------------------
 
     def _admit_all(self) -> None:
-        """From the head of the queue as long as there is room; `max_bypasses` may pass one that does not enter."""
+        """From the head of the queue as long as there is room; up to `max_bypasses` requests may enter before one
+        that cannot.
+        """
         queue = self.live.waiting
         most = self.max_bypasses
         passed: list[Entry] = []

@@ -107,7 +107,7 @@ class Transitions:
         else:
             self.live.waiting.leave(entry)
         self.live.remove(entry)
-        self.changes.ended.append(entry.name)
+        self.changes.ended.append(entry.request_id)
 
     def end_each(self) -> dict[Sequence, Entry]:
         """Ends every request whose only sequence is in the decode batch and has all its tokens; these, with their
@@ -129,7 +129,7 @@ class Transitions:
         for sequence, entry in ended.items():
             self.batch.forget(sequence, entry)
             live.finish(entry)
-            ended_names.append(entry.name)
+            ended_names.append(entry.request_id)
         return ended
 
     # ---- preemption ----------------------------------------------------------------------------
@@ -158,7 +158,7 @@ class Transitions:
         entry.preemptions += 1
         mode = "swap" if swap else "recompute"
         self.counters.preemptions[mode] += 1
-        self.changes.preempted.append((entry.name, mode))
+        self.changes.preempted.append((entry.request_id, mode))
         self.live.wait(entry)
 
     def _discard_for(self, entry: Entry) -> bool:

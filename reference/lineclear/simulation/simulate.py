@@ -176,7 +176,7 @@ class Simulation:
             self.observer(name, arguments)
         if name in GIVING_UP:
             record = cast("Record", arguments[0])
-            self.accounting.free(self.scheduler.of[record].name)
+            self.accounting.free(self.scheduler.of[record].request_id)
 
     # ---- one turn of the engine ----------------------------------------------------------------
 

@@ -273,9 +273,9 @@ class Bench(Expectations):
         scheduler, ledger = self.scheduler, self.scheduler.ledger
         believed = {n for n in ledger.operations if n <= ledger.dispatched}
         unknown = set(self.device.record.unknown)
-        if committed := unknown - believed:
+        if early := unknown - believed:
             raise Disagreement(
-                f"operation {min(committed)} counts as complete, but was not reported, and no committed "
+                f"operation {min(early)} counts as complete, but was not reported, and no committed "
                 "step waited for it"
             )
         if left := believed - unknown:

@@ -122,9 +122,9 @@ class Device:
                 samples when it must not, or, if operations run at once, reads what is not its own.
             Hazard: an access is ordered after no conflicting one that is open, if that is checked.
         """
-        given_up = {request_id for request_id, _ in plan.preempted}
+        preempted = {request_id for request_id, _ in plan.preempted}
         for (request_id, _), sequence in self.branches.items():
-            sequence.has_table = sequence.has_table and request_id not in given_up
+            sequence.has_table = sequence.has_table and request_id not in preempted
         whole = {(name, branch): block_ids for name, branch, block_ids in plan.tables}
         for named, block_ids in whole.items():
             sequence = self._branch(named)

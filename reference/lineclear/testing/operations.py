@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 
 __all__ = ["Dispatched", "OperationRecord", "Order", "RecordError"]
 
-#: (tier, block id of a block).
-Place = tuple[str, int]
-NOWHERE: frozenset[Place] = frozenset()
+#: A tier and a block id in it.
+Where = tuple[str, int]
+NOWHERE: frozenset[Where] = frozenset()
 
 
 class RecordError(AssertionError):
@@ -44,8 +44,8 @@ class Dispatched:
     kind: str
     wait: int = 0
     after: tuple[int, ...] = ()
-    reads: frozenset[Place] = NOWHERE
-    writes: frozenset[Place] = NOWHERE
+    reads: frozenset[Where] = NOWHERE
+    writes: frozenset[Where] = NOWHERE
 
 
 @dataclass(slots=True)

@@ -34,7 +34,7 @@ class EmptyRoom(Room):
         self.ledger = ledger
         self.config = settings
         self.live: Any = SimpleNamespace(running=(), seats=0)
-        self.due = self.promised = 0
+        self.due = self.reserved = 0
         self.jobs: list[SequenceDemand] = []
         self.resting, self.shared = settings.resting, settings.saved
         self.made, self.later = settings.made, settings.may_fork_later

@@ -72,8 +72,8 @@ def finish(ledger: Ledger, request: Request) -> None:
 
 @action("finish")
 def finish_each(ledger: Ledger) -> None:
-    """Every request that has one sequence, one in the decode batch which knows every token that it may know, ends,
-    and frees all it holds, once. Full blocks of its output that have a name are published.
+    """Every request whose only sequence is in the decode batch and has all its tokens ends, and frees all it holds,
+    once. Full blocks of its output that have a name are published.
     """
     # GUARD
     ledger.require(ledger.committed == ledger.steps, "no step is in flight")

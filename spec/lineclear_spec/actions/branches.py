@@ -19,7 +19,7 @@ __all__ = ["fork", "prune", "rejoin"]
 
 @action()
 def fork(ledger: Ledger, parent: Sequence, tokens: Number) -> Sequence:
-    """A child begins with what the parent knows and `tokens` more of a sample that is still owed to the
+    """A child begins with what the parent knows and `tokens` more of a pending sample of the
     parent, sharing every block that holds computed KV.
     """
     # GUARD
@@ -55,7 +55,7 @@ def fork(ledger: Ledger, parent: Sequence, tokens: Number) -> Sequence:
 
 @action()
 def rejoin(ledger: Ledger, sequence: Sequence, shared: Number) -> None:
-    """After a recompute a branch takes part again in the full prompt blocks that its leader has computed."""
+    """After a recompute a branch refers again to the full blocks of the prompt that its leader has computed."""
     # GUARD
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
     ledger.require(not_(sequence.in_decode_batch), "the sequence is not in the decode batch")

@@ -28,7 +28,7 @@ def publish(ledger: Ledger, sequence: Sequence, index: Number) -> None:
     # GUARD
     request = sequence.request
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
-    ledger.require(request.open_swap == 0, "no copy of it is open")
+    ledger.require(request.open_swap == 0, "it waits for no swap")
     ledger.require(index >= 0, "the table has the entry")
     ledger.require(
         index < ledger.block_of(ledger.num_computed_tokens(sequence)),
@@ -44,7 +44,8 @@ def publish(ledger: Ledger, sequence: Sequence, index: Number) -> None:
     ledger.require(block.name == 0, "the block has no name yet")
     ledger.require(block.ref == 1, "no other table entry refers to the block")
     # EFFECT
-    # No copy is open, so nothing that may still fail brought what the block holds.
+    # The request waits for no swap, so no copy that may still fail brought what the block holds: a copy on write may be
+    # open, but does not fail (premise `twins`).
     ledger.seal_entry(sequence, index, name)
 
 
@@ -62,7 +63,7 @@ def publish_run(ledger: Ledger, sequence: Sequence, first: Number, end: Number) 
     # GUARD
     request = sequence.request
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
-    ledger.require(request.open_swap == 0, "no copy of it is open")
+    ledger.require(request.open_swap == 0, "it waits for no swap")
     ledger.require(first >= 0, "the table has the first entry")
     ledger.require(first <= end, "it does not end before it begins")
     ledger.require(
@@ -73,7 +74,7 @@ def publish_run(ledger: Ledger, sequence: Sequence, first: Number, end: Number) 
         end <= ledger.block_of(ledger.num_tokens(sequence)), "every token of the blocks is known"
     )
     # EFFECT
-    # As in `publish`, no copy is open.
+    # As in `publish`: the request waits for no swap.
     ledger.seal_entries(sequence, first, end)
 
 
@@ -103,7 +104,7 @@ def admit_cached(ledger: Ledger, request: Request, shared: Number) -> None:
 
 @action()
 def evict(ledger: Ledger, name: Number) -> None:
-    """A block that no table entry refers to can be found no more, and its block is free."""
+    """A block that no table entry refers to can be found no more, and its block id is free."""
     # GUARD
     ledger.require(ledger.is_listed(name), "a block can be found under the name")
     ledger.require(ledger.listing(name).ref == 0, "no table entry refers to the block")

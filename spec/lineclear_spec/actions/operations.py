@@ -18,7 +18,7 @@ __all__ = ["complete_copy", "dispatch_copies", "fail_copy", "lift_fences"]
 
 @action()
 def complete_copy(ledger: Ledger, number: Number) -> None:
-    """A copy that a plan dispatched is complete, or has failed when no request waits for it any more."""
+    """A copy that a plan dispatched is over: it is complete, or it has failed but no request waits for it any more."""
     # GUARD
     ledger.require(ledger.is_open(number), "the operation is decided and not complete")
     ledger.require(ledger.is_copy(number), "the operation is a copy")
@@ -37,7 +37,7 @@ def fail_copy(ledger: Ledger, request: Request) -> None:
         ledger.unscheduled(request),
         "no sequence of it is in the decode batch or in the step being built",
     )
-    ledger.require(request.open_swap >= 1, "a copy of it is open")
+    ledger.require(request.open_swap >= 1, "it waits for a swap")
     ledger.require(request.open_swap <= ledger.dispatched, "a plan has dispatched the copy")
     # EFFECT
     # On the GPU its swap-in failed, and steps issued since may have read what it should have brought: their samples are
@@ -60,11 +60,12 @@ def dispatch_copies(ledger: Ledger) -> None:
 
 @action()
 def lift_fences(ledger: Ledger) -> None:
-    """`done` becomes the last operation up to which all are complete."""
+    """`done` becomes the last operation up to which all are complete, which lifts the fences up to it."""
     # GUARD
     number = ledger.complete_up_to()
     ledger.require(number > ledger.done, "another operation is complete")
     # EFFECT
-    # Only this guard, pictures and audits read `done`. Fences stay as they are: a block that is taken still raises
+    # Only this guard, the invariant `clocks`, pictures and audits read `done`.
+    # Fences stay as they are: a block that is taken still raises
     # `barrier`, to an operation that is complete, for which nothing has to wait.
     ledger.done = number

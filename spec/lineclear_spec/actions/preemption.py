@@ -20,7 +20,7 @@ __all__ = ["discard_swapped", "recompute", "swap_in", "swap_out"]
 
 @action("swap_out")
 def swap_out(ledger: Ledger, request: Request) -> None:
-    """A running request moves to the CPU: one copy for each distinct block, tables and counters as they were."""
+    """A running request moves to the CPU: one copy of its private blocks, tables and counters as they were."""
     # The scheduler runs this function on Python objects. The prover runs the same function on terms of a solver that
     # stand for any state; hence no `if` and no loop here. The words are those of docs/words.md.
     # GUARD
@@ -33,12 +33,12 @@ def swap_out(ledger: Ledger, request: Request) -> None:
         ledger.unscheduled(request),
         "no sequence of it is in the decode batch or in the step being built",
     )
-    # `request.open_swap` remembers one swap: were two open, the failure of the other could not be attributed
-    # (`attributed`).
-    ledger.require(request.open_swap == 0, "no copy of it is open")
+    # `request.open_swap` remembers one swap. If the request waited for two, it could not be told whose failure is
+    # reported (`attributed`).
+    ledger.require(request.open_swap == 0, "it waits for no swap")
     # `move_blocks` presumes it. Each such precondition is an obligation: the guards have to imply it.
     ledger.require(
-        request.blocks <= ledger.cpu.free, "the CPU has a free block for every distinct block"
+        request.blocks <= ledger.cpu.free, "the CPU has a free block for every private block"
     )
     # EFFECT
     # Proved of the effect, from the guards and the invariants before: each invariant holds after it, and so does the
@@ -66,7 +66,7 @@ def swap_in(ledger: Ledger, request: Request) -> None:
     """A swapped request moves back to the GPU and runs; the next step waits for its copies."""
     # GUARD
     ledger.require(ledger.allowed("swap_in", request), "the request is swapped out")
-    ledger.require(request.open_swap == 0, "its copy to the CPU is complete")
+    ledger.require(request.open_swap == 0, "its swap-out is complete")
     ledger.require(
         request.blocks <= ledger.gpu.free, "the GPU has a free block for every distinct block"
     )
@@ -75,8 +75,8 @@ def swap_in(ledger: Ledger, request: Request) -> None:
     # Raises `barrier` to the fences of the GPU targets, and fences the CPU sources with `issued`, which is this copy.
     ledger.move_blocks(request, GPU)
     ledger.note_swap(number, GPU)
-    # `barrier` covers the targets. `moved` is the swap-out that wrote the sources and waited for all before it, so it
-    # covers whatever else may touch them (`fence.held_cpu`).
+    # `barrier` covers the targets. `last_swap` is the swap-out that wrote the sources and waited for all before it,
+    # so it covers whatever else may touch them (`fence.held_cpu`).
     ledger.order(number, larger(ledger.barrier, request.last_swap))
     # Swaps are not on the compute stream: the next forward has to wait before it reads what this copy brings.
     ledger.barrier = number
@@ -88,7 +88,7 @@ def swap_in(ledger: Ledger, request: Request) -> None:
 
 @action("recompute")
 def recompute(ledger: Ledger, request: Request) -> None:
-    """A running request frees its blocks and waits; known tokens stay, and samples unless its copy in is still open."""
+    """A running request frees its blocks and waits; known tokens stay, and so do samples unless its swap-in is open."""
     # GUARD
     ledger.require(ledger.allowed("recompute", request), "the request runs")
     ledger.require(
@@ -108,7 +108,7 @@ def recompute(ledger: Ledger, request: Request) -> None:
 
 @action("discard_swapped")
 def discard_swapped(ledger: Ledger, request: Request) -> None:
-    """A swapped request frees its CPU blocks and waits; what its sequences know and were promised stays."""
+    """A swapped request frees its CPU blocks and waits; their tokens and scheduled samples stay."""
     # GUARD
     ledger.require(ledger.allowed("discard_swapped", request), "the request is swapped out")
     # EFFECT

@@ -54,10 +54,10 @@ def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: 
         sequence.own_dispatched + tokens <= sequence.own_slots, "the table has room for the tokens"
     )
     end_without_drafts = sequence.own_dispatched + tokens - drafts
-    known_or_promised = sequence.own_tokens + sequence.own_samples
-    ledger.require(end_without_drafts <= known_or_promised, "the tokens exist when the step runs")
+    end_of_tokens = sequence.own_tokens + sequence.own_samples
+    ledger.require(end_without_drafts <= end_of_tokens, "the tokens exist when the step runs")
     ledger.require(
-        or_(drafts == 0, end_without_drafts == known_or_promised),
+        or_(drafts == 0, end_without_drafts == end_of_tokens),
         "drafts come after the newest token",
     )
     ledger.require(
@@ -84,11 +84,11 @@ def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: 
     sequence.previous_samples = if_else(in_last_step, sequence.last_samples, 0)
     sequence.last_step = ledger.steps + 1
     sequence.last_tokens = tokens
-    sequence.last_samples = if_else(end_without_drafts == known_or_promised, 1, 0)
+    sequence.last_samples = if_else(end_without_drafts == end_of_tokens, 1, 0)
     sequence.own_dispatched = sequence.own_dispatched + tokens
     sequence.drafts = drafts
     sequence.own_samples = sequence.own_samples + if_else(
-        end_without_drafts == known_or_promised, 1, 0
+        end_without_drafts == end_of_tokens, 1, 0
     )
     ledger.step_tokens = ledger.step_tokens + tokens
     ledger.step_sequences = ledger.step_sequences + 1
@@ -122,7 +122,7 @@ def issue_step(ledger: Ledger) -> None:
     # EFFECT
     ledger.give_each_one(due)
     number = ledger.decide(FORWARD, None)
-    # It touches blocks of running requests only; an open swap that touches one is numbered up to `barrier`
+    # It touches GPU blocks that an entry refers to only; an open swap that touches one is numbered up to `barrier`
     # (`fence.held_gpu`). Earlier forwards and block copies run before it on the compute stream.
     ledger.order(number, ledger.barrier)
     ledger.send()
@@ -234,7 +234,7 @@ def join_batch(ledger: Ledger, sequence: Sequence) -> None:
 
 @action()
 def leave_batch(ledger: Ledger, sequence: Sequence) -> None:
-    """A sequence in the decode batch carries its own counters again."""
+    """A sequence leaves the decode batch: its counters are its own again."""
     # GUARD
     ledger.require(sequence.in_decode_batch, "the sequence is in the decode batch")
     # EFFECT

@@ -16,7 +16,7 @@ CLEARING = (
 )  # fmt: skip
 
 
-def given_up(old: Any, new: Any, tier: int, name: str) -> list[Part]:
+def freed(old: Any, new: Any, tier: int, name: str) -> list[Part]:
     """What putting block ids back does to a pool: free blocks stay free, and each one put back is fenced by the
     operation decided last.
 
@@ -56,7 +56,7 @@ def given_up(old: Any, new: Any, tier: int, name: str) -> list[Part]:
 
 
 def rested(old: Any, new: Any) -> Part:
-    """A block that can be found and that no entry names any more remembers the last operation that may touch it."""
+    """A block that comes to rest is fenced with the last operation decided."""
     return Part(
         "rests",
         ("block",),
@@ -94,8 +94,8 @@ contract(
         ),
         same("others", "request", old, new, ("blocks",), lambda r: r != old.request(q)),
         rested(old, new),
-        *given_up(old, new, GPU, "gpu"),
-        *given_up(old, new, CPU, "cpu"),
+        *freed(old, new, GPU, "gpu"),
+        *freed(old, new, CPU, "cpu"),
     ],
 )
 
@@ -168,8 +168,8 @@ contract(
         rested(old, new),
         Part("fewer", ("block",), lambda b: new.ref(b) <= old.ref(b)),
         same("requests", "request", old, new, ("blocks",), lambda x: x != r),
-        *given_up(old, new, GPU, "gpu"),
-        *given_up(old, new, CPU, "cpu"),
+        *freed(old, new, GPU, "gpu"),
+        *freed(old, new, CPU, "cpu"),
     ],
     exact=written,
 )

@@ -140,7 +140,7 @@ QUEUED = ("sent_block_id", "queued_length")
 
 
 def queued(old: Any, new: Any) -> list[Part]:
-    """Of each table that was sent, or waits to be, as far as it went: so does what is appended, behind it."""
+    """If a table was sent or waits to be sent as a whole, the entries that the step appends wait behind it."""
 
     def heard(q: Any) -> Any:
         return and_(old.heard(q), old.queued_length(q) == old.length(q))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.contracts.clearing import given_up
+from lineclear_spec.contracts.clearing import freed
 from lineclear_spec.contracts.contract import Part, attained, contract, in_pool, same
 from lineclear_spec.contracts.taking import POOL, all_past, clock_sane
 from lineclear_spec.invariants import CPU, GPU, is_free, present, private
@@ -88,7 +88,7 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
                 not_(is_free(new, target, p)),
             ),
         ),
-        *given_up(old, new, source, source_name),
+        *freed(old, new, source, source_name),
         Part(
             "touch_source",
             ("operation", "block_id"),

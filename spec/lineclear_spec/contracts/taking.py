@@ -65,7 +65,7 @@ def allocated(old: Any, new: Any) -> list[Part]:
 
 
 def blocks_kept(old: Any, new: Any) -> Part:
-    """Blocks that were there before are named as often, and lie where they were."""
+    """Blocks that were there before keep their `ref`, tier, block id and request."""
     return same(
         "blocks",
         "block",

@@ -137,7 +137,7 @@ def within(low: Any, value: Any, high: Any) -> Any:
 
 
 def holds(v: Any, q: Any, b: Any) -> Any:
-    """Whether an entry of the sequence's table names the block."""
+    """Whether an entry of the sequence's table refers to the block."""
     at = v.index(q, b)
     return and_(within(0, at, v.length(q)), v.table(q, at) == b)
 
@@ -158,7 +158,7 @@ def rests(v: Any, b: Any) -> Any:
 
 
 def present(v: Any, b: Any) -> Any:
-    """Whether the block has a block id: an entry names it, or it can be found."""
+    """Whether the block exists, so that its block id is in use: an entry refers to it, or it can be found."""
     return or_(v.ref(b) >= 1, v.listed(b))
 
 

@@ -50,9 +50,8 @@ declare(
 declare(
     "clocks",
     "boundary",
-    "steps commit in order with at most `max_steps_in_flight` in flight, each with an open forward on the "
-    "compute stream, "
-    "and only operations that were decided are open",
+    "at most `max_steps_in_flight` steps are in flight, each with an open forward on the compute stream; only "
+    "operations that were decided are open; a sequence is in no step after the one being built, and in that if it runs",
     (
         "steps",
         (),
@@ -200,7 +199,7 @@ declare(
     "fence",
     "boundary",
     "an open operation that touches a free or resting block is numbered up to the block's fence; one that "
-    "touches a held block is one that its readers wait for",
+    "touches a held block is one that all later operations on the block wait for",
     *each_tier(
         "free",
         lambda t: (
@@ -235,7 +234,7 @@ declare(
             or_(v.compute(o), o <= v.barrier),
         ),
     ),
-    # A swap in waits for the last swap of its request, `moved`, and so for all that still touch its sources.
+    # A swap-in waits for the last swap of its request, `last_swap`, and so for all that still touch its sources.
     (
         "held_cpu",
         ("operation", "block_id"),

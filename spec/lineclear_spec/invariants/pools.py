@@ -46,7 +46,8 @@ declare(
 declare(
     "conservation",
     "step",
-    "in each pool every block id is free (fenced or not) or backs exactly one block, which is named or can be found",
+    "in each pool every block id is free (fenced or not) or backs exactly one block, to which an entry "
+    "refers or which can be found",
     *each_tier(
         "no_leak",
         lambda t: (
@@ -85,7 +86,7 @@ declare(
 declare(
     "references",
     "step",
-    "a block's ref is the number of table entries that name it, at most one in each table",
+    "a block's ref is the number of table entries that refer to it, at most one in each table",
     (
         "entry",
         ("sequence", "index"),
@@ -116,7 +117,7 @@ declare(
 declare(
     "group_local",
     "step",
-    "a table names private blocks of its own request, and sealed blocks, only",
+    "a table refers only to private blocks of its own request and to sealed blocks",
     (
         "",
         ("sequence", "index"),
@@ -144,7 +145,7 @@ declare(
         ),
     ),
     (
-        "named",
+        "complete",
         ("block",),
         lambda v, b: implies(
             private(v, b),

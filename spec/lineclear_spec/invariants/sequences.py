@@ -21,7 +21,7 @@ from lineclear_spec.logic import and_, implies, not_, or_
 declare(
     "residency",
     "boundary",
-    "of private blocks RUNNING requests hold GPU blocks only, SWAPPED ones CPU blocks only, all others none",
+    "private blocks of a RUNNING request are on the GPU, of a SWAPPED one on the CPU, and no other request has any",
     (
         "tier",
         ("block",),
@@ -107,7 +107,7 @@ declare(
 declare(
     "tokens_exist",
     "boundary",
-    "a step computes only tokens that are known, promised by an earlier step, or drafts",
+    "a step computes only tokens that are known, to be sampled by an earlier step, or drafts",
     (
         "",
         ("sequence",),
@@ -127,8 +127,8 @@ declare(
 declare(
     "pending_samples",
     "boundary",
-    "no more samples come than steps have promised, and each step in flight brings at most one; only the last "
-    "two steps of a sequence may owe it one, and those computed on valid KV",
+    "a sequence has as many samples to come as its steps still bring, each at most one; only its last two steps may "
+    "owe it one, and only if they are later than the last void one",
     (
         "",
         ("sequence",),
@@ -193,7 +193,7 @@ declare(
 declare(
     "exclusive_write",
     "boundary",
-    "a block that a step in flight writes is named by one table entry only",
+    "one table entry alone refers to a block that a step in flight writes",
     (
         "",
         ("sequence", "index"),
@@ -218,8 +218,8 @@ def sent_in_parts(v: Any, q: Any) -> Any:
 declare(
     "sent",
     "boundary",
-    "who reads plans has the table of every running sequence, once what waits for the plan of the next step is "
-    "appended, or that plan names the whole table",
+    "for every running sequence the next plan has its whole table, or whoever read all plans has the table once "
+    "what waits for the next plan is appended",
     (
         "length",
         ("sequence",),
@@ -301,8 +301,8 @@ declare(
 declare(
     "own_names",
     "boundary",
-    "a sealed block in a table has the name of the tokens there, and lies wholly within the computed and the "
-    "known positions, so that it is never written",
+    "a sealed block in a table has the name of the tokens there, and all its positions are computed and their tokens "
+    "known, so that it is never written",
     (
         "name",
         ("sequence", "index"),

@@ -4,11 +4,12 @@ Guarantees: after every step each pool lists its free blocks once, a block id is
 one block, and the ref of a block that is not freed is the number of table entries that refer to it. A
 step moves all of its blocks by bulk operators (`kernel/operators.py`), so that it has no loop. Each step with a
 contract of the same name in `contracts/` is proved against it, and an action that runs the step is proved from the
-contract; `seal_entry`, `seal_entries` and `free_resting` have none and are proved with the action that runs them.
+contract; `seal_entry`, `seal_entries`, `free_resting` and `clear_each` have none: each is proved with its action.
 
 *Fences.* A block that is freed is fenced with `ledger.issued`, the last number decided. That covers every operation
-that may touch it: those decided so far are numbered up to it, and later ones find their block ids in tables, which lead
-there no more. Only the step being built has sequences and no number yet. The actions that give blocks up refuse a
+that may touch it: those decided so far have numbers up to it, and later ones take their block ids from tables, none of
+which has this one any more. Only the step being built has sequences and no number yet. The actions that free blocks
+refuse a
 sequence in it (`unscheduled`; one that is swapped out is never in it), and a block that another sequence in it reads
 has a ref and is not freed.
 
@@ -183,19 +184,19 @@ def end_in_batch(ledger: Ledger, sequence: Sequence) -> None:
 
 
 def forget_computed(ledger: Ledger, sequence: Sequence) -> None:
-    """Empty the table: nothing is computed any more; what is known and promised stays."""
+    """Empty the table: nothing is computed any more; tokens and scheduled samples stay."""
     sequence.table.clear()
     sequence.own_dispatched = 0
     sequence.own_slots = 0
     sequence.last_tokens = 0
     sequence.previous_tokens = 0
-    # Their sample is still to come and may accept as many tokens, although their KV is gone.
+    # The sample that verifies these drafts is still to come and may accept them all, although their KV is gone.
     sequence.late_drafts = larger(sequence.late_drafts, sequence.drafts)
     sequence.drafts = 0
 
 
 def move_blocks(ledger: Ledger, request: Request, tier: Number) -> None:
-    """Let every distinct block of the request live in the other tier, so that sharing is kept.
+    """Let every private block of the request live in this tier, so that sharing is kept; sealed blocks stay.
 
     The copy is the operation decided last: the caller has called `decide`.
     """

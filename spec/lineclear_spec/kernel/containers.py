@@ -93,7 +93,7 @@ class Resting:
     """The blocks at rest, the one that rests longest first.
 
     A block that rests no more leaves its entry behind: to rest costs next to nothing, and who looks for blocks passes
-    over the entries that are stale. Of the entries of one block the older ones are.
+    over the entries that are stale. If a block has several entries, the older ones are stale.
 
     Attributes:
         added: how many blocks ever came to rest.
@@ -105,7 +105,7 @@ class Resting:
         self.added = 0
         self._size = 0
         self._entries: deque[Block] = deque()
-        self._stale: dict[Block, int] = {}  # how many of a block's entries are
+        self._stale: dict[Block, int] = {}  # how many of a block's entries are stale
 
     def __len__(self) -> int:
         return self._size

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Added", "Ledger", "pairs_of"]
 
 T = TypeVar("T")
-#: Block ids that were appended to tables, each to that of the sequence beside it; `always` has no end.
+#: Sequences, and the block ids that were appended, one to each of their tables; `always(q)` repeats q for ever.
 Added = tuple["Iterable[Sequence]", list[int]]
 
 
@@ -56,9 +56,9 @@ class Ledger(EndedRequests):
     """
 
     __slots__ = (
-        "appended", "barrier", "cpu", "dispatched", "done", "grown", "named", "operations", "pools", "records",
-        "requests_made", "running", "sequences_made", "step_operations", "step_sequences", "step_tokens",
-        "steps", "swapped", "waiting", "whole",
+        "appended", "barrier", "cpu", "dispatched", "done", "grown", "operations", "pools", "records",
+        "requests_made", "running", "sent_whole", "sequences_made", "step_operations", "step_sequences",
+        "step_tokens", "steps", "swapped", "waiting", "whole",
     )  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
@@ -80,8 +80,8 @@ class Ledger(EndedRequests):
         self.endings = Calendar()
         self.operations: Numbered[Operation] = Numbered("operation {} is not open")
         self.issued = 0  # number of the last operation decided
-        # Of operations 1 to `issued` those up to `done` are complete, as of the last `lift_fences`, whose guard
-        # alone reads it; those up to `dispatched` are in a plan; the next forward waits for those up to `barrier`.
+        # Of operations 1 to `issued` those up to `done` are complete, as of the last `lift_fences`, the only
+        # guard that reads it; those up to `dispatched` are in a plan; the next forward waits for those up to `barrier`.
         self.done = 0
         self.dispatched = 0
         self.barrier = 0
@@ -99,8 +99,8 @@ class Ledger(EndedRequests):
         self.sequences_made = 0
         self.grown: list[Added] = []  # entries added since tables were sent last
         self.whole: dict[Sequence, None] = {}  # whose whole table is sent next
-        self.appended: list[Added] = []  # what the last step's plan appends, and names whole
-        self.named: list[tuple[Sequence, tuple[int, ...]]] = []
+        self.appended: list[Added] = []  # block ids that the last step's plan appends
+        self.sent_whole: list[tuple[Sequence, tuple[int, ...]]] = []
         self.journal: Callable[[str, tuple[object, ...]], None] | None = None
 
     @property
@@ -110,7 +110,7 @@ class Ledger(EndedRequests):
 
     @property
     def batch_changes(self) -> int:
-        """Grows whenever a sequence joins the decode batch or has left the decode batch."""
+        """Grows whenever a sequence joins or leaves the decode batch."""
         return self.decode_batch.changes
 
     def new_request(
@@ -229,7 +229,7 @@ class Ledger(EndedRequests):
 
     @staticmethod
     def block_ids(tier: int, blocks: Iterable[Block]) -> list[int]:
-        """The block ids of blocks of one tier."""
+        """The block ids of the blocks; nothing depends on the tier here."""
         return [block.block_id for block in blocks]
 
     @staticmethod
@@ -261,7 +261,7 @@ class Ledger(EndedRequests):
     def _records_at(self, block_ids: list[int]) -> list[Block]:
         """The records of the new blocks at GPU blocks that were just taken."""
         records = self.records
-        if self.sealed:  # names, and the order of those at rest, know the records of sealed blocks
+        if self.sealed:  # `cached` and `resting` may still refer to the record of a sealed block
             for block_id in block_ids:
                 if records[block_id].name:
                     records[block_id] = Block(NO_REQUEST, GPU, block_id)
@@ -328,17 +328,17 @@ class Ledger(EndedRequests):
         other one the block ids that were appended.
         """
         grown, whole = self.grown, self.whole
-        if self.named:
-            self.named = []
+        if self.sent_whole:
+            self.sent_whole = []
         if not grown and not whole:
             if self.appended:
                 self.appended = []
             return
         self.appended, self.grown = grown, []
-        # Those that are due are in the decode batch, so they run, and none of them is sent whole (invariant `sent`).
+        # All of a bucket are in the decode batch, so they run; that none is sent whole is what `if whole` asks.
         if whole or len(grown) > 1 or not isinstance(grown[0][0], Several):
             self.appended = self._in_parts(grown)
-            self.named = [(s, tuple(s.block_ids)) for s in whole if self.runs(s)]
+            self.sent_whole = [(s, tuple(s.block_ids)) for s in whole if self.runs(s)]
             whole.clear()
 
     def _in_parts(self, grown: list[Added]) -> list[Added]:

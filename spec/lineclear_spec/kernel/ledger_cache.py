@@ -43,16 +43,19 @@ class CachedBlocks(Kernel):
 
     def name_of(self, sequence: Sequence, index: int) -> int:
         """The name of the tokens of an entry's block; 0 if it is not given."""
-        words = sequence.block_names
-        return words[index] if index < len(words) else 0
+        names = sequence.block_names
+        return names[index] if index < len(names) else 0
 
     def name_blocks(self, sequence: Sequence, names: Iterable[int]) -> None:
         """Give the sequence's next blocks these names; those of the prompt are the request's, so all of its
         sequences get them.
 
         No action does this: a caller knows the tokens. In the proofs every block has from the beginning the
-        name that it is ever given (`goals.start_state`), and a name that is not given yet is 0 here, which
-        every guard that reads it refuses. So each run on plain data is a run of which the proofs speak.
+        name that it is ever given (`goals.start_state`), and a name that is not given yet is 0 here. Every guard that
+        reads a name refuses 0. Two effects read names: `publish_run` and `finish_each` leave blocks out whose names
+        are not given yet. A `publish_run` that leaves some out does what `publish` of the others does, one after
+        another; such a `finish_each` what `publish` of the others, `leave_batch` and `finish` do. So to each run on
+        plain data there is a run of which the proofs speak, with the same state at the end.
         """
         added = tuple(names)
         request = sequence.request
@@ -168,12 +171,12 @@ class CachedBlocks(Kernel):
                 for block in unnamed.values():
                     del held[block]
 
-    def seal_each(self, unnamed: dict[int, Block]) -> None:
+    def seal_each(self, to_seal: dict[int, Block]) -> None:
         """Each block gets its name, under which it can be found."""
-        for name, block in unnamed.items():
+        for name, block in to_seal.items():
             block.name = name
-        self.cached.update(unnamed)
-        self.sealed += len(unnamed)
+        self.cached.update(to_seal)
+        self.sealed += len(to_seal)
 
     def forget_name(self, name: int) -> None:
         """No block can be found under the name any more."""

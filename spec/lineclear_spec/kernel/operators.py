@@ -21,7 +21,7 @@ class Operator:
 
     Attributes:
         name: what it is called.
-        words: its methods, as `owner.method`; the owner is the ledger or one of its containers.
+        methods: its methods, as `owner.method`; the owner is the ledger or one of its containers.
         plain: what runs on plain data.
         formulas: what it is on formulas.
         lemmas: the units of proofs that its assumptions rest on; none if it is a definition.
@@ -30,7 +30,7 @@ class Operator:
     """
 
     name: str
-    words: tuple[str, ...]
+    methods: tuple[str, ...]
     plain: str
     formulas: str
     lemmas: tuple[str, ...]
@@ -282,8 +282,8 @@ OPERATORS: tuple[Operator, ...] = (
         ),
         "a list of names for each sequence, 0 behind its end; a dict from names to blocks: in, [name], "
         "[name] = block, pop; the private blocks of some entries by their names, in a loop",
-        "the field `word`; the fields `name` and `listed` of a block, and `cached`, which leads from a name "
-        "to a block; an enumeration of the blocks, each known by the only entry that names it, and sets "
+        "the field `block_name`; the fields `name` and `listed` of a block, and `cached`, which leads from a name "
+        "to a block; an enumeration of the blocks, each found by the only entry that refers to it, and sets "
         "without them, in any order",
         ("lemma_only_entry", "lemma_select", "lemma_drop_each"),
         (
@@ -322,7 +322,7 @@ OPERATORS: tuple[Operator, ...] = (
 
 def words(of: str) -> frozenset[str]:
     """Names of the operators that are methods of this owner."""
-    pairs = [word.split(".") for row in OPERATORS for word in row.words]
+    pairs = [word.split(".") for row in OPERATORS for word in row.methods]
     return frozenset(word for owner, word in pairs if owner == of)
 
 
@@ -341,7 +341,7 @@ def as_lines() -> list[str]:
     lines: list[str] = []
     for k, row in enumerate(OPERATORS, 1):
         lines += [
-            f"{k:2}  {row.name}" + (f" ({', '.join(row.words)})" if row.words else ""),
+            f"{k:2}  {row.name}" + (f" ({', '.join(row.methods)})" if row.methods else ""),
             f"      plain data  {row.plain}",
             f"      formulas    {row.formulas}",
             f"      lemma       {', '.join(row.lemmas) or without(row)}",

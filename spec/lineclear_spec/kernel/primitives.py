@@ -149,7 +149,7 @@ def decide(ledger: Ledger, kind: str, request: Request | None) -> Number:
 
 
 def order(ledger: Ledger, number: Number, wait: Number) -> None:
-    """The operation starts after every operation up to `wait`."""
+    """The operation starts after every operation up to `wait` is complete."""
     ledger.demand(and_(wait >= 0, wait < number), "it waits for the past")
     operation = ledger.operations[number]
     operation.wait = wait

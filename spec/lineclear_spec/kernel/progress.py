@@ -12,10 +12,31 @@ from typing import Any
 from lineclear_spec.logic import and_, if_else, larger, not_, or_, smaller
 
 __all__ = [
-    "Need", "admits_others", "asked_tokens", "behind", "beside", "chunk", "decodes", "drafts_of",
-    "enters_beside", "grows", "is_sheltered", "kept_free", "known_on_admission", "lacks", "least_tokens",
-    "may_be_displaced", "may_be_passed", "may_fork", "room", "seats_of", "share_of", "tokens_left",
-    "wanted_blocks", "wanted_slots", "wanted_tokens",
+    "Need",
+    "admits_others",
+    "asked_tokens",
+    "behind",
+    "beside",
+    "chunk",
+    "decodes",
+    "drafts_of",
+    "enters_beside",
+    "grows",
+    "is_sheltered",
+    "kept_free",
+    "lacks",
+    "least_tokens",
+    "may_be_displaced",
+    "may_be_passed",
+    "may_fork",
+    "room",
+    "seats_of",
+    "share_of",
+    "tokens_left",
+    "tokens_on_admission",
+    "wanted_blocks",
+    "wanted_slots",
+    "wanted_tokens",
 ]  # fmt: skip
 
 
@@ -143,11 +164,11 @@ def beside(need: Any, full: Any) -> Any:
     return need - full
 
 
-def known_on_admission(known: Any, promised: Any, limit: Any) -> Any:
+def tokens_on_admission(tokens: Any, samples: Any, limit: Any) -> Any:
     """Tokens that an only sequence computes on admission: those that it knows, and what a step in flight
     may still sample for it, but for the newest of a complete sequence.
     """
-    return larger(known, smaller(known + promised, limit - 1))
+    return larger(tokens, smaller(tokens + samples, limit - 1))
 
 
 def least_tokens(tokens: Any, decode: Any, chunked: Any) -> Any:
@@ -155,16 +176,16 @@ def least_tokens(tokens: Any, decode: Any, chunked: Any) -> Any:
     return if_else(and_(chunked, not_(decode)), 1, tokens)
 
 
-def tokens_left(budget: Any, scheduled: Any, batched: Any, promised: Any) -> Any:
+def tokens_left(budget: Any, scheduled: Any, batched: Any, reserved: Any) -> Any:
     """Tokens that a step may still compute: a sequence in the decode batch computes one.
 
     Args:
         budget: tokens of a step.
         scheduled: tokens that it computes already.
         batched: sequences in the decode batch.
-        promised: tokens that it keeps for others.
+        reserved: tokens that it keeps for others.
     """
-    return budget - (scheduled + batched + promised)
+    return budget - (scheduled + batched + reserved)
 
 
 def room(free: Any, due: Any, kept: Any, seats: Any, taken: Any, tokens: Any) -> Need:
@@ -221,9 +242,9 @@ def lacks(given: Any, share: Any) -> Any:
     return given < share
 
 
-def decodes(exist: Any, reach: Any, prompt: Any) -> Any:
+def decodes(exist: Any, dispatched: Any, prompt: Any) -> Any:
     """Whether of the tokens that exist only one that was generated is not computed."""
-    return and_(exist - reach == 1, reach >= prompt)
+    return and_(exist - dispatched == 1, dispatched >= prompt)
 
 
 def drafts_of(lookahead: Any, exist: Any, last: Any, decode: Any) -> Any:
@@ -238,21 +259,21 @@ def drafts_of(lookahead: Any, exist: Any, last: Any, decode: Any) -> Any:
     return if_else(decode, smaller(lookahead, last - exist), 0)
 
 
-def wanted_tokens(exist: Any, last: Any, reach: Any, drafts: Any) -> Any:
+def wanted_tokens(exist: Any, last: Any, dispatched: Any, drafts: Any) -> Any:
     """Positions that a sequence could compute: of tokens that exist, before the last, and drafts.
 
     Args:
         exist: tokens that are known or promised.
         last: the position after the last that it may compute.
-        reach: positions computed or being computed.
+        dispatched: positions computed or being computed.
         drafts: that it computes besides.
     """
-    return smaller(exist, last) - reach + drafts
+    return smaller(exist, last) - dispatched + drafts
 
 
-def wanted_slots(slots: Any, reach: Any, tokens: Any) -> Any:
+def wanted_slots(slots: Any, dispatched: Any, tokens: Any) -> Any:
     """Positions that its table must have room for."""
-    return larger(slots, reach + tokens)
+    return larger(slots, dispatched + tokens)
 
 
 def wanted_blocks(need: Any, length: Any, shared: Any) -> Any:

@@ -58,7 +58,9 @@ def num_tokens(ledger: Ledger, sequence: Sequence) -> Number:
 
 
 def scheduled_samples(ledger: Ledger, sequence: Sequence) -> Number:
-    """Number of samples that are outstanding: of steps in flight, and of committed ones (`pending_samples`)."""
+    """Number of outstanding samples: of the step being built, of steps in flight, and of committed ones
+    (`pending_samples`).
+    """
     return ledger.steps - ledger.committed if sequence.in_decode_batch else sequence.own_samples
 
 
@@ -79,8 +81,8 @@ def pending_samples(ledger: Ledger, sequence: Sequence) -> Number:
 
 def sampling_step(_ledger: Ledger, sequence: Sequence) -> Number:
     """The oldest step that owes the sequence a sample; meaningless unless `own_samples` is at least 1."""
-    # Only its last two steps may owe (`pending_samples.older`): if more is promised than the last one brings, the
-    # one before owes.
+    # Only its last two steps may owe (`pending_samples.older`): if more samples are to come than
+    # the last one brings, the one before owes one.
     return sequence.last_step - (1 if sequence.own_samples > sequence.last_samples else 0)
 
 
@@ -104,7 +106,7 @@ def runs(_ledger: Ledger, sequence: Sequence) -> Truth:
 
 
 def on_gpu(_ledger: Ledger, request: Request) -> Truth:
-    """Whether the request runs, so that its blocks are GPU blocks."""
+    """Whether the request runs, so that its private blocks are GPU blocks."""
     return request.phase == RUNNING
 
 
@@ -118,7 +120,7 @@ def divisible(ledger: Ledger, sequence: Sequence) -> Truth:
 
 
 def writable(ledger: Ledger, sequence: Sequence) -> Truth:
-    """Whether no other entry refers to a block from that of the first position on that is not computed yet.
+    """Whether no other entry refers to the block of the first position that is not computed, or to a later one.
 
     No sealed block is among these: one lies before what is computed (invariant `own_names`).
     """

@@ -233,10 +233,11 @@ class Request:
         self.members: list[Sequence] = []
         # what it holds, in the order it was taken; None if it has one sequence at most, whose table says the same
         self.held_set: dict[Block, None] | None = None if parallel == 1 else {}
-        # where what it holds lies, in that order; None if not kept: it has a set, was swapped, gave a name to another
-        self.block_ids: list[int] | None = None  # block than its first, or holds nothing
+        # Block ids of what it holds, in that order. None where they are not kept: it has `held_set`, was swapped, holds
+        # nothing, or a block other than its first ones got a name.
+        self.block_ids: list[int] | None = None
         self.prompt_names = prompt_names
-        self.open_swap = 0  # the number of its open swap, 0 if none is open
+        self.open_swap = 0  # the number of the swap that it waits for, 0 if it waits for none
         self.last_swap = 0  # the number of its last swap, open or not; 0 if there was none
 
     @property
@@ -302,7 +303,7 @@ class Sequence:
         self.own_tokens = 0  # prompt and generated tokens
         self.own_dispatched = 0  # positions computed, in flight or being built
         self.own_slots = 0  # positions given room; the last block may have room for more
-        self.own_samples = 0  # samples that steps issued so far still have to bring
+        self.own_samples = 0  # samples outstanding of the step being built and of steps issued
         self.last_step = 0  # the last step that scheduled it
         self.last_tokens = 0  # tokens in that step
         self.previous_tokens = 0  # tokens in the step before that one
@@ -321,7 +322,7 @@ class Sequence:
 
     @property
     def block_ids(self) -> list[int]:
-        """Where its blocks lie; what its request keeps, if that is as much: then no block has a name."""
+        """The block ids of its table. The request's own list is used if it is as long: then no block is sealed."""
         kept = self.request.block_ids or []
         return kept if len(kept) == len(self.table) else [block.block_id for block in self.table]
 
@@ -340,7 +341,7 @@ class Operation:
         self.is_forward = kind == FORWARD
         self.wait = 0  # it starts after operations 1 to this number are complete
         self.request = request
-        self.blocks: list[tuple[int, int]] = []  # (source block, target block)
+        self.blocks: list[tuple[int, int]] = []  # (source block id, target block id)
 
     def __repr__(self) -> str:
         return f"{self.kind}#{self.number}"

@@ -38,7 +38,7 @@ from lineclear_spec.kv.theorems import (
     T2_PARTS,
     Learned,
     clock_learns,
-    knows_place,
+    entry_was_sent,
     learned,
     learns_position,
     meets_version,
@@ -274,7 +274,7 @@ def theorems(
                 "T1: plans have sent the entry",
                 depth,
                 reads,
-                lambda q, i: knows_place(v, values[0], q, i),
+                lambda q, i: entry_was_sent(v, values[0], q, i),
             ),
         ]
     if part != KV:

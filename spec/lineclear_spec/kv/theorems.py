@@ -15,7 +15,7 @@ from lineclear_spec.invariants.history import place_of, row_read
 from lineclear_spec.logic import and_, implies, not_, or_
 
 __all__ = [
-    "SENTENCE", "T1", "T2", "T2_PARTS", "Learned", "clock_learns", "knows_place", "learned", "learns_position",
+    "SENTENCE", "T1", "T2", "T2_PARTS", "Learned", "clock_learns", "learned", "learns_position",
     "meets_version", "reads_right_kv", "takes_own_tokens",
 ]  # fmt: skip
 
@@ -30,8 +30,8 @@ T1 = (
 )
 T2 = (
     "the table accepts tokens for a sequence only of the forward that computed the positions before them, of "
-    "exactly the tokens that the sequence has there; it has run, its copy has not failed, and all that it read "
-    "of the sequence was right"
+    "exactly the tokens that the sequence has there; that forward has run, the copy that it "
+    "relied on has not failed, and all that it read of the sequence was right"
 )
 
 
@@ -62,7 +62,7 @@ def reads_right_kv(v: Any, n: Any, q: Any, i: Any) -> Any:
     )
 
 
-def knows_place(v: Any, n: Any, q: Any, i: Any) -> Any:
+def entry_was_sent(v: Any, n: Any, q: Any, i: Any) -> Any:
     """T1: plans have sent the entry of the block table in which a position lies that forward n reads or computes.
 
     Args:
@@ -77,7 +77,7 @@ class Learned(NamedTuple):
 
     Attributes:
         of: the sequence for which the step sampled them.
-        step: which the table says that it is.
+        step: the step that sampled them, by the table's account (premise `reported`).
         known: tokens that it knew before.
         count: tokens that are learned.
         by: the sequence that learns them: the same, or a branch that forks from it.

@@ -90,7 +90,8 @@ def admission() -> tuple[list[Any], list[tuple[str, Any]]]:
             ),
         ),
         (
-            "a request in the decode batch that runs alone can take the block that it is due",
+            "a request that runs alone, with its sequence in the decode batch, can take the block that it is "
+            "due",
             z3.Implies(
                 z3.And(
                     one,
@@ -177,6 +178,6 @@ def exact_room() -> tuple[list[Any], list[tuple[str, Any]]]:
 
 
 def computed_on_admission(only: Any, last: Any) -> Any:
-    """Known and promised tokens, of which the last of a complete sequence needs no room."""
+    """Known tokens and those that are still to be sampled, of which the last of a complete sequence needs no room."""
     both_kinds = only.own_tokens + only.own_samples
     return larger(only.own_tokens, smaller(both_kinds, Term(last)))

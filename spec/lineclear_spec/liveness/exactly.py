@@ -50,7 +50,7 @@ def who_enters(whole: Callable[[str], Any], truth: Callable[[str], Any]) -> list
     )
     free_now = progress.kept_free(kept, running)
     there = progress.room(free, due, kept, seats, taken, tokens)
-    computed = progress.known_on_admission(known, promised, limit)
+    computed = progress.tokens_on_admission(known, promised, limit)
     least = progress.least_tokens(tokens, decode, chunked)
     asked = progress.asked_tokens(tokens, budget)
     left = progress.tokens_left(budget, scheduled, batched, promised)

@@ -2,7 +2,7 @@
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
 """What progress needs of the table: what an action may do to what requests have left.
 
-Guarantees: the actions are what is run on formulas; nothing is stated of a copy.
+Guarantees: what is run on formulas are the actions themselves, not a model of them.
 
 What a sequence has *left* is its limit less one, less the positions that are computed or being
 computed, drafts aside. It is the measure that every step must lower and nothing may raise.
@@ -113,7 +113,7 @@ def ranking(name: str, before: State, after: State, arguments: tuple[Any, ...]) 
 
 
 def resting(name: str, before: State, after: State, arguments: tuple[Any, ...]) -> list[Labelled]:
-    """What one action does to the set of the blocks at rest: who gives its blocks up makes it larger, `evict`
+    """What one action does to the set of the blocks at rest: the actions of `GIVING` may make it larger, `evict`
     makes it smaller.
 
     Args:
@@ -211,7 +211,7 @@ def gains(
     if name == "swap_out":
         return [free_at_once]
     if name == "recompute":
-        shared = "a sealed block that it alone named rests, or its block is free"
+        shared = "a sealed block to which it alone referred rests, or its block id is free"
         return [free_at_once, (shared, ("block",), released)]
     if name in ("admit", "admit_cached", "swap_in"):
         return [("it runs", (), lambda: after.phase(own) == RUNNING)]

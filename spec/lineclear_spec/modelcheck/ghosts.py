@@ -92,8 +92,8 @@ class GhostLedger(Ledger):
         self.branching = 0
 
     def clone(self) -> GhostLedger:
-        """An independent ledger that is equal; records keep their block id in `requests` and
-        `sequences`, so an id finds the copy. No journal listens to it.
+        """An independent ledger that is equal; records keep their index in `requests` and `sequences`, so an id finds
+        the copy. No journal listens to it.
         """
         new = GhostLedger(self.limits)
         for pool, copied_pool in ((self.gpu, new.gpu), (self.cpu, new.cpu)):
@@ -149,7 +149,7 @@ class GhostLedger(Ledger):
         new.step_operations.update(self.step_operations)
         new.grown = copied_pairs(self.grown)
         new.appended = copied_pairs(self.appended)
-        new.named = [(sequences[s], block_ids) for s, block_ids in self.named]
+        new.sent_whole = [(sequences[s], block_ids) for s, block_ids in self.sent_whole]
         new.whole = {sequences[s]: None for s in self.whole}
         new.reader = self.reader.copy()
         new.requests = list(requests.values())[:-1]
@@ -249,7 +249,7 @@ class GhostLedger(Ledger):
         known = {
             s.id: self.reader[s.id] for s in self.sequences if s.id in self.reader and self.runs(s)
         }
-        known |= {s.id: block_ids for s, block_ids in self.named}
+        known |= {s.id: block_ids for s, block_ids in self.sent_whole}
         for sequence, block_id in pairs_of(self.appended):
             if sequence.id in known:
                 known[sequence.id] += (block_id,)

@@ -158,7 +158,7 @@ def operation(
 
 
 def fences(ledger: GhostLedger, numbers: list[int], touching: Touching) -> Key:
-    """The free blocks of both pools, last allocated first."""
+    """The free blocks of both pools, in the order of their lists: the last one is allocated first."""
     return tuple(
         [
             tuple(

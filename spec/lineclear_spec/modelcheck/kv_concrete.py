@@ -16,7 +16,7 @@ from lineclear_spec.kv.theorems import (
     SENTENCE,
     T2_PARTS,
     clock_learns,
-    knows_place,
+    entry_was_sent,
     learned,
     meets_version,
     reads_right_kv,
@@ -69,7 +69,7 @@ def wrong_run(before: ConcreteView, number: int) -> list[str]:
         f"T1: forward {number}, {q!r}, position {i}"
         for q in before.sequences
         for i in range(before.row_last(number, q))
-        if not (reads_right_kv(before, number, q, i) and knows_place(before, number, q, i))
+        if not (reads_right_kv(before, number, q, i) and entry_was_sent(before, number, q, i))
     ]
 
 

@@ -60,7 +60,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
         "barrier", "ledger.gpu.take(", ".put(", ".fence(", "request.last_swap =", "allocate_gpu(",
     ),
     "copies": (
-        "record_copies", "relocate", "copy of it is open", "its copy to the CPU", "request.open_swap =",
+        "record_copies", "relocate", "it waits for", "its swap-out", "request.open_swap =",
         "ledger.close(",
         "forget_copy", "void_samples", "move_blocks", "clear_tables",
     ),

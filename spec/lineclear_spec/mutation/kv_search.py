@@ -111,9 +111,8 @@ def searched(mutant: Mutant, world: str, begin: str, most: int = STATES) -> Sear
                 try:
                     if not (after.runs(*step[1]) if runs else after.act(step)):
                         continue
-                except (
-                    Broken
-                ):  # a question about a state that no operator expects: an error, and no token
+                # A question about a state that no operator expects is an error, and no token.
+                except Broken:
                     continue
                 if wrong_tokens_of(after):
                     wrong = text_of(after.trace)

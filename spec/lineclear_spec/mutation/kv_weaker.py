@@ -75,7 +75,7 @@ WEAKER: dict[str, Predicate] = {
     "fence.held_cpu": lambda v, o, p: implies(
         may_touch(v, CPU, o, p), o <= v.last_swap(v.group(v.owner(CPU, p)))
     ),
-    # without `copy <= moved`
+    # without `open_swap <= last_swap`
     "pending.copy": lambda v, r: and_(
         0 <= v.open_swap(r),
         v.open_swap(r) <= v.issued,

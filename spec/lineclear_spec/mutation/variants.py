@@ -130,8 +130,8 @@ def effect_variants(statement: ast.stmt) -> dict[str, Changed]:
 
 
 def wait_variants(statement: ast.stmt) -> Changed:
-    """A wait that is longer than it must be, or shorter by one: of the barrier, or of `order`; a block id that is given
-    up without a fence.
+    """A wait that is longer than it must be, or shorter by one: of the barrier, or of `order`; a block id that is freed
+    without a fence.
     """
     raised = {
         "waits for everything decided": "ledger.issued",

@@ -1,4 +1,4 @@
-"""What each action ensures: the difference it makes (*delta*) and everything it leaves alone (*frame*).
+"""What each action ensures: the difference it makes and everything it leaves alone (*frame*).
 
 Guarantees: a postcondition is a predicate over the state before and the state after, written apart from
 the effect, so an effect that does nothing, too little or too much breaks one.

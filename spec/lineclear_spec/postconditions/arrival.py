@@ -111,7 +111,7 @@ def finish(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
 
 
 def ends(v: Any, r: Any) -> Any:
-    """Whether the request has one sequence, one in the decode batch that has every position that it may need."""
+    """Whether the request's only sequence is in the decode batch and has every position that it may need."""
     q = v.member(r, 0)
     return and_(v.width(r) == 1, v.in_decode_batch(q), v.request(q) == r, v.ending(q) == v.steps)
 

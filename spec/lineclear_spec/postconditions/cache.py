@@ -210,7 +210,7 @@ def unnamed(old: Any, new: Any, name: Any) -> list[Part]:
 
 @ensures
 def evict(old: Any, new: Any, name: Any, _: Any) -> list[Part]:
-    """One block more is free, and waits for no more than it did."""
+    """One more block id is free, and its fence is no later than it was."""
     block_id = old.block_id(old.cached(name))
     return [
         now(

@@ -47,7 +47,7 @@ LEFT_OUT: dict[str, tuple[str, ...]] = {
     ),
     "of a block id that is not taken, until it is: `fence` says what it has to be": ("last_use",),
     "of the names that lead to a block, fixed by `name` and `listed` (`catalogue`)": ("cached",),
-    "of an operation, written where it is numbered, which the delta of that action says": (
+    "of an operation, written where it is numbered, as other parts of that action's postcondition say": (
         "is_forward", "compute", "request_of", "forward_of", "step_of", "tokens_of", "sequences_of",
     ),
     "of what plans send of tables: `sent` says what it has to be": (
@@ -257,7 +257,7 @@ def tables_same(old: Any, new: Any) -> Part:
 
 
 def blocks_same(old: Any, new: Any, but: Any = None) -> Part:
-    """No block that has a block id changes, with the exception of one if it is given."""
+    """No block that is `present` changes, except `but` if it is given."""
     return same(
         "frame_blocks",
         "block",

@@ -20,7 +20,7 @@ from lineclear_spec.postconditions.frames import (
     sequences_same,
     tables_same,
 )
-from lineclear_spec.postconditions.preemption import given_back, voided
+from lineclear_spec.postconditions.preemption import freed, voided
 
 
 @ensures
@@ -54,7 +54,7 @@ def fail_copy(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     out did.
     """
     return [
-        *given_back(old, new, r),
+        *freed(old, new, r),
         now("closed", lambda: not_(new.open(old.open_swap(r)))),
         voided(old, new, r, old.phase(r) == RUNNING),
         operations(old, new, old.open_swap(r)),

@@ -119,7 +119,7 @@ def voided(old: Any, new: Any, r: Any, condition: Any) -> Part:
     )
 
 
-def given_back(old: Any, new: Any, r: Any, *kept: str) -> list[Part]:
+def freed(old: Any, new: Any, r: Any, *kept: str) -> list[Part]:
     """The request waits and holds nothing; what its sequences know stays, and the fields that are `kept`.
 
     Args:
@@ -177,11 +177,11 @@ def given_back(old: Any, new: Any, r: Any, *kept: str) -> list[Part]:
 
 @ensures
 def recompute(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
-    """Waiting, holding nothing, with known tokens kept; samples to come too, unless its swap in is still open:
-    they may rest on a copy that fails.
+    """Waiting, holding nothing, with known tokens kept; samples to come too, unless its swap-in is still open:
+    then they are void, as they may rely on a copy that fails.
     """
     return [
-        *given_back(old, new, r),
+        *freed(old, new, r),
         voided(old, new, r, old.open_swap(r) >= 1),
         operations(old, new),
     ]
@@ -191,7 +191,7 @@ def recompute(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
 def discard_swapped(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     """Waiting, holding nothing, with known tokens and samples to come kept."""
     return [
-        *given_back(old, new, r, "previous_samples"),
+        *freed(old, new, r, "previous_samples"),
         voided(old, new, r, False),
         operations(old, new),
     ]

@@ -20,7 +20,7 @@ import z3
 from lineclear_spec.invariants import clauses
 from lineclear_spec.proof.state_lemmas import (
     Obligations,
-    any_free_place,
+    any_free_block_id,
     calendars,
     only_entry_of_block,
 )
@@ -330,6 +330,6 @@ LEMMAS: dict[str, Callable[[], Obligations]] = {
     "lemma_hold_each": hold_each,
     "lemma_drop_each": drop_each,
     "lemma_only_entry": only_entry_of_block,
-    "any_free_place": any_free_place,
+    "any_free_block_id": any_free_block_id,
     "calendars": calendars,
 }

@@ -145,7 +145,7 @@ def action(name: str, body: Callable[..., Any] | None = None) -> Unit:
 
 
 def told_apart(goals: list[Goal]) -> list[Goal]:
-    """The goals, each under a name of its own: what a function calls twice it owes twice."""
+    """The goals, each under a name of its own: a precondition that comes up twice is two obligations."""
     met: Counter[tuple[str, str]] = Counter()
     found: list[Goal] = []
     for goal in goals:

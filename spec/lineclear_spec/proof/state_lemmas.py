@@ -17,7 +17,7 @@ from lineclear_spec.symbolic.rounding import background, room_of_blocks
 from lineclear_spec.symbolic.state import DOMAINS, Sequence, State, fresh, instance, quantify
 from lineclear_spec.symbolic.vectors import within
 
-__all__ = ["Obligations", "any_free_place", "calendars", "only_entry_of_block"]
+__all__ = ["Obligations", "any_free_block_id", "calendars", "only_entry_of_block"]
 
 #: Hypotheses, and goals as (kind, label, formula).
 Obligations = tuple[list[Any], list[tuple[str, str, Any]]]
@@ -39,7 +39,7 @@ def only_entry_of_block() -> Obligations:
     ]
 
 
-def any_free_place() -> Obligations:
+def any_free_block_id() -> Obligations:
     """Which free block a pool takes next is its own choice: with its free blocks in any other order that
     `free_list` allows every invariant still holds, so what is proved of the last ones of the free part, which
     `SymbolicPool.take` takes, is proved of any.

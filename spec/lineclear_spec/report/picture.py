@@ -196,7 +196,7 @@ def explain(mutant: Mutant, evidence: Evidence) -> str:
         "",
         *draw(evidence, mutant),
         "",
-        f"  found     {evidence.what}",
+        f"  found     {evidence.what.replace('block_id', 'block id')}",
         f"  mutant    {mutant.name}: {mutant.kind}",
         f"  source    {Path(*Path(source).parts[-4:])}:{mutant.line}",
     ]

@@ -3,8 +3,9 @@
 """The records of blocks on formulas: new ones, where each lives, and which sequences name it.
 
 Guarantees: each method means on any state what the method of the same name of `kernel.ledger.Ledger` does to plain
-data, and keeps the inverse maps that plain data does not have (`owner`, `holder`, `rank`). What is not a definition
-is the statement of a lemma (`proof/lemmas.py`), or the assumption that new records can be made (`new_blocks`).
+data, and keeps the inverse maps that plain data does not have (`owner`, `holder`, `holder_index`). What is not a
+definition is the
+statement of a lemma (`proof/lemmas.py`), or the assumption that new records can be made (`new_blocks`).
 """
 
 from __future__ import annotations

@@ -17,7 +17,14 @@ import z3
 from lineclear_spec.kernel.records import GPU
 from lineclear_spec.symbolic.state import FIELDS, State, unique
 from lineclear_spec.symbolic.terms import Misuse, Record, Term, raw
-from lineclear_spec.symbolic.vectors import Always, Vector, places_of, reversed_of, select, within
+from lineclear_spec.symbolic.vectors import (
+    Always,
+    Vector,
+    block_ids_of,
+    reversed_of,
+    select,
+    within,
+)
 
 __all__ = ["Bulk"]
 
@@ -64,11 +71,11 @@ class Bulk:
 
     def block_ids(self, tier: Any, blocks: Vector) -> Vector:
         """The block ids of blocks of one tier."""
-        return places_of(self, tier, blocks)
+        return block_ids_of(self, tier, blocks)
 
     def held_at(self, tier: Any, request: Any) -> Vector:
         """The block ids, all of one tier, of the blocks that the request holds, last one first."""
-        return places_of(self, tier, reversed_of(request.held.vector()))
+        return block_ids_of(self, tier, reversed_of(request.held.vector()))
 
     def grew(self, sequences: Any, block_ids: Vector) -> None:
         """What is appended waits behind what was sent of each table that was."""

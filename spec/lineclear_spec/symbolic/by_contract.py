@@ -157,7 +157,7 @@ class ByContract:
                 raise Misuse(f"a lemma needs {clause.name}, which may not hold here")
 
     def _forget(self, contract: Any, before: State, count: Any, values: list[Any]) -> None:
-        """Every field that the step may write is unknown from here on, but for what is promised.
+        """Every field that the step may write is unknown from here on, but for what the contract ensures.
 
         Args:
             contract: of the step.

@@ -7,7 +7,8 @@ to plain data; the tests that `kernel/operators.py` names hold the two against e
 
 `block_name(q, i)` is a prophecy: from the beginning it is the name that the block is ever given, where plain data has 0
 until `Ledger.name_blocks` gives it. Whatever plain data does before is something that is proved: `name_of` and
-`all_listed` are asked by guards, which refuse 0; `unnamed` and `inherit` say why below.
+`all_listed` are asked by guards, which refuse 0; `unnamed` and `inherit` say why below; of `free_tables`, which
+`finish_each` runs, `Ledger.name_blocks` says it.
 """
 
 from __future__ import annotations

@@ -36,13 +36,13 @@ POOL_GHOSTS: Fields = {
 }
 #: Of an operation, by the tier that it copies to: plain data has the pairs `Operation.blocks`.
 COPIES: Fields = {
-    "source": ((Int, Int), Int),  # operation, target block -> source block
+    "source": ((Int, Int), Int),  # operation, target block id -> source block id
 }
 
 BLOCK: Fields = {
-    "ref": ((Block,), Int),  # number of table entries that name the block; 0 if it is not held
+    "ref": ((Block,), Int),  # number of table entries that refer to the block
     "tier": ((Block,), Int),  # GPU or CPU
-    "block_id": ((Block,), Int),  # its block id in the pool of its tier
+    "block_id": ((Block,), Int),  # its index in the pool of its tier
     "name": ((Block,), Int),  # the name of its tokens and all before them; 0 while it is private
     "readers": ((Block,), Int),  # number of readers outside the table that hold it
     "group": ((Block,), Request),  # the request that it belongs to while private: `Block.request`
@@ -111,7 +111,7 @@ REQUEST: Fields = {
     "prompt": ((Request,), Int),  # tokens of the prompt
     "limit": ((Request,), Int),  # tokens that a sequence may know, prompt included
     "parallel": ((Request,), Int),  # sequences that it may have at once
-    "open_swap": ((Request,), Int),  # number of its swap that is not complete, 0 if there is none
+    "open_swap": ((Request,), Int),  # number of the swap that it waits for, 0 if it waits for none
     "last_swap": ((Request,), Int),  # number of its last swap, complete or not; 0 before the first
     # the name that the k-th full block of the prompt is given
     "prompt_names": ((Request, Int), Int),

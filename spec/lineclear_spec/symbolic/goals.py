@@ -27,7 +27,8 @@ class Goal:
 
     Attributes:
         kind: initiation, preserved, contract, defined, refusal, base, step, arithmetic, ranking (a
-            measure that an action lowers or leaves) or progress (a decision, an order); of KV also cut,
+            measure that an action lowers or leaves), calendar (what one lists) or progress (a decision,
+            an order); of KV also cut,
             theorem and refines (the action is a move of `kv/refinement.py`).
         label: the invariant's clause, the contract's part or the precondition.
         depth: how many of the unit's assumptions it may use.

@@ -3,7 +3,7 @@
 """The blocks that requests hold and that tables name, on formulas: one more for each, or some less.
 
 Guarantees: each method means on any state what the method of the same name of `kernel.ledger.Ledger` does
-to plain data, and keeps the inverse maps that plain data does not have (`slot`, `index`). What is not a
+to plain data, and keeps the inverse maps that plain data does not have (`held_index`, `index`). What is not a
 definition is the statement of a lemma that is proved by induction over single elements (`proof/lemmas.py`).
 """
 

@@ -119,7 +119,7 @@ class KvGhosts:
         )
 
     def note_voided(self, request: Any) -> None:
-        """Samples that were promised come no more: other tokens follow those that are known."""
+        """Samples that were scheduled come no more: other tokens follow those that are known."""
         s, r = self.state.snapshot(), request.z
         self._foresee(lambda q: s.request(q) == r, lambda q: s.num_tokens(q))
 

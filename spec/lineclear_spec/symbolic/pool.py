@@ -4,7 +4,7 @@
 
 Guarantees: a pool is a permutation of its block ids, the free ones first; `take` takes the last ones of the free
 part, and `put` leaves the order of the free blocks open, so that what is proved holds whichever free blocks a
-pool chooses (unit `any_free_place`).
+pool chooses any_free_block   (the unit's key in proof/baseline.json too).
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class SymbolicPool(NoValue):
         return Term(last)
 
     def fence(self, block_ids: Vector, last_use: Any) -> None:
-        """Block ids that are not free remember that operations up to `last_use` may touch them."""
+        """Set the fence of block ids that are not free to `last_use`."""
         ledger, tier, name = self.ledger, self.tier, self.name
         old = ledger.state.snapshot()
         block_ids.demand_distinct()
@@ -118,7 +118,7 @@ class SymbolicPool(NoValue):
         ledger.wrote = True
 
     def put(self, block_ids: Vector, last_use: Any) -> None:
-        """Put block ids back, fenced until operation `last_use` is done."""
+        """Put block ids back, fenced with `last_use`."""
         ledger, tier, name = self.ledger, self.tier, self.name
         old = ledger.state.snapshot()
         free, total = old.free(tier), old.total(tier)

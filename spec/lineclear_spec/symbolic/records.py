@@ -180,7 +180,7 @@ class SymbolicCalendar(NoValue):
 
     def bucket(self, step: Any) -> Vector:
         """The sequences that are listed under the step, in some order: what `lemma_select` says of the batch,
-        in which all that are listed are (`in_decode_batch`).
+        in which are all that are listed (invariant `decode_batch`).
         """
         state, at = self.ledger.state.snapshot(), raw(step)
         self.ledger.demand(Term(at != NEVER), "the sequences asked for are listed")

@@ -18,7 +18,7 @@ from lineclear_spec.kernel.records import GPU
 from lineclear_spec.symbolic.state import Block, Int, Sequence, State, unique
 from lineclear_spec.symbolic.terms import NoValue, Term, raw
 
-__all__ = ["Always", "Held", "Members", "Table", "Vector", "places_of", "select", "within"]
+__all__ = ["Always", "Held", "Members", "Table", "Vector", "block_ids_of", "select", "within"]
 
 
 def within(low: Any, value: Any, high: Any) -> Any:
@@ -136,7 +136,7 @@ def selected(sort: Any, size: Any, at: Any, seat: Any, chosen: Callable[[Any], A
     ]
 
 
-def places_of(ledger: Any, tier: Any, blocks: Vector) -> Vector:
+def block_ids_of(ledger: Any, tier: Any, blocks: Vector) -> Vector:
     """The block ids of blocks of one tier; the index of a block id is that of the block that owns it."""
     state = ledger.state.snapshot()
 

@@ -1,9 +1,7 @@
 # pyright: basic
-"""The questions of the kernel, asked of a state: what `v.num_dispatched_tokens(q)` or `v.num_computed_tokens(q)` is
-in an invariant.
+"""The questions of the kernel, asked of a state: what `v.num_computed_tokens(q)` is in an invariant.
 
-Guarantees: `num_dispatched_tokens`, `num_computed_tokens`, `num_tokens` and the rest mean in an invariant and in a
-contract what they mean in a
+Guarantees: `num_computed_tokens` and the rest mean in an invariant and in a contract what they mean in a
 guard: each is the function of `kernel/queries.py` itself, which is given the state in place of the ledger.
 """
 
@@ -43,7 +41,7 @@ def asked(question: Any) -> Callable[[Any, Any], Any]:
 
 
 class Derived:
-    """Lazy counters: a sequence in the decode batch's are offset plus clock, any other carries its own."""
+    """Counters on demand: offset plus clock for a sequence in the decode batch, its own fields for any other."""
 
     # Supplied by the view, as are the fields of records.
     if_else: Any

@@ -189,10 +189,10 @@ def test_every_tool_can_say_what_is_off() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"max_steps_in_flight": 2}, "rules vllm_v0 go with max_steps_in_flight = 1 only"),
-        ({"prefix_caching": "all"}, "go with prefix_caching = 'off' only"),
-        ({"scheduling_policy": "priority"}, "go with scheduling_policy = 'fcfs' only"),
-        ({"enable_chunked_prefill": True}, "go with enable_chunked_prefill = False only"),
+        ({"max_steps_in_flight": 2}, "rules vllm_v0 need max_steps_in_flight = 1"),
+        ({"prefix_caching": "all"}, "need prefix_caching = 'off'"),
+        ({"scheduling_policy": "priority"}, "need scheduling_policy = 'fcfs'"),
+        ({"enable_chunked_prefill": True}, "need enable_chunked_prefill = False"),
         ({"rules": "sglang"}, "rules must be one of"),
     ],
 )

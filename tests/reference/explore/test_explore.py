@@ -189,12 +189,12 @@ def test_a_broken_preset_starves_a_request_and_its_journal_replays(name: str) ->
     finding = report.starvation[0]
     world = drive(report.graph.bounds, finding.trace)
     before = world_key(world)
-    known = {entry.name: entry.num_tokens(world.scheduler.ledger) for entry in world.live()}
+    known = {entry.request_id: entry.num_tokens(world.scheduler.ledger) for entry in world.live()}
     for move in finding.cycle * 5:
         world.do(move)
     assert world_key(world) == before
     ledger = world.scheduler.ledger
-    assert any(e.name in known and e.num_tokens(ledger) == known[e.name] for e in world.live())
+    assert any(e.request_id in known and e.num_tokens(ledger) == known[e.request_id] for e in world.live())
     file = io.StringIO()
     record(report.graph.bounds, (*finding.trace, *finding.cycle * 3), file)
     assert replay(file.getvalue().splitlines()).complete
@@ -217,7 +217,7 @@ def test_the_longest_victim_makes_an_earlier_one_give_way_and_its_journal_replay
     ((trace, what),) = report.graph.violations
     assert what == NOT_BEHIND
     world = drive(report.graph.bounds, trace[:-1])
-    order = {entry.name: entry.rank for entry in world.live()}
+    order = {entry.request_id: entry.rank for entry in world.live()}
     world.do(trace[-1])
     assert world.plan is not None
     ((victim, mode),) = world.plan.preempted

@@ -223,7 +223,7 @@ def after(name: str) -> tuple[World, SearchBounds]:
 
 def test_the_copy_that_fails_was_given_up_and_the_request_has_another() -> None:
     world, _ = after("a copy that was freed")
-    second = next(entry for entry in world.live() if entry.name == 2)
+    second = next(entry for entry in world.live() if entry.request_id == 2)
     assert second.preemptions == 2
     assert second.record.open_swap > 0
     assert world.scheduler.counters.discarded == 1
@@ -233,6 +233,6 @@ def test_the_copy_that_fails_was_given_up_and_the_request_has_another() -> None:
 
 def test_one_of_two_copies_is_discarded() -> None:
     world, _ = after("one of two copies")
-    swapped = [entry.name for entry in world.live() if entry.record.phase == Phase.SWAPPED]
+    swapped = [entry.request_id for entry in world.live() if entry.record.phase == Phase.SWAPPED]
     assert world.scheduler.counters.discarded == 1
     assert swapped == [2, 3]

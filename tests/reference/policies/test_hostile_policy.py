@@ -98,7 +98,7 @@ def test_a_rank_that_fails_after_its_key_leaves_no_key_behind() -> None:
     assert [entry.order for entry in scheduler.entries.values()] == [(n,) for n in range(1, 6)]
     head = scheduler.queue.head()
     assert head is not None
-    assert head.name == 0
+    assert head.request_id == 0
     assert scheduler.policy_failures == [
         "hostile: TypeError: a rank is a number or a tuple of numbers, not None"
     ]

@@ -163,7 +163,9 @@ def drive(seed: int, steps: int = 150) -> Scheduler:
                         given = range(own, own + lacking)
                         own += lacking
                         first = len(sequence.block_names)
-                        scheduler.name_blocks(entry.name, first, given, entry.branch(sequence))
+                        scheduler.name_blocks(
+                            entry.request_id, first, given, entry.branch(sequence)
+                        )
         audit(scheduler)
         observer.check()
     return scheduler

@@ -40,7 +40,7 @@ def test_a_class_of_ones_own_is_named_like_a_policy() -> None:
     config = small(rules=name)
     assert config.lacking == Shy.lacks
     assert rules_of(name).replaces  # what it decides is not what is proved, unless it says so
-    with pytest.raises(ConfigError, match="go with max_steps_in_flight = 1 only"):
+    with pytest.raises(ConfigError, match="need max_steps_in_flight = 1"):
         small(rules=name, max_steps_in_flight=2)
 
 

@@ -192,7 +192,9 @@ def test_what_is_discarded_waits_at_its_place_and_keeps_its_tokens() -> None:
     preempt(drive, "c", "b")
     assert drive.phases() == {"b": "SWAPPED", "c": "WAITING"}
     assert drive.known("c") == known
-    assert [entry.name for entry in sorted(drive.scheduler.queue, key=lambda e: e.order)] == [
+    assert [
+        entry.request_id for entry in sorted(drive.scheduler.queue, key=lambda e: e.order)
+    ] == [
         "b",
         "c",
     ]

@@ -132,7 +132,7 @@ def test_the_first_in_the_order_never_waits() -> None:
     while scheduler.entries:
         first = min(scheduler.entries.values(), key=lambda entry: entry.rank)
         step(scheduler)
-        assert first.name not in scheduler.entries or runs(scheduler, str(first.name))
+        assert first.request_id not in scheduler.entries or runs(scheduler, str(first.request_id))
 
 
 def test_a_report_says_why() -> None:
@@ -145,7 +145,7 @@ def test_a_report_says_why() -> None:
 
 
 def test_the_setting_asks_for_prefix_caching() -> None:
-    with pytest.raises(ConfigError, match="wait_for_prefix goes with prefix_caching"):
+    with pytest.raises(ConfigError, match="wait_for_prefix is true and prefix_caching is off"):
         Config(wait_for_prefix=True)
 
 

@@ -20,7 +20,7 @@ from lineclear.theorems.service import Listeners
 from lineclear.workload.workload import Workload, synthetic
 
 AMPLE = Config(num_gpu_blocks=2000, max_model_len=1024, max_num_seqs=24)
-#: Few blocks: requests are preempted, copied, and take places that a copy fences.
+#: Few blocks: requests are preempted, copied, and take blocks that a copy fences.
 SCARCE = replace(AMPLE, num_gpu_blocks=110, num_cpu_blocks=50, max_num_batched_tokens=512)
 
 

@@ -88,4 +88,4 @@ def test_a_table_is_sent_whole_if_its_first_blocks_have_got_names() -> None:
     ledger.drop_each(ledger.unnamed(sequence, 0, 1))
     assert request.block_ids == [1, 2]
     ledger.send()
-    assert ledger.named == [(sequence, (0, 1, 2))]
+    assert ledger.sent_whole == [(sequence, (0, 1, 2))]

@@ -101,7 +101,7 @@ PRIMITIVES: dict[str, tuple[str, str, str, str, str]] = {
     "members stay alive": ("end", "sequence.alive = False", "pass", "remove_members", "finish"),
     "samples are not void": (
         "forget_samples", "sequence.void = ledger.steps", "pass", "void_samples", "fail_copy"),
-    "samples are still promised": (
+    "samples are still scheduled": (
         "forget_samples", "sequence.own_samples = 0", "pass", "void_samples", "fail_copy"),
     "a table is not sent": (
         "send_tables", "lambda sequence: ledger.send_whole(sequence)", "lambda sequence: None", "send_tables",
@@ -143,7 +143,7 @@ PRIMITIVES: dict[str, tuple[str, str, str, str, str]] = {
 def changed(
     module: ModuleType, name: str, old: str, new: str, folder: Path, wanted: str = ""
 ) -> Any:
-    """A function of a copy of the module in which one block id of the named function is replaced."""
+    """A function of a copy of the module, one piece of whose text is replaced."""
     text = Path(module.__file__ or "").read_text()
     begin = text.index(f"def {name}(")
     end = text.find("\n\n\n", begin) % (len(text) + 1)
@@ -178,7 +178,7 @@ def test_a_fault_in_a_block_step_is_red(fault: str, tmp_path: Path) -> None:
 def test_a_fault_in_a_question_is_red(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In guards, in invariants and in ensures alike, since they ask the same text."""
+    """In guards, in invariants and in postconditions alike, since they ask the same text."""
     old, new, unit = QUESTIONS[name]
     made = changed(queries, name, old, new, tmp_path)
     monkeypatch.setattr(SymbolicLedger, name, on_formulas(made))

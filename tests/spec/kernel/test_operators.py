@@ -43,7 +43,7 @@ def test_each_row_has_its_tests_and_its_lemmas() -> None:
             text = (root / file).read_text()
             assert f"def {name}(" in text, row.name
             own += text
-        for word in row.words:
+        for word in row.methods:
             name = word.split(".")[1]
             assert re.search(rf"\b{name}\b", own), f"{word} is in no test"
         assert set(row.lemmas) <= set(units())
@@ -62,7 +62,7 @@ def test_what_an_operator_assumes_is_proved_by_a_lemma_or_said(
              "boundaries": SymbolicCalendar, "endings": SymbolicCalendar}  # fmt: skip
     assuming: set[str] = set()
     for row in OPERATORS:
-        for word in row.words:
+        for word in row.methods:
             owner, name = word.split(".")
             method = getattr(kinds.get(owner, SymbolicLedger), name, None)
             if method and re.search(r"\b(assume|_begin_with_prompt)\(", inspect.getsource(method)):
@@ -133,7 +133,7 @@ def test_a_block_step_in_which_another_operator_stands_is_refused(
 ) -> None:
     """Each operator of the kernel, taken off the list."""
     for row in OPERATORS:
-        for whole in row.words:
+        for whole in row.methods:
             owner, word = whole.split(".")
             if whole in NOT_SAID:
                 continue

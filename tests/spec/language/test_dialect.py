@@ -141,8 +141,8 @@ def test_a_hostile_action_is_refused(name: str, tmp_path: Path) -> None:
     between, what = ACTION[name]
     with pytest.raises(Forbidden) as refusal:
         build("prune", prune(tmp_path, between))
-    block_id = "actions/table.py:" if name == "another action" else f"{tmp_path}/hostile.py:"
-    assert block_id in str(refusal.value)
+    where = "actions/table.py:" if name == "another action" else f"{tmp_path}/hostile.py:"
+    assert where in str(refusal.value)
     assert what in str(refusal.value)
 
 

@@ -1,5 +1,5 @@
 # pyright: basic, reportOperatorIssue=false
-"""What proofs take for allocated is true of states that were executed.
+"""What proofs take for granted is true of states that were executed.
 
 Two solvers that read the same text cannot see a false axiom in it. So the very formulas that every
 obligation rests on, the facts of ceil and floor and all invariants, are evaluated here on plain

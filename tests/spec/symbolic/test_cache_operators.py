@@ -47,9 +47,8 @@ def test_names() -> None:
 
             def plain(v: GhostLedger, count: int = count) -> None:
                 child = v.sequences[2]
-                rest = child.block_names[
-                    count:
-                ]  # the names that it will have: formulas know them before
+                # the names that it will have: formulas know them before
+                rest = child.block_names[count:]
                 v.inherit(v.sequences[0], child, count)
                 child.block_names = (*child.block_names, *rest)
 

@@ -23,7 +23,9 @@ def test_ghosts_do_nothing_on_plain_data() -> None:
     def nothing(self: Any, *_: object) -> None:
         """Nothing."""
 
-    ghosts = {word.split(".")[1] for row in OPERATORS if row.name == "ghost" for word in row.words}
+    ghosts = {
+        word.split(".")[1] for row in OPERATORS if row.name == "ghost" for word in row.methods
+    }
     assert ghosts == {
         name for name, found in vars(Ledger).items() if found is Ledger.note_move
     } - {"_ghost"}

@@ -36,7 +36,7 @@ BETWEEN = tuple(
         "being served with credit keeps",
         "sampled tokens keep",
         "a step with sequences in the decode batch",
-        "a sequence that joins the decode batch",
+        "a sequence that joins or leaves the decode batch",
         "an end, and",
         "coming back keeps",
         "coming back brings",

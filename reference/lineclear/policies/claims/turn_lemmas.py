@@ -113,7 +113,7 @@ def lemmas(policy: Any, unknowns: Any) -> list[tuple[str, Any]]:
             ),
         ),
         (
-            "a sequence that joins the decode batch, or stops being so, keeps it between -U and Q",
+            "a sequence that joins or leaves the decode batch keeps it between -U and Q",
             implies(
                 before, holds(accounts.with_batch_changed(account, change, step), earned, open_)
             ),

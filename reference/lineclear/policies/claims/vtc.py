@@ -38,7 +38,7 @@ KEPT = tuple(
         "V moves on",
         "sampled tokens keep",
         "a step with sequences in the decode batch",
-        "a sequence that joins the decode batch",
+        "a sequence that joins or leaves the decode batch",
         "coming back, ",
         "coming back lifts",
         "an end, and",
