@@ -210,7 +210,7 @@ class TagRun:
 
         Raises:
             WrongTag: a row read KV that is not its own.
-            Violation: an invariant does not hold.
+            InvariantViolation: an invariant does not hold.
             Hazard: two conflicting accesses are unordered.
         """
         try:

@@ -269,7 +269,7 @@ class World:
         """Carries a move out.
 
         Raises:
-            Violation: an invariant does not hold after it, or after one of its actions; or it is not the
+            InvariantViolation: an invariant does not hold after it, or after one of its actions; or it is not the
             step, or not the answer, that the rules give (`oracle`).
             Stalled: progress has ended, in a world that is watched.
             Exception: whatever else the scheduler raises is a finding too.

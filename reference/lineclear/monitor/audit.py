@@ -43,7 +43,7 @@ def audit_orders(scheduler: Readings) -> int:
     """Checks what the scheduler keeps beside its ledger; returns the number of checks.
 
     Raises:
-        Violation: the first one that does not hold.
+        InvariantViolation: the first one that does not hold.
     """
     ledger = scheduler.ledger
     running = {scheduler.of[r] for r in ledger.running}
@@ -98,7 +98,7 @@ def audit_ledger(ledger: Ledger) -> int:
     """Checks every invariant of a ledger; returns the number of checks.
 
     Raises:
-        Violation: the first one that does not hold.
+        InvariantViolation: the first one that does not hold.
     """
     held: tuple[list[int], list[int]] = ([], [])  # block ids of both tiers
     sealed: Counter[Block] = Counter()

@@ -66,7 +66,7 @@ class Observer:
         """One action was done.
 
         Raises:
-            Violation: it broke an invariant.
+            InvariantViolation: it broke an invariant.
         """
         handler = self.handlers.get(name)
         if handler is not None:
@@ -232,7 +232,7 @@ class Observer:
         """Judges the state as it is.
 
         Raises:
-            Violation: the first invariant that does not hold.
+            InvariantViolation: the first invariant that does not hold.
         """
         for sequence in self._alive():
             self._check_sequence(sequence)

@@ -47,7 +47,7 @@ class FreeList:
         """Free and held blocks are all there are, each once.
 
         Raises:
-            Violation: they are not.
+            InvariantViolation: they are not.
         """
         pool = self.pool
         if not self._follow(pool.order[: pool.free]) or not (
@@ -94,7 +94,7 @@ class RepeatedAudit:
         """Checks every invariant; returns the number of checks.
 
         Raises:
-            Violation: the first one that does not hold.
+            InvariantViolation: the first one that does not hold.
         """
         ledger = self.scheduler.ledger
         held: tuple[list[int], list[int]] = ([], [])

@@ -169,7 +169,7 @@ def committed(
             live.branches.append(child)
             mine.append(child)
         branch.num_tokens += first
-        branch.pending -= 1
+        branch.scheduled_samples -= 1
         if row.drafts:  # rejected ones are computed no more
             branch.num_dispatched_tokens = min(branch.num_dispatched_tokens, branch.num_tokens - 1)
             branch.num_computed_tokens = min(

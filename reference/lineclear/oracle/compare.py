@@ -93,7 +93,7 @@ def counts(branch: OracleSequence) -> tuple[int, ...]:
         branch.num_dispatched_tokens,
         branch.num_allocated_slots,
         len(branch.table),
-        branch.pending,
+        branch.scheduled_samples,
     )
 
 

@@ -128,6 +128,6 @@ class Entering:
         leader = live.branches[0]
         known = leader.num_tokens
         if len(live.branches) == 1:
-            known = max(known, min(known + leader.pending, live.limit - 1))
+            known = max(known, min(known + leader.scheduled_samples, live.limit - 1))
         lacks = known - len(self.state.found(leader)) * self.config.block_size
         return lacks <= self.serving.threshold

@@ -134,7 +134,7 @@ class Preempting:
 def void(live: OracleRequest) -> None:
     """Voids what was computed on an incomplete copy, and its samples."""
     for branch in live.branches:
-        branch.pending = 0
+        branch.scheduled_samples = 0
 
 
 def forget(live: OracleRequest) -> None:

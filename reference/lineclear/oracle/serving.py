@@ -115,9 +115,9 @@ class Serving:
                 continue
             branch = work.branch
             drafts = max(0, tokens - (work.tokens - work.drafts))
-            samples = work.start + tokens - drafts == branch.num_tokens + branch.pending
+            samples = work.start + tokens - drafts == branch.num_tokens + branch.scheduled_samples
             branch.num_dispatched_tokens = work.start + tokens
-            branch.pending += samples
+            branch.scheduled_samples += samples
             rows.append(
                 (
                     work.live.name,

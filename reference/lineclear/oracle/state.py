@@ -46,7 +46,7 @@ class OracleSequence:
         num_dispatched_tokens: positions that are computed, or that a step in flight computes.
         num_computed_tokens: positions whose step is committed.
         num_allocated_slots: positions that the table has room for.
-        pending: samples that steps in flight will bring.
+        scheduled_samples: samples that steps in flight will bring.
         table: names of its blocks, in order.
         in_batch: the scheduler keeps it among those that decode in every step.
         block_names: names of the tokens of its first blocks.
@@ -58,7 +58,7 @@ class OracleSequence:
     num_dispatched_tokens: int
     num_computed_tokens: int
     num_allocated_slots: int
-    pending: int
+    scheduled_samples: int
     table: list[int]
     in_batch: bool
     block_names: tuple[int, ...] = ()
@@ -298,7 +298,7 @@ def live_of(
                 num_dispatched_tokens=ledger.num_dispatched_tokens(sequence),
                 num_computed_tokens=ledger.num_computed_tokens(sequence),
                 num_allocated_slots=ledger.num_allocated_slots(sequence),
-                pending=ledger.scheduled_samples(sequence),
+                scheduled_samples=ledger.scheduled_samples(sequence),
                 table=[names[block] for block in sequence.table],
                 in_batch=sequence.in_decode_batch,
                 block_names=cached_names(scheduler, sequence),

@@ -67,14 +67,14 @@ def one(
     """
     size, leader = state.config.block_size, live.branches[0]
     lookahead = state.config.num_lookahead_slots if live.n == 1 else 0
-    if branch.pending and (live.n > 1 or lookahead):
+    if branch.scheduled_samples and (live.n > 1 or lookahead):
         return None  # a group, and a sequence with drafts, has one step in flight at a time
     start = branch.num_dispatched_tokens
     if branch is not leader and branch.num_allocated_slots == 0:
         start = live.prompt // size * size  # it shares the full blocks of the prompt
         if leader.num_computed_tokens < start:
             return None
-    exist, last = branch.num_tokens + branch.pending, live.limit - 1
+    exist, last = branch.num_tokens + branch.scheduled_samples, live.limit - 1
     if start >= min(exist, last):
         return None
     decodes = exist == start + 1 and start >= live.prompt
@@ -175,7 +175,7 @@ def demand(state: OracleState, live: OracleRequest, swapped: bool) -> Demand:
     leader, *others = live.branches
     tokens = leader.num_tokens
     if not others:  # a step in flight may bring it another token, which is computed with the rest
-        tokens = max(tokens, min(tokens + leader.pending, live.limit - 1))
+        tokens = max(tokens, min(tokens + leader.scheduled_samples, live.limit - 1))
     blocks = ceil_div(tokens, size) - state.saved(leader)
     for branch in others:  # which share the full blocks of the prompt
         blocks += ceil_div(branch.num_tokens, size) - live.prompt // size

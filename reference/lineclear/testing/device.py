@@ -161,9 +161,7 @@ class Device:
         after = (self._compute,) if compute and self._compute else ()
         if self.hazards is not None:
             waits = [n for n in self.record.unknown if n <= operation.wait]
-            accesses = [
-                Access(*block_id, block_id in writes) for block_id in sorted(reads | writes)
-            ]
+            accesses = [Access(*where, where in writes) for where in sorted(reads | writes)]
             stream = "compute" if compute else None
             self.hazards.issue(number, stream, waits, accesses, operation.kind)
         if compute:
@@ -191,13 +189,13 @@ class Device:
             )
         guesses = [self.token() for _ in range(row.drafts)]
         token = self.token() if row.samples else None
-        block_ids = [*history[:sure], *guesses]
-        if len(block_ids) > len(branch.table) * self.block_size:
+        tokens = [*history[:sure], *guesses]
+        if len(tokens) > len(branch.table) * self.block_size:
             raise WrongContent(
-                f"{label(name)}: {len(block_ids)} positions in {len(branch.table)} blocks of "
+                f"{label(name)}: {len(tokens)} positions in {len(branch.table)} blocks of "
                 f"{self.block_size}"
             )
-        slots = [(self._slot(branch, position), own) for position, own in enumerate(block_ids)]
+        slots = [(self._slot(branch, position), own) for position, own in enumerate(tokens)]
         branch.position = sure
         if token is not None:
             branch.pending.append(token)

@@ -194,7 +194,9 @@ def test_a_broken_preset_starves_a_request_and_its_journal_replays(name: str) ->
         world.do(move)
     assert world_key(world) == before
     ledger = world.scheduler.ledger
-    assert any(e.request_id in known and e.num_tokens(ledger) == known[e.request_id] for e in world.live())
+    assert any(
+        e.request_id in known and e.num_tokens(ledger) == known[e.request_id] for e in world.live()
+    )
     file = io.StringIO()
     record(report.graph.bounds, (*finding.trace, *finding.cycle * 3), file)
     assert replay(file.getvalue().splitlines()).complete

@@ -118,7 +118,9 @@ def test_a_changed_end_is_told() -> None:
         replay([])
     changed = json.loads(lines[0])
     del changed["limits"]["max_steps_in_flight"]
-    with pytest.raises(JournalError, match="limits that are missing, unknown or of the wrong type"):
+    with pytest.raises(
+        JournalError, match="limits that are missing, unknown or of the wrong type"
+    ):
         replay([json.dumps(changed), *lines[1:]])
 
 

@@ -155,7 +155,6 @@ NOT_SAID = {
     "ledger.require",
     "ledger.allowed",
     "ledger.is_open",
-    "ledger.write_kv",
     "ledger.name_of",
     "ledger.inherit",
     "ledger.is_listed",

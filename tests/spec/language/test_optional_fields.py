@@ -45,10 +45,10 @@ def test_what_may_be_left_out_is_no_number(misuse: str) -> None:
 
 @pytest.mark.parametrize("name", ["==", "!=", ">", "<=", ">="])
 def test_a_place_in_an_order_is_compared_by_less_only(name: str) -> None:
-    block_id = Candidate("r", ByDeadline()).order
+    place = Candidate("r", ByDeadline()).order
     ask = {"==": eq, "!=": ne, ">": gt, "<=": le, ">=": ge}[name]
     with pytest.raises(Misuse, match="compared by < only"):
-        ask(block_id, block_id)
+        ask(place, place)
 
 
 class ByDeadline:

@@ -118,9 +118,9 @@ PLANTED = {
         Planted("drr", T, "departed", BEGUN, "False", "of two who wait the turns"),
     "begun kept when the head goes to the end":
         Planted("drr", T, "turned", "Round(False", "Round(round_.begun", "of two who wait the turns"),
-    "the head keeps its block id":
+    "the head keeps its place":
         Planted("drr", T, "turned", "round_.last + 1", "round_.last", "of two who wait the turns"),
-    "who joins shares the last block id":
+    "who joins shares the last place":
         Planted("drr", T, "joined", "round_.last + 1", "round_.last", "of two who wait the turns"),
     "a turn begins whenever it is asked":
         Planted("drr", T, "visited", f"if_else(round_.begun, earned, {REFILL})", REFILL,
@@ -194,7 +194,7 @@ PLANTED = {
         Planted("drr", drr, DRR, "next(iter(self.round)) == tenant", "True", METHODS),
     "who comes back was never away":
         Planted("drr", drr, DRR, "self.left.pop(tenant, self.turn.given))", "self.turn.given)", METHODS),
-    "who comes back gets the first block id":
+    "who comes back gets the first place":
         Planted("drr", drr, DRR, "self.round[tenant] = self.turn.last\n\n",
                 "self.round[tenant] = self.turn.last - 1\n\n", METHODS),
     "who leaves is paid for all rounds":

@@ -60,7 +60,6 @@ def test_no_state_is_stuck_and_one_that_is_would_be_found(monkeypatch: pytest.Mo
     monkeypatch.setattr(GhostLedger, "failing", never_admits)
     found = search(bounds)
     assert found.stuck[0] == (("submit", bounds.shapes[0]),)
-    assert found.stuck[0] == (("submit", bounds.shapes[0]),)
     (finding,) = [f for f in explored([found]).findings if f.code == "LC501"]
     assert finding.title.startswith("the table allows nothing but an arrival or an abort after")
 
