@@ -17,6 +17,7 @@ from lineclear_spec.kernel import blocks
 from lineclear_spec.kernel.ledger import Ledger
 from lineclear_spec.kernel.methods import Kernel
 from lineclear_spec.kernel.records import Block, Pool, Sequence
+from lineclear_spec.language import statements
 from lineclear_spec.modelcheck import ghosts
 from lineclear_spec.modelcheck.worlds import Bounds
 from lineclear_spec.mutation import mutants
@@ -27,8 +28,8 @@ Patch = pytest.MonkeyPatch
 
 
 def guards_without(mutant: mutants.Mutant) -> Callable[[str], Callable[..., None]]:
-    """`ghosts.guards_of` reads the source file, which still has the guard: omit it here."""
-    right = ghosts.guards_of
+    """`statements.guards_of` reads the source file, which still has the guard: omit it here."""
+    right = statements.guards_of
 
     def guards_of(name: str) -> Callable[..., None]:
         def guards(ledger: ghosts.GhostLedger, *arguments: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from lineclear_spec.kernel.ledger import Ledger
 from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.records import CPU, GPU, Refused, Request
-from lineclear_spec.modelcheck.ghosts import guards_of
+from lineclear_spec.language.statements import guards_of
 
 __all__ = ["blocked"]
 

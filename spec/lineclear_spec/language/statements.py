@@ -9,12 +9,14 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.kernel import blocks
+from lineclear_spec.language.source import register
 
-__all__ = ["function_of", "is_effect", "is_guard", "parsed", "statements"]
+__all__ = ["function_of", "guards_of", "is_effect", "is_guard", "parsed", "statements"]
 
 #: Only how long a block rests, which `monitor/audit.py` holds against the blocks that can be found.
 RESTING = frozenset({"rest", "wake"})
@@ -51,6 +53,25 @@ def is_guard(node: ast.stmt) -> bool:
         and isinstance(node.value.func, ast.Attribute)
         and node.value.func.attr == "require"
     )
+
+
+@cache
+def guards_of(name: str) -> Callable[..., Any]:
+    """The action's guards without its effect, as a function: what `GhostLedger.failing` and a stall report run."""
+    node = parsed(name)
+    last = max(index for index, part in enumerate(node.body) if is_guard(part))
+    node.body = node.body[: last + 1]
+    function = ACTIONS[name].body
+    scope: dict[str, Any] = {}
+    tree = ast.fix_missing_locations(ast.Module([node], []))
+    exec(
+        compile(tree, inspect.getsourcefile(function) or "<guards>", "exec"),
+        function.__globals__,
+        scope,
+    )
+    found: Callable[..., Any] = scope[name]
+    register(found, node)
+    return found
 
 
 def is_effect(node: ast.stmt) -> bool:

@@ -5,43 +5,19 @@ Guarantees: what it adds is never read by an action, and it does what `kernel.le
 
 from __future__ import annotations
 
-import ast
-import inspect
 from collections.abc import Callable, Iterable
-from functools import cache
 from typing import Any, TypeVar
 
-from lineclear_spec.actions import ACTIONS
 from lineclear_spec.kernel.ledger import Added, Ledger, pairs_of
 from lineclear_spec.kernel.lifecycle import Phase, target_of
 from lineclear_spec.kernel.records import GPU, Block, Broken, Limits, Operation, Request, Sequence
 from lineclear_spec.kv.device import run
-from lineclear_spec.language.dialect import register
-from lineclear_spec.language.statements import is_guard, parsed
+from lineclear_spec.language.statements import guards_of
 from lineclear_spec.modelcheck.kv_ghosts import KvDevice
 
 T = TypeVar("T")
 
-__all__ = ["GhostLedger", "bare", "guards_of"]
-
-
-@cache
-def guards_of(name: str) -> Callable[..., Any]:
-    """The action's guards without its effect: what `GhostLedger.failing` runs."""
-    node = parsed(name)
-    last = max(index for index, part in enumerate(node.body) if is_guard(part))
-    node.body = node.body[: last + 1]
-    function = ACTIONS[name].body
-    scope: dict[str, Any] = {}
-    tree = ast.fix_missing_locations(ast.Module([node], []))
-    exec(
-        compile(tree, inspect.getsourcefile(function) or "<guards>", "exec"),
-        function.__globals__,
-        scope,
-    )
-    found: Callable[..., Any] = scope[name]
-    register(found, node)
-    return found
+__all__ = ["GhostLedger", "bare"]
 
 
 COUNTS = (

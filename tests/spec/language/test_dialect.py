@@ -20,9 +20,9 @@ from lineclear_spec.actions import ACTIONS
 from lineclear_spec.kernel import blocks
 from lineclear_spec.language import dialect
 from lineclear_spec.language.dialect import Forbidden, check_action, check_policy, objection
+from lineclear_spec.language.statements import guards_of
 from lineclear_spec.liveness.orders import Unknowns
 from lineclear_spec.liveness.theorems import CLAIMS
-from lineclear_spec.modelcheck.ghosts import guards_of
 from lineclear_spec.mutation.mutants import body_of, generate
 from lineclear_spec.mutation.variants import FAMILIES
 from lineclear_spec.proof.obligations import build

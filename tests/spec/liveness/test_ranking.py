@@ -16,7 +16,7 @@ from progress_lemmas import failing, lemmas
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.kernel.ledger import Ledger
 from lineclear_spec.kernel.records import Limits
-from lineclear_spec.modelcheck.ghosts import guards_of
+from lineclear_spec.language.statements import guards_of
 from lineclear_spec.proof.obligations import Unit, build
 
 

@@ -294,7 +294,7 @@ def test_all_effects_replaced_by_nothing_are_noticed(monkeypatch: pytest.MonkeyP
 
 def mutants_guards(ledger: Any, name: str, *arguments: Any) -> None:
     """The action's guards, and no effect at all."""
-    from lineclear_spec.modelcheck.ghosts import guards_of
+    from lineclear_spec.language.statements import guards_of
 
     guards_of(name)(ledger, *arguments)
 
