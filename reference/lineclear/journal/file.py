@@ -245,13 +245,13 @@ def limits_of(number: int, row: object) -> Limits:
     if content.get("journal") != FORMAT or not isinstance(content.get("limits"), dict):
         found = content.get("journal")
         raise NotAJournal(
-            f"line {max(number, 1)}: journal is {found!r}, it must be {FORMAT!r} or 'lineclear journal 1'"
+            f"line {max(number, 1)}: journal is {str(found):.80}, it must be {FORMAT!r} or 'lineclear journal 1'"
         )
     limits = {**USUAL, **cast("dict[str, Any]", content["limits"])}
     kinds = {name: bool if name in ("chunked", "cut_long") else int for name in LIMITS}
-    if {name: type(value) for name, value in limits.items()} != kinds:
-        found = {name: type(value) for name, value in limits.items()}
-        bad = sorted(name for name in {*found, *kinds} if found.get(name) is not kinds.get(name))
+    given: dict[str, Any] = {name: type(value) for name, value in limits.items()}
+    if given != kinds:
+        bad = sorted(name for name in {*given, *kinds} if given.get(name) is not kinds.get(name))
         raise NotAJournal(
             f"line {number}: limits that are missing, unknown or of the wrong type: {', '.join(bad)}; "
             f"there must be {', '.join(LIMITS)}"
