@@ -245,7 +245,7 @@ def limits_of(number: int, row: object) -> Limits:
     if content.get("journal") != FORMAT or not isinstance(content.get("limits"), dict):
         found = content.get("journal")
         raise NotAJournal(
-            f"line {max(number, 1)}: journal is {str(found):.80}, it must be {FORMAT!r} or 'lineclear journal 1'"
+            f"line {max(number, 1)}: journal is {found!s:.80}, it must be {FORMAT!r} or 'lineclear journal 1'"
         )
     limits = {**USUAL, **cast("dict[str, Any]", content["limits"])}
     kinds = {name: bool if name in ("chunked", "cut_long") else int for name in LIMITS}
