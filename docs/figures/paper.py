@@ -78,7 +78,7 @@ PAPER: tuple[tuple[str, str, str, str], ...] = (
     (
         "**Asking**: `step.py` asks growth, displacement, decodes, prompts, admission in this order, and "
         "`demand_of` finds a demand wherever something is left and nothing in flight",
-        "all arithmetic of a job (`sized`), of `have` and of `want`; not the loops around it",
+        "all arithmetic of a demand (`sized`), of `have` and of `want`; not the loops around it",
         "stuck states are searched; a watch raises an alarm if nothing moves; each of `PLANTED` in "
         "`tests/spec/liveness/test_progress.py`",
         "tested only",

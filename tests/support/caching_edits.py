@@ -48,7 +48,7 @@ EDITS: dict[str, tuple[Any, str, str, str]] = {
         PrefixCache, "enter", "self.free_up(blocks - hits, keep)", "self.free_up(blocks - hits)",
     ),
     "nothing is evicted for growth": (
-        Transitions, "grow", "self.cache.free_up(job.blocks)", "pass",
+        Transitions, "grow", "self.cache.free_up(demand.blocks)", "pass",
     ),
     "a victim gives up its own blocks alone": (
         PrefixCache, "gain", "return record.blocks + sum(rests)", "return record.blocks",

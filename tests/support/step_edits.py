@@ -11,13 +11,13 @@ __all__ = ["STEP_EDITS"]
 STEP_EDITS: dict[str, tuple[str, str, str]] = {
     "the last that runs is left out after a preemption": (
         "scheduling/step.py",
-        "            jobs = [job for job in jobs if job.entry is not victim]",
-        "            jobs = [job for job in jobs if job.entry is not victim][:-1]",
+        "            demands = [demand for demand in demands if demand.entry is not victim]",
+        "            demands = [demand for demand in demands if demand.entry is not victim][:-1]",
     ),
     "one that cannot grow stops everybody behind it": (
         "scheduling/step.py",
-        "            jobs = [job for job in jobs if job.entry is not victim]",
-        "            jobs = [job for job in jobs if job.entry.rank < entry.rank]",
+        "            demands = [demand for demand in demands if demand.entry is not victim]",
+        "            demands = [demand for demand in demands if demand.entry.rank < entry.rank]",
     ),
     "room is made for the last": (
         "scheduling/step.py",
@@ -66,13 +66,13 @@ STEP_EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "prompts that go on are counted with the cut before the displacement": (
         "scheduling/step.py",
-        "Need(job.blocks, 0, share)",
-        "Need(job.blocks, 0, job.tokens if job.decode else self._chunk(job, share))",
+        "Need(demand.blocks, 0, share)",
+        "Need(demand.blocks, 0, demand.tokens if demand.decode else self._chunk(demand, share))",
     ),
     "prompts that go on are counted whole before the displacement": (
         "scheduling/step.py",
-        "Need(job.blocks, 0, share)",
-        "Need(job.blocks, 0, job.tokens)",
+        "Need(demand.blocks, 0, share)",
+        "Need(demand.blocks, 0, demand.tokens)",
     ),
     "no blocks are kept for what is still to be generated": (
         "scheduling/room.py",
@@ -96,8 +96,8 @@ STEP_EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "a prompt may take all tokens": (
         "scheduling/room.py",
-        "share: int = share_of(job.tokens, job.decode, self.most)",
-        "share: int = job.tokens",
+        "share: int = share_of(demand.tokens, demand.decode, self.most)",
+        "share: int = demand.tokens",
     ),
     "a policy's share is not asked for": (
         "scheduling/step.py",
@@ -107,22 +107,22 @@ STEP_EDITS: dict[str, tuple[str, str, str]] = {
     "a prompt that got its share admits no other": (
         "scheduling/step.py",
         "self.blocked or lacks(tokens, share)",
-        "self.blocked or lacks(tokens, job.tokens)",
+        "self.blocked or lacks(tokens, demand.tokens)",
     ),
     "tokens that no other can use are left over": (
         "scheduling/step.py",
-        "more = min(job.tokens - tokens, left)",
+        "more = min(demand.tokens - tokens, left)",
         "more = 0",
     ),
     "a prompt that enters may take all tokens that are left": (
         "scheduling/step.py",
-        "            self._prefill(job, self._chunk(job, share))",
-        "            self._prefill(job, self._chunk(job, job.tokens))",
+        "            self._prefill(demand, self._chunk(demand, share))",
+        "            self._prefill(demand, self._chunk(demand, demand.tokens))",
     ),
     "the head displaces when it would be admitted anyway": (
         "scheduling/step.py",
-        ".covers(want):\n            return jobs  # it is admitted anyway",
-        ".covers(want) and False:\n            return jobs  # it is admitted anyway",
+        ".covers(want):\n            return demands  # it is admitted anyway",
+        ".covers(want) and False:\n            return demands  # it is admitted anyway",
     ),
     "a step that displaced admits others": (
         "scheduling/step.py",
@@ -156,7 +156,7 @@ STEP_EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "a prompt that enters and could use more is forgotten": (
         "scheduling/step.py",
-        "            self._note(job, share)\n            self._prefill(",
+        "            self._note(demand, share)\n            self._prefill(",
         "            self._prefill(",
     ),
     "long prompts that run are not counted": (
@@ -186,23 +186,23 @@ STEP_EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "a swapped request is never long": (
         "scheduling/room.py",
-        "return any(lacks(self.share(job), job.tokens) for job in self.jobs_of(entry))",
+        "return any(lacks(self.share(demand), demand.tokens) for demand in demands)",
         "return False",
     ),
     "each sequence counts as a long prompt": (
         "scheduling/step.py",
-        "            self.room.longs.add(job.entry)",
-        "            self.room.longs.add(job.sequence)",
+        "            self.room.longs.add(demand.entry)",
+        "            self.room.longs.add(demand.sequence)",
     ),
     "due is not counted again after preemptions for growth": (
         "scheduling/step.py",
         "        while True:\n            due, blocks = self.ledger.due().count, sum(",
         "        due = self.ledger.due().count\n        while True:\n            blocks = sum(",
     ),
-    "jobs go in the order of the queue": (
+    "demands go in the order of the queue": (
         "scheduling/step.py",
-        "found.sort(key=lambda job: job.entry.rank)",
-        "found.sort(key=lambda job: job.entry.order)",
+        "found.sort(key=lambda demand: demand.entry.rank)",
+        "found.sort(key=lambda demand: demand.entry.order)",
     ),
     "a swapped group is charged the seats of its branches": (
         "scheduling/room.py",

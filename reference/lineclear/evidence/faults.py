@@ -23,15 +23,15 @@ class TailRequeue(Step):
     lacks = ("a preempted request is queued again by its place in the order",)
     replaces = False
 
-    def _make_room(self, jobs: list[SequenceDemand]) -> list[SequenceDemand]:
+    def _make_room(self, demands: list[SequenceDemand]) -> list[SequenceDemand]:
         before = len(self.transitions.changes.preempted)
-        left = super()._make_room(jobs)
+        left = super()._make_room(demands)
         self._send_back(before)
         return left
 
-    def _displace(self, jobs: list[SequenceDemand]) -> list[SequenceDemand]:
+    def _displace(self, demands: list[SequenceDemand]) -> list[SequenceDemand]:
         before = len(self.transitions.changes.preempted)
-        left = super()._displace(jobs)
+        left = super()._displace(demands)
         self._send_back(before)
         return left
 

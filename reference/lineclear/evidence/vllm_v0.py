@@ -62,8 +62,8 @@ class V0Step(Step):
                 return
             self._begin(entry)
             self.transitions.enter(entry)
-            for job in self.room.jobs_of(entry):
-                self._compute(job, min(job.tokens, tokens))
+            for demand in self.room.demands_of(entry):
+                self._compute(demand, min(demand.tokens, tokens))
 
     def _first_chunk(self, tokens: int) -> int:
         """How many of a prompt's tokens are computed at once: all or none."""
@@ -85,10 +85,10 @@ class V0Step(Step):
             entry = running.entries.get(rank)
             if entry is None:
                 continue  # preempted meanwhile
-            jobs = self._fitting(self.room.jobs_of(entry))
-            if jobs is None:
+            demands = self._fitting(self.room.demands_of(entry))
+            if demands is None:
                 return  # out of tokens; the rest waits for the next step
-            while entry is not None and self._touched(jobs) > ledger.gpu.free:
+            while entry is not None and self._touched(demands) > ledger.gpu.free:
                 victim = running.entries[running.orders[-1]]
                 if victim in done:
                     victim = entry
@@ -98,18 +98,18 @@ class V0Step(Step):
             if entry is None:
                 return
             done.add(entry)
-            for job in jobs:
-                self._compute(job, min(job.tokens, self.room.left))
+            for demand in demands:
+                self._compute(demand, min(demand.tokens, self.room.left))
 
-    def _fitting(self, jobs: list[SequenceDemand]) -> list[SequenceDemand] | None:
-        """The jobs that the step has tokens for; None if it has none left."""
-        return jobs
+    def _fitting(self, demands: list[SequenceDemand]) -> list[SequenceDemand] | None:
+        """The demands that the step has tokens for; None if it has none left."""
+        return demands
 
-    def _touched(self, jobs: list[SequenceDemand]) -> int:
+    def _touched(self, demands: list[SequenceDemand]) -> int:
         """Blocks that they are taken to need."""
         if self.worst_case:
-            return len(jobs)
-        return sum([job.blocks for job in jobs])
+            return len(demands)
+        return sum([demand.blocks for demand in demands])
 
     def _give_way(self, victim: Entry) -> None:
         """It is preempted, and stands last among those that are swapped out if it is swapped."""
@@ -132,10 +132,12 @@ class V0Step(Step):
             record = entry.record
             if record.phase != Phase.SWAPPED or record.open_swap:
                 return
-            jobs = self.room.jobs_of(entry)
+            demands = self.room.demands_of(entry)
             full = sum([member.own_slots // size for member in record.members])
-            need = max(full + len(jobs), record.blocks + sum([job.blocks for job in jobs]))
-            tokens = sum([job.tokens for job in jobs])
+            need = max(
+                full + len(demands), record.blocks + sum([demand.blocks for demand in demands])
+            )
+            tokens = sum([demand.tokens for demand in demands])
             if (
                 ledger.gpu.free - need < config.watermark_blocks
                 or tokens > self.room.left
@@ -144,8 +146,8 @@ class V0Step(Step):
                 return
             self._begin(entry)
             self.transitions.enter(entry)
-            for job in self.room.jobs_of(entry):
-                self._compute(job, job.tokens)
+            for demand in self.room.demands_of(entry):
+                self._compute(demand, demand.tokens)
 
 
 class V0ChunkedStep(V0Step):
@@ -174,11 +176,11 @@ class V0ChunkedStep(V0Step):
         """As many as the step has left."""
         return min(tokens, self.room.left)
 
-    def _fitting(self, jobs: list[SequenceDemand]) -> list[SequenceDemand] | None:
+    def _fitting(self, demands: list[SequenceDemand]) -> list[SequenceDemand] | None:
         """One sequence may take what is left; several take their tokens whatever is left."""
-        if jobs and self.room.left <= 0:
+        if demands and self.room.left <= 0:
             return None
-        return jobs
+        return demands
 
 
 class NanoStep(V0Step):

@@ -175,8 +175,8 @@ def noted(scheduler: Scheduler, notes: Notes) -> tuple[type[Step], type[Step]]:
                 notes.against.add(NOT_BEHIND)
             return victim
 
-        def _displace(self, jobs: list[Any]) -> list[Any]:
-            left: list[Any] = super()._displace(jobs)
+        def _displace(self, demands: list[Any]) -> list[Any]:
+            left: list[Any] = super()._displace(demands)
             if self.displaced:
                 notes.seen.add("displaced by a more important one that waited")
             return left

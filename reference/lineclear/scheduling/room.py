@@ -81,15 +81,15 @@ class Room:
         )
         return left
 
-    def jobs_of(self, entry: Entry, drafts: bool = True) -> list[SequenceDemand]:
-        """Jobs of one request's sequences, with drafts if they may have any."""
+    def demands_of(self, entry: Entry, drafts: bool = True) -> list[SequenceDemand]:
+        """Demands of one request's sequences, with drafts if they may have any."""
         ledger, config, members = self.ledger, self.config, entry.record.members
         if len(members) == 1:
-            job = demand_of(ledger, config, members[0], entry, drafts=drafts)
-            if job is None or not job.copy:
-                return [] if job is None else [job]
+            demand = demand_of(ledger, config, members[0], entry, drafts=drafts)
+            if demand is None or not demand.copy:
+                return [] if demand is None else [demand]
         made = [demand_of(ledger, config, sequence, entry, drafts=drafts) for sequence in members]
-        found = [job for job in made if job is not None]
+        found = [demand for demand in made if demand is not None]
         spare_last_holders(ledger, found)
         return found
 
@@ -97,10 +97,10 @@ class Room:
         """The resources that the entry needs to run in this step."""
         ledger, record = self.ledger, entry.record
         if record.phase == Phase.SWAPPED:
-            jobs = self.jobs_of(entry)
-            growth = sum([job.blocks for job in jobs])
+            demands = self.demands_of(entry)
+            growth = sum([demand.blocks for demand in demands])
             tokens = sum(
-                [least_tokens(j.tokens, j.decode, ledger.divisible(j.sequence)) for j in jobs]
+                [least_tokens(j.tokens, j.decode, ledger.divisible(j.sequence)) for j in demands]
             )
             tokens = asked_tokens(larger(1, tokens), self.config.max_num_batched_tokens)
             return Need(record.blocks + growth, entry.seats, tokens)
@@ -140,16 +140,17 @@ class Room:
             want += Need(longs=int(self.is_long(entry)))
         return have, want
 
-    def share(self, job: SequenceDemand) -> int:
+    def share(self, demand: SequenceDemand) -> int:
         """The tokens that a sequence may take of the step while others could use them."""
-        share: int = share_of(job.tokens, job.decode, self.most)
+        share: int = share_of(demand.tokens, demand.decode, self.most)
         return share
 
     def is_long(self, entry: Entry) -> bool:
         """Whether a request that waits could use more than the share of a prompt when it enters."""
         record = entry.record
         if record.phase == Phase.SWAPPED:
-            return any(lacks(self.share(job), job.tokens) for job in self.jobs_of(entry))
+            demands = self.demands_of(entry)
+            return any(lacks(self.share(demand), demand.tokens) for demand in demands)
         leader = record.members[0]
         tokens = leader.own_tokens
         if record.width == 1:

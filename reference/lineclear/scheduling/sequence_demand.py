@@ -1,6 +1,6 @@
 """The demand of a sequence outside the decode batch: tokens, slots and blocks of one step.
 
-Invariant: the table refuses nothing to a job that has its blocks and its tokens.
+Invariant: the table refuses nothing to a demand that has its blocks and its tokens.
 """
 
 from __future__ import annotations
@@ -128,13 +128,13 @@ def remaining_tokens(ledger: Ledger, record: Request) -> int:
     return sum([min(record.limit - ledger.num_tokens(s), MOST_REMAINING) for s in record.members])
 
 
-def spare_last_holders(ledger: Ledger, jobs: list[SequenceDemand]) -> None:
+def spare_last_holders(ledger: Ledger, demands: list[SequenceDemand]) -> None:
     """Lets the last holder of a shared block write in place, if all others are about to copy it."""
     writers: dict[Block, list[SequenceDemand]] = {}
-    for job in jobs:
-        if job.copy:
-            block = job.sequence.table[ledger.block_of(job.sequence.own_dispatched)]
-            writers.setdefault(block, []).append(job)
+    for demand in demands:
+        if demand.copy:
+            block = demand.sequence.table[ledger.block_of(demand.sequence.own_dispatched)]
+            writers.setdefault(block, []).append(demand)
     for block, found in writers.items():
         if len(found) == block.ref:
             found[-1].copy = False

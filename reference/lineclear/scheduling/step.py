@@ -101,7 +101,7 @@ class Step:
         self.displaced = False  # a request was preempted for a more important waiting one
         self.blocked = False  # a running prefill did not get its share of the tokens
         self.admission_blocked_by = ""  # why the step lets no request in, see `stall.GUARDS`
-        self.shares: list[list[Any]] | None = None  # [job, tokens] of prompts that may get more
+        self.shares: list[list[Any]] | None = None  # [demand, tokens] of prompts that may get more
         cut = self.config.enable_chunked_prefill  # a prompt that may not be cut has no share
         self.asks = cut and self.adapter.shares and not self.adapter.failures
         if self.asks or (cut and self.room.most < self.config.max_num_batched_tokens):
@@ -114,11 +114,11 @@ class Step:
 
     def build(self) -> None:
         """The whole step, up to issuing it."""
-        jobs = self._make_room(self._jobs())
+        demands = self._make_room(self._demands())
         paused = self.live.paused
         if not self.preempted and not paused:
-            jobs = self._displace(jobs)
-        self._run(jobs)
+            demands = self._displace(demands)
+        self._run(demands)
         pause = self.config.pause_after_preemption
         if paused:
             self.admission_blocked_by = "paused"
@@ -136,48 +136,48 @@ class Step:
 
     # ---- growth --------------------------------------------------------------------------------
 
-    def _jobs(self) -> list[SequenceDemand]:
-        """Jobs of every running sequence that is not in the decode batch, in policy order."""
+    def _demands(self) -> list[SequenceDemand]:
+        """Demands of every running sequence that is not in the decode batch, in policy order."""
         ledger, config, of = self.ledger, self.config, self.live.of
         if not self.batch.explicit:
             return []
         found: list[SequenceDemand] = []
         for sequence in self.batch.explicit:
-            job = demand_of(ledger, config, sequence, of[sequence.request])
-            if job is not None:
-                found.append(job)
-        found.sort(key=lambda job: job.entry.rank)
+            demand = demand_of(ledger, config, sequence, of[sequence.request])
+            if demand is not None:
+                found.append(demand)
+        found.sort(key=lambda demand: demand.entry.rank)
         spare_last_holders(ledger, found)
         return found
 
-    def _make_room(self, jobs: list[SequenceDemand]) -> list[SequenceDemand]:
-        """Preempts until every running sequence that is left can grow; the jobs that are left."""
+    def _make_room(self, demands: list[SequenceDemand]) -> list[SequenceDemand]:
+        """Preempts until every running sequence that is left can grow; the demands that are left."""
         while True:
-            due, blocks = self.ledger.due().count, sum([job.blocks for job in jobs])
+            due, blocks = self.ledger.due().count, sum([demand.blocks for demand in demands])
             available = self.cache.available
             if grows(due, blocks, available):
                 self.room.due = due
-                return jobs
+                return demands
             self.preempted = True
-            entry = self._first_that_cannot_grow(jobs, due + blocks - available)
+            entry = self._first_that_cannot_grow(demands, due + blocks - available)
             victim = self._victim_after(entry) or entry
             self.transitions.preempt_for_growth(victim)
-            jobs = [job for job in jobs if job.entry is not victim]
+            demands = [demand for demand in demands if demand.entry is not victim]
 
-    def _first_that_cannot_grow(self, jobs: list[SequenceDemand], lacking: int) -> Entry:
+    def _first_that_cannot_grow(self, demands: list[SequenceDemand], lacking: int) -> Entry:
         """The first in the order for which, after those before it, no blocks are left.
 
         By the rule `last` the last one stands for itself and the one before it for all others, which have the
         same victim.
 
         Args:
-            jobs: of sequences that are not in the decode batch.
+            demands: of sequences that are not in the decode batch.
             lacking: blocks that all together want and that are not available, at least 1.
         """
         due, running = self.ledger.boundaries.get(self.ledger.steps, {}), self.live.running
         wants: Counter[Entry] = Counter()
-        for job in jobs:
-            wants[job.entry] += job.blocks
+        for demand in demands:
+            wants[demand.entry] += demand.blocks
         at = len(running)
         lowest = max(0, at - 2) if self.victims.rule == "last" else 0
         while lacking > 0 and at > lowest:
@@ -192,43 +192,44 @@ class Step:
 
     # ---- tokens --------------------------------------------------------------------------------
 
-    def _chunk(self, job: SequenceDemand, tokens: int) -> int:
+    def _chunk(self, demand: SequenceDemand, tokens: int) -> int:
         """The number of these tokens of a sequence that this step takes: all, a part, or none."""
         left = self.room.left
-        divisible = tokens > left and self.ledger.divisible(job.sequence)  # asked if it is needed
+        # Whether it is divisible is asked only if that is needed.
+        divisible = tokens > left and self.ledger.divisible(demand.sequence)
         taken: int = chunk(tokens, left, divisible)
         return taken
 
-    def _run(self, jobs: list[SequenceDemand]) -> None:
+    def _run(self, demands: list[SequenceDemand]) -> None:
         """Decodes first, then each unfinished prefill its share of what is left, in policy order."""
-        for job in jobs:
-            if job.decode:
-                self._compute(job, job.tokens)
-        for job in jobs:
-            if not job.decode:
-                share = 0 if self.blocked else self.room.share(job)
-                tokens = self._chunk(job, share)
+        for demand in demands:
+            if demand.decode:
+                self._compute(demand, demand.tokens)
+        for demand in demands:
+            if not demand.decode:
+                share = 0 if self.blocked else self.room.share(demand)
+                tokens = self._chunk(demand, share)
                 self.blocked = self.blocked or lacks(tokens, share)
-                self._note(job, share)
-                self._prefill(job, tokens)
+                self._note(demand, share)
+                self._prefill(demand, tokens)
 
-    def _note(self, job: SequenceDemand, share: int) -> None:
+    def _note(self, demand: SequenceDemand, share: int) -> None:
         """Notes a request that could use more than its share, so that requests that enter see it (`Room.longs`)."""
-        if lacks(share, job.tokens):
-            self.room.longs.add(job.entry)
+        if lacks(share, demand.tokens):
+            self.room.longs.add(demand.entry)
 
-    def _prefill(self, job: SequenceDemand, tokens: int) -> None:
+    def _prefill(self, demand: SequenceDemand, tokens: int) -> None:
         """Computes so many tokens, or what the policy lets one step compute of them for now."""
-        if self.shares is None or not tokens or job.decode:
-            self._compute(job, tokens)
+        if self.shares is None or not tokens or demand.decode:
+            self._compute(demand, tokens)
             return
-        self.transitions.grow(job)
+        self.transitions.grow(demand)
         if self.asks:
             ledger = self.ledger
             sharers = len(ledger.running) + len(ledger.waiting) + len(ledger.swapped)
             budget = self.config.max_num_batched_tokens
-            tokens = min(tokens, self.adapter.share(job.entry.view(ledger), budget, sharers))
-        self.shares.append([job, tokens])
+            tokens = min(tokens, self.adapter.share(demand.entry.view(ledger), budget, sharers))
+        self.shares.append([demand, tokens])
         self.room.reserved += tokens
 
     def _share_out(self) -> None:
@@ -237,36 +238,36 @@ class Step:
             return
         left = self.room.left
         for pair in self.shares:
-            job, tokens = pair
-            more = min(job.tokens - tokens, left)
+            demand, tokens = pair
+            more = min(demand.tokens - tokens, left)
             pair[1] += more
             left -= more
         self.room.reserved = 0
-        for job, tokens in self.shares:
-            self._schedule(job, tokens)
+        for demand, tokens in self.shares:
+            self._schedule(demand, tokens)
 
-    def _compute(self, job: SequenceDemand, tokens: int) -> None:
-        """Gives the job's sequence its blocks, and schedules its next positions."""
-        self.transitions.grow(job)
+    def _compute(self, demand: SequenceDemand, tokens: int) -> None:
+        """Gives the demand's sequence its blocks, and schedules its next positions."""
+        self.transitions.grow(demand)
         if tokens:
-            self._schedule(job, tokens)
+            self._schedule(demand, tokens)
 
-    def _schedule(self, job: SequenceDemand, tokens: int) -> None:
-        """Schedules the next positions of the job's sequence."""
-        ledger, sequence = self.ledger, job.sequence
-        drafts = max(0, tokens - (job.tokens - job.drafts))
+    def _schedule(self, demand: SequenceDemand, tokens: int) -> None:
+        """Schedules the next positions of the demand's sequence."""
+        ledger, sequence = self.ledger, demand.sequence
+        drafts = max(0, tokens - (demand.tokens - demand.drafts))
         promised = sequence.own_samples
         actions.schedule_tokens(ledger, sequence, tokens, drafts)
         row = Scheduled(
-            job.entry.request_id,
-            job.entry.branch(sequence),
+            demand.entry.request_id,
+            demand.entry.branch(sequence),
             tokens,
             drafts,
             ledger.first_scheduled(sequence),
             sequence.own_samples > promised,
-            not job.decode,
+            not demand.decode,
         )
-        (self.decodes if job.decode else self.prefills).append((row, sequence))
+        (self.decodes if demand.decode else self.prefills).append((row, sequence))
 
     # ---- admission -----------------------------------------------------------------------------
 
@@ -310,17 +311,17 @@ class Step:
         """The request runs, and computes what the step has tokens for."""
         drafts = entry.record.phase == Phase.SWAPPED  # those of one that waits are not counted
         self.transitions.enter(entry, is_sheltered(displacing, bool(self.room.longs)))
-        for job in self.room.jobs_of(entry, drafts):
-            share = self.room.share(job)
-            self._note(job, share)
-            self._prefill(job, self._chunk(job, share))
+        for demand in self.room.demands_of(entry, drafts):
+            share = self.room.share(demand)
+            self._note(demand, share)
+            self._prefill(demand, self._chunk(demand, share))
 
     def planned(self) -> Need:
         """The resources that running requests will take of a step that is not begun."""
-        taken = sum(self._uses(self._jobs()).values(), Need())
+        taken = sum(self._uses(self._demands()).values(), Need())
         return Need(taken.blocks, 0, min(taken.tokens, self.room.left), 0, taken.longs)
 
-    def _uses(self, jobs: list[SequenceDemand]) -> dict[Entry, Need]:
+    def _uses(self, demands: list[SequenceDemand]) -> dict[Entry, Need]:
         """The resources that each running request will take, if there are tokens for all of it.
 
         A prompt that goes on takes what a victim leaves, up to its share: a request that waits has tokens
@@ -328,11 +329,11 @@ class Step:
         """
         uses: dict[Entry, Need] = {}
         long: set[Entry] = set()
-        for job in jobs:
-            share = self.room.share(job)
-            uses[job.entry] = uses.get(job.entry, Need()) + Need(job.blocks, 0, share)
-            if lacks(share, job.tokens):
-                long.add(job.entry)
+        for demand in demands:
+            share = self.room.share(demand)
+            uses[demand.entry] = uses.get(demand.entry, Need()) + Need(demand.blocks, 0, share)
+            if lacks(share, demand.tokens):
+                long.add(demand.entry)
         if self.config.max_long_partial_prefills is not None:
             for entry in long:
                 uses[entry] += Need(longs=1)
@@ -340,17 +341,17 @@ class Step:
 
     # ---- displacement --------------------------------------------------------------------------
 
-    def _displace(self, jobs: list[SequenceDemand]) -> list[SequenceDemand]:
-        """The head may displace running requests and is then admitted, alone; the jobs left."""
+    def _displace(self, demands: list[SequenceDemand]) -> list[SequenceDemand]:
+        """The head may displace running requests and is then admitted, alone; the demands left."""
         running, ledger = self.live.running, self.ledger
         head = self.live.waiting.head()
         if head is None or head.record.open_swap or running.last_after(head) is None:
-            return jobs
-        uses = self._uses(jobs)
+            return demands
+        uses = self._uses(demands)
         planned = sum(uses.values(), Need())
         have, want = self.room.offered(head)
         if (have - planned).covers(want):
-            return jobs  # it is admitted anyway
+            return demands  # it is admitted anyway
         candidates: list[Entry] = []  # those looked at; all of them if no victims are found
         seen = head.view(self.ledger)
 
@@ -382,12 +383,12 @@ class Step:
             everything = sum(map(gain, candidates), have - planned)
             victims = candidates if everything.covers(want) else None
         if victims is None or self.adapter.failures:
-            return jobs
+            return demands
         # The more important get the room in the CPU pool first, so no copy is made only to be lost.
         for victim in sorted(victims, key=lambda entry: entry.rank):
             self.transitions.preempt(victim)
         self.room.due = self.ledger.due().count
         self.displaced = True
-        self._run([job for job in jobs if job.entry not in victims])
+        self._run([demand for demand in demands if demand.entry not in victims])
         self._enter(head, displacing=True)
         return []

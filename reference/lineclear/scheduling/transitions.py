@@ -76,17 +76,17 @@ class Transitions:
             self.adapter.tell("admitted", entry.tenant, record.prompt, ledger.steps)
         entry.started = True
 
-    def grow(self, job: SequenceDemand) -> None:
-        """Gives the job's sequence its blocks."""
-        ledger, sequence = self.ledger, job.sequence
+    def grow(self, demand: SequenceDemand) -> None:
+        """Gives the demand's sequence its blocks."""
+        ledger, sequence = self.ledger, demand.sequence
         if ledger.cached:
-            self.cache.free_up(job.blocks)
-        if job.shared:
-            actions.rejoin(ledger, sequence, job.shared)
-        if job.copy:
+            self.cache.free_up(demand.blocks)
+        if demand.shared:
+            actions.rejoin(ledger, sequence, demand.shared)
+        if demand.copy:
             actions.copy_on_write(ledger, sequence)
-        if job.slots > sequence.own_slots:
-            actions.append_slots(ledger, sequence, job.slots - sequence.own_slots)
+        if demand.slots > sequence.own_slots:
+            actions.append_slots(ledger, sequence, demand.slots - sequence.own_slots)
 
     def _stop(self, entry: Entry, members: Iterable[Sequence]) -> None:
         """The request runs no longer."""

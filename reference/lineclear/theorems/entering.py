@@ -35,7 +35,7 @@ class EmptyRoom(Room):
         self.config = settings
         self.live: Any = SimpleNamespace(running=(), seats=0)
         self.due = self.reserved = 0
-        self.jobs: list[SequenceDemand] = []
+        self.demands: list[SequenceDemand] = []
         self.resting, self.shared = settings.resting, settings.saved
         self.made, self.later = settings.made, settings.may_fork_later
 
@@ -49,9 +49,9 @@ class EmptyRoom(Room):
         """Any number."""
         return self.shared
 
-    def jobs_of(self, entry: Any, drafts: bool = True) -> list[SequenceDemand]:
+    def demands_of(self, entry: Any, drafts: bool = True) -> list[SequenceDemand]:
         """That of its only sequence."""
-        return self.jobs
+        return self.demands
 
     def waits(self, record: Any, only: Any) -> Need:
         """The demand of a waiting request with one sequence.
@@ -72,7 +72,9 @@ class EmptyRoom(Room):
         """
         exist, last, reach, lookahead = asks
         entry = self._entry(Phase.SWAPPED, record, only)
-        self.jobs = [sized(self.ledger, only, entry, exist, last, reach, lookahead, 0, 1, False)]
+        self.demands = [
+            sized(self.ledger, only, entry, exist, last, reach, lookahead, 0, 1, False)
+        ]
         return self.want(entry)
 
     def _entry(self, phase: Phase, record: Any, only: Any) -> Any:

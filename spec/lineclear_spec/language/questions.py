@@ -29,7 +29,7 @@ ASKING = frozenset(
 )
 #: What is read when a request enters, besides fields of the ledger and of its records.
 ENTERING_FIELDS = READABLE | frozenset(
-    "record n phase sequence SWAPPED WAITING tokens decode jobs live running seats ledger config due reserved "
+    "record n phase sequence SWAPPED WAITING tokens decode demands live running seats ledger config due reserved "
     "watermark_blocks resting saved shared left made later may_fork_later".split()
 )
 #: Built-ins that raise on a formula.

@@ -71,7 +71,7 @@ def admission() -> tuple[list[Any], list[tuple[str, Any]]]:
     have, waits = step.have(), step.waits(record, only)
     hints = (Term(exist), Term(last), Term(reach), Term(lookahead))
     returns = step.returns(record, only, hints)
-    (job,) = step.jobs
+    (demand,) = step.demands
     free = Term(s.total(GPU)) - Term(s.length(leader))
     goals: list[tuple[str, Any]] = [
         (
@@ -86,7 +86,7 @@ def admission() -> tuple[list[Any], list[tuple[str, Any]]]:
             "a request of one sequence that runs alone can grow",
             z3.Implies(
                 z3.And(one, s.phase(r) == RUNNING, asks, z3.Not(s.in_decode_batch(leader))),
-                raw(progress.grows(0, job.blocks, free)),
+                raw(progress.grows(0, demand.blocks, free)),
             ),
         ),
         (
@@ -130,7 +130,7 @@ def exact_room() -> tuple[list[Any], list[tuple[str, Any]]]:
     exist, lookahead = z3.Int("exist"), z3.Int("lookahead")
     hints = (Term(exist), Term(last), only.own_dispatched, Term(lookahead))
     returns = step.returns(record, only, hints)
-    (job,) = step.jobs
+    (demand,) = step.demands
     known = raw(only.own_tokens)
     goals = [
         (
@@ -169,7 +169,7 @@ def exact_room() -> tuple[list[Any], list[tuple[str, Any]]]:
         (
             "a swapped request of one sequence wants the blocks that it has and its growth",
             z3.And(
-                raw(returns.blocks) == s.blocks(r) + raw(job.blocks),
+                raw(returns.blocks) == s.blocks(r) + raw(demand.blocks),
                 raw(returns.seats) == seats,
             ),
         ),

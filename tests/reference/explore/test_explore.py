@@ -150,11 +150,11 @@ def test_a_stuck_state_is_found_with_its_trace() -> None:
 class Restless(Step):
     """Gives up an unfinished prompt in every step."""
 
-    def _make_room(self, jobs: list[Any]) -> list[Any]:
-        for job in jobs:
-            if not job.decode:
-                self.transitions.preempt(job.entry)
-        return super()._make_room([job for job in jobs if job.decode])
+    def _make_room(self, demands: list[Any]) -> list[Any]:
+        for demand in demands:
+            if not demand.decode:
+                self.transitions.preempt(demand.entry)
+        return super()._make_room([demand for demand in demands if demand.decode])
 
 
 class Livelocked(Scheduler):

@@ -27,7 +27,7 @@ EDITS: dict[str, tuple[str, str, str, str]] = {
     ),
     "only with chunking is a sequence that is longer than a step cut": (
         "scheduling.step",
-        "tokens > left and self.ledger.divisible(job.sequence)",
+        "tokens > left and self.ledger.divisible(demand.sequence)",
         "self.config.enable_chunked_prefill",
         "a recompute that is longer than a step",
     ),
@@ -79,10 +79,10 @@ EDITS: dict[str, tuple[str, str, str, str]] = {
         "self.branches_made, False)",
         "branches that end give their seats back",
     ),
-    "jobs go in the order of the queue": (
+    "demands go in the order of the queue": (
         "scheduling.step",
-        "found.sort(key=lambda job: job.entry.rank)",
-        "found.sort(key=lambda job: job.entry.order)",
+        "found.sort(key=lambda demand: demand.entry.rank)",
+        "found.sort(key=lambda demand: demand.entry.order)",
         "branches come back",
     ),
 }

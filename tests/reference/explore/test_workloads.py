@@ -51,11 +51,11 @@ def test_the_whole_family_ends_by_every_rule(victim: str, pause: bool) -> None:
 class Restless(Step):
     """Whoever has not computed its prompt starts again in every step."""
 
-    def _make_room(self, jobs: list[Any]) -> list[Any]:
-        for job in jobs:
-            if not job.decode:
-                self.transitions.preempt(job.entry)
-        return super()._make_room([job for job in jobs if job.decode])
+    def _make_room(self, demands: list[Any]) -> list[Any]:
+        for demand in demands:
+            if not demand.decode:
+                self.transitions.preempt(demand.entry)
+        return super()._make_room([demand for demand in demands if demand.decode])
 
 
 class GoesRound(Scheduler):

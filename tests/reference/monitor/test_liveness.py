@@ -264,11 +264,11 @@ def test_prompts_that_are_begun_again_and_again_are_an_alarm(
     """A victim is chosen in every step, before its prompt of three steps is computed."""
     real = Step._make_room  # pyright: ignore[reportPrivateUsage]
 
-    def restless(self: Step, jobs: list[SequenceDemand]) -> list[SequenceDemand]:
-        for job in jobs:
-            if not job.decode and job.entry.preemptions < 10_000:  # in every step
-                self.transitions.preempt(job.entry)
-        return real(self, [job for job in jobs if job.decode])
+    def restless(self: Step, demands: list[SequenceDemand]) -> list[SequenceDemand]:
+        for demand in demands:
+            if not demand.decode and demand.entry.preemptions < 10_000:  # in every step
+                self.transitions.preempt(demand.entry)
+        return real(self, [demand for demand in demands if demand.decode])
 
     monkeypatch.setattr(Step, "_make_room", restless)
     engine = Engine(small(max_num_batched_tokens=8, max_num_seqs=2))
