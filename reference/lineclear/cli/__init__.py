@@ -141,6 +141,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         why = error.strerror or str(error)
         return complain(f"{who}: cannot read or write {error.filename}: {why}")
     except KeyboardInterrupt:
+        # Workers whose answers a loop was not waiting for at that moment go on, and Python's exit would wait for them.
+        processes = sys.modules.get("multiprocessing")  # loaded by those who have any
+        for worker in processes.active_children() if processes else ():
+            worker.kill()
         sys.stderr.write(f"{who}: interrupted\n")
         return INTERRUPTED
     return status
