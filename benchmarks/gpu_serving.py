@@ -29,7 +29,7 @@ SETTINGS: dict[str, Any] = {
     "watermark": 0.0,
     "prefix_caching": "off",  # a run has the prompts of the run before
 }
-ROOMY: dict[str, Any] = {"num_gpu_blocks": 8192, "num_cpu_blocks": 0}
+AMPLE: dict[str, Any] = {"num_gpu_blocks": 8192, "num_cpu_blocks": 0}
 
 
 def prompts_of(count: int, vocabulary: int) -> list[list[int]]:
@@ -169,7 +169,7 @@ def decode(_: Result) -> Result:
         ("by the host, fused", {"eager": True, "fuse": True}),
         ("by the host", {"eager": True}),
     ):
-        ours = Ours(model, prompts, **ROOMY, **settings)
+        ours = Ours(model, prompts, **AMPLE, **settings)
         runner = ours.llm.runner
         embedding = model.module.get_input_embeddings().weight
         weights = sum(
@@ -220,7 +220,7 @@ def serving(_: Result, repeat: int = 4) -> Result:
     model = load()
     prompts, outputs = prompts_of(128, model.vocab_size), outputs_of(128, False)
     for name, settings in (("ours", {}), ("ours, eager", {"eager": True})):
-        ours = Ours(model, prompts, **ROOMY, **settings)
+        ours = Ours(model, prompts, **AMPLE, **settings)
         print(ours.llm.recorded, f"start {ours.seconds:.1f} s", flush=True)
         runs = [ours.run(prompts, outputs) for _ in range(repeat if not settings else 2)]
         best = max(runs, key=lambda run: run["tokens/s"])

@@ -30,7 +30,7 @@ PAPER: tuple[tuple[str, str, str, str], ...] = (
         "**Order**: the first in the order is the head where it waits and no victim where it runs",
         "`behind` and `may_be_passed`, with any strict total order; each policy's order is one",
         "`test_the_first_in_order_is_never_a_victim` over policies, victim rules and modes; searches that "
-        "judge by ranks alone; victims chosen by length planted (`test_the_longest_giving_way_is_seen`)",
+        "judge by ranks alone; victims chosen by length planted (`test_preempting_the_longest_is_seen`)",
         "held; the plant is seen",
     ),
     (

@@ -54,7 +54,7 @@ from lineclear_spec.kernel.ledger import Ledger
 
 __all__ = ["Scheduler"]
 
-#: What becomes of the requests that are live when the scheduler pauses.
+#: How a pause treats the requests that are live.
 PAUSES = ("keep", "wait", "recompute")
 Journal = Callable[[str, tuple[object, ...]], None]
 
@@ -188,7 +188,7 @@ class Scheduler(Readings):
             mode: "keep" issues no step, and every request stays as it is. "wait" admits no request, and
                 those that run go on to their end. "recompute" frees the blocks of every request at once;
                 each then waits with the tokens that it has. A block that a step in flight may still touch
-                is fenced: whoever gets it next waits for that step.
+                is fenced: the step of its next owner waits for that one.
 
         Raises:
             SchedulerError: there is no such mode, or the scheduler is paused.

@@ -72,7 +72,7 @@ def test_the_registry_names_every_part_once() -> None:
         ("max_steps_in_flight = [\n", "not valid TOML"),
     ],
 )
-def test_a_configuration_that_cannot_be_meant_ends_with_2(
+def test_an_invalid_configuration_ends_with_2(
     fake: Counted, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, complaint: str
 ) -> None:
     config = tmp_path / "scheduler.toml"

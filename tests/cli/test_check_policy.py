@@ -85,7 +85,7 @@ def test_what_is_proved_of_requests_with_a_deadline_is_not_of_all(
 @pytest.mark.parametrize(
     ("name", "stage"), [("Sometimes", "policy"), ("Sometimes", "scheduler"), ("Late", "policy")]
 )
-def test_an_answer_that_cannot_be_meant_is_told_by_name(
+def test_an_invalid_answer_is_reported_by_name(
     capsys: pytest.CaptureFixture[str], name: str, stage: str
 ) -> None:
     code, stages = check(capsys, write(name), "--stage", stage)

@@ -87,7 +87,7 @@ def test_the_longest_victim_is_refuted_with_a_journal(
         (["--max-steps-in-flight", "3"], "max_steps_in_flight must be 1 or 2"),
     ],
 )
-def test_what_cannot_be_meant_is_one_line(
+def test_an_invalid_argument_is_one_line(
     flags: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["explore", *flags]) == USAGE

@@ -73,7 +73,7 @@ def test_a_planted_bug_turns_the_whole_stage_red(name: str, monkeypatch: Patch) 
     assert run_stage(stage, Context()).status == "refuted"
 
 
-def test_p11_whoever_stands_ahead_gives_way_is_red_with_its_moves(
+def test_p11_preempting_a_request_that_is_ahead_is_red_with_its_moves(
     monkeypatch: Patch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The search checks by ranks alone who preempts whom."""
@@ -102,7 +102,7 @@ def test_p11_whoever_stands_ahead_gives_way_is_red_with_its_moves(
     assert "moves of the environment, from the start:" in screen
 
 
-def test_p11_whoever_stands_ahead_gives_way_is_not_proved(monkeypatch: Patch) -> None:
+def test_p11_preempting_a_request_that_is_ahead_is_not_proved(monkeypatch: Patch) -> None:
     """No search shows an order; the lemmas about the decision that runs do, by `unknown`: the
     check ends with 3, not with 1."""
     from lineclear_spec.kernel import progress

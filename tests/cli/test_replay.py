@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from planted import BUGS, Patch, nobody_is_admitted, only
+from planted import BUGS, Patch, no_request_is_admitted, only
 
 from lineclear.checks import table
 from lineclear.checks.counterexample import Counterexample
@@ -100,7 +100,7 @@ def test_a_run_of_the_scheduler_is_saved_replayed_and_turned_into_a_test(
 
     monkeypatch.setattr(Oracle, "schedule", unjudged)
     with monkeypatch.context() as planted:
-        nobody_is_admitted(planted)
+        no_request_is_admitted(planted)
         finding = walked(jobs(Context("fast"))[0])[1]
     assert finding is not None
     assert (finding.code, finding.content["rule"]) == ("LC501", "LC501")
@@ -114,7 +114,7 @@ def test_a_run_of_the_scheduler_is_saved_replayed_and_turned_into_a_test(
     assert "the table allows every action of it" in shown
     test = emitted(saved)
     test()
-    nobody_is_admitted(monkeypatch)
+    no_request_is_admitted(monkeypatch)
     assert main(["replay", str(path)]) == 1
     assert "found again with the same environment" in capsys.readouterr().out
     with pytest.raises(AssertionError, match="nothing moves"):

@@ -119,7 +119,7 @@ def test_every_setting_has_a_flag_and_the_right_type() -> None:
         (["--journal", "no/such/folder/run.jsonl"], "cannot write no/such/folder/run.jsonl"),
     ],
 )
-def test_what_cannot_be_meant_is_one_line(
+def test_an_invalid_argument_is_one_line(
     argv: list[str],
     said: str,
     tmp_path: Path,

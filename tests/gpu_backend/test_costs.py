@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from served import BASE, GREEDY, STARVED, expected, model, prompts, tokens
+from served import BASE, GREEDY, MEMORY_PRESSURE, expected, model, prompts, tokens
 
 from lineclear.config import Config
 from lineclear_gpu import costs
@@ -175,7 +175,7 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 
 
 def served(path: Path | bool | None, **changes: Any) -> LLM:
-    settings = {**BASE, **STARVED, "preemption_mode": "auto", **changes}
+    settings = {**BASE, **MEMORY_PRESSURE, "preemption_mode": "auto", **changes}
     return LLM(model(), calibration=path, seed=3, **settings)
 
 
@@ -244,7 +244,7 @@ def test_on_a_gpu_costs_are_measured_at_start_and_kept(tmp_path: Path) -> None:
 
     chosen = load_model("tiny-llama", device="cuda", dtype=torch.bfloat16)
     path = tmp_path / "costs.json"
-    settings = {**BASE, **STARVED, "preemption_mode": "auto"}
+    settings = {**BASE, **MEMORY_PRESSURE, "preemption_mode": "auto"}
     llm = LLM(chosen, calibration=path, **settings)
     assert llm.calibrated.endswith(f"kept in {path}")
     assert 0 < llm.config.swap_token_cost < 1000

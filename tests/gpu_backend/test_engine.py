@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from served import BASE, GREEDY, SAMPLED, STARVED, expected, made, prompts, tokens
+from served import BASE, GREEDY, MEMORY_PRESSURE, SAMPLED, expected, made, prompts, tokens
 from stand_ins import DelayedStreams
 from token_parity import reference_tokens
 
@@ -31,12 +31,12 @@ from lineclear_gpu.tag_run import FailingTransfer
         ("swap", "vtc", True),
     ],
 )
-def test_a_starved_pool_gives_the_tokens_of_generate(
+def test_memory_pressure_gives_the_tokens_of_generate(
     mode: str, policy: str, chunked: bool, depth: int
 ) -> None:
     llm = made(
         depth,
-        **STARVED,
+        **MEMORY_PRESSURE,
         max_steps_in_flight=depth,
         preemption_mode=mode,
         scheduling_policy=policy,
@@ -127,7 +127,7 @@ def test_preemption_order_and_depth_never_change_what_is_sampled() -> None:
     ample = tokens(made().generate(prompts(), SAMPLED))
     for seed, mode in enumerate(("swap", "recompute")):
         changes = {
-            **STARVED,
+            **MEMORY_PRESSURE,
             "num_gpu_blocks": 14,
             "preemption_mode": mode,
             "max_steps_in_flight": 1 + seed,
@@ -275,8 +275,8 @@ def test_a_stream_hands_out_every_token_once() -> None:
     assert [delta.finish_reason for delta in deltas] == [None] * 19 + ["length"]
 
 
-def test_an_abort_ends_one_request_and_nobody_else() -> None:
-    llm = made(**STARVED, max_steps_in_flight=2)
+def test_an_abort_ends_one_request_and_no_other() -> None:
+    llm = made(**MEMORY_PRESSURE, max_steps_in_flight=2)
     engine = llm.engine
     outputs = {}
     for k, prompt in enumerate(prompts()):
@@ -303,7 +303,7 @@ def test_an_abort_ends_one_request_and_nobody_else() -> None:
 
 
 def test_copies_that_fail_cost_time_and_no_token() -> None:
-    llm = made(**STARVED, preemption_mode="swap", max_steps_in_flight=2)
+    llm = made(**MEMORY_PRESSURE, preemption_mode="swap", max_steps_in_flight=2)
     turns = iter(range(10**6))
     llm.engine.executor.transfer = FailingTransfer(llm.pool, lambda: next(turns) % 2 == 0)
     found = llm.generate(prompts(), GREEDY)
@@ -384,7 +384,7 @@ def test_a_prompt_that_cannot_be_served_is_refused_and_leaves_nothing(
         {"stop": [""]},
     ],
 )
-def test_parameters_that_cannot_be_meant_are_refused(wrong: dict[str, Any]) -> None:
+def test_invalid_parameters_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ParamsError):
         SamplingParams(**wrong)
 

@@ -100,7 +100,7 @@ def test_only_rows_that_raise_alone_fail(late: bool) -> None:
             assert runner.newest[lane] >= 0
 
 
-def test_a_batch_that_is_too_large_fails_nobody() -> None:
+def test_a_batch_that_is_too_large_fails_no_request() -> None:
     runner = Runner(lambda batch: batch.rows > 2)
     sampled = ForwardRunner(runner).run(batch_of(ROWS))
     assert (sampled.failed, sampled.error) == ({}, "RuntimeError: two lines")

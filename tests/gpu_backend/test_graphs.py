@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from served import BASE, GREEDY, SAMPLED, STARVED, prompts, tokens
+from served import BASE, GREEDY, MEMORY_PRESSURE, SAMPLED, prompts, tokens
 from stand_ins import RecordedGraphs
 from token_parity import reference_tokens
 
@@ -86,7 +86,7 @@ def test_cuda_graphs_give_the_tokens_of_generate(
     wanted = reference_tokens(chosen, prompts(), 20)
     changes = {
         **BASE,
-        **STARVED,
+        **MEMORY_PRESSURE,
         "preemption_mode": mode,
         "max_steps_in_flight": depth,
         "swap_threshold": 24,
@@ -161,7 +161,7 @@ def test_cuda_graphs_sample_what_launched_steps_sample() -> None:
     exact_float32()
     chosen = load_model("tiny-llama", device="cuda", dtype=torch.float32)
     eager = LLM(chosen, eager=True, seed=3, **BASE)
-    graphs = LLM(chosen, seed=3, fuse=False, **{**BASE, **STARVED})
+    graphs = LLM(chosen, seed=3, fuse=False, **{**BASE, **MEMORY_PRESSURE})
     assert tokens(eager.generate(prompts(), SAMPLED)) == tokens(
         graphs.generate(prompts(), SAMPLED)
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from failing_forwards import failing_with, outputs_of, outputs_of_run
-from served import BASE, GREEDY, SAMPLED, STARVED, expected, made, model, prompts, tokens
+from served import BASE, GREEDY, MEMORY_PRESSURE, SAMPLED, expected, made, model, prompts, tokens
 
 from lineclear_gpu.engine import EngineError
 from lineclear_gpu.kernels.copying import copy_rows
@@ -16,7 +16,7 @@ from lineclear_gpu.params import SamplingParams
 
 
 @pytest.mark.parametrize("depth", [1, 2])
-@pytest.mark.parametrize("pool", [{}, STARVED], ids=["ample", "starved"])
+@pytest.mark.parametrize("pool", [{}, MEMORY_PRESSURE], ids=["ample", "starved"])
 def test_a_request_whose_row_always_raises_ends_alone(depth: int, pool: dict[str, int]) -> None:
     llm = made(depth, **pool, max_steps_in_flight=depth)
     outputs = outputs_of(llm)

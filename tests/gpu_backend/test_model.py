@@ -69,7 +69,7 @@ def test_a_model_from_a_folder(tmp_path: Path, llama: Model) -> None:
     assert loaded.tokenizer is None
 
 
-def test_a_name_that_nobody_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(ModelError, match="holds no model") as output:
         load_model(str(tmp_path))

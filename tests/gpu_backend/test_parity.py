@@ -19,7 +19,7 @@ from lineclear_gpu.runner import exact_float32
 
 TOKENS = 20
 AMPLE = {"num_gpu_blocks": 200}
-STARVED = {"num_gpu_blocks": 18, "watermark": 0.0}
+MEMORY_PRESSURE = {"num_gpu_blocks": 18, "watermark": 0.0}
 
 
 @functools.cache
@@ -57,9 +57,11 @@ def test_an_ample_pool(name: str, depth: int) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize(("mode", "depth"), [("swap", 1), ("recompute", 2), ("swap", 2)])
-def test_a_starved_pool(name: str, mode: str, depth: int) -> None:
+def test_tokens_under_memory_pressure(name: str, mode: str, depth: int) -> None:
     model, prompts, expected = given(name)
-    drive = Drive(model, settings(**STARVED, preemption_mode=mode, max_steps_in_flight=depth))
+    drive = Drive(
+        model, settings(**MEMORY_PRESSURE, preemption_mode=mode, max_steps_in_flight=depth)
+    )
     report = compare(model, prompts, expected, drive(prompts, TOKENS))
     assert report, str(report)
     assert report.tokens == len(prompts) * TOKENS
@@ -69,7 +71,7 @@ def test_a_starved_pool(name: str, mode: str, depth: int) -> None:
 @pytest.mark.parametrize("seed", range(2))
 def test_operations_that_are_late(seed: int) -> None:
     model, prompts, expected = given("tiny-gemma3")
-    config = settings(**STARVED, preemption_mode="swap", max_steps_in_flight=2)
+    config = settings(**MEMORY_PRESSURE, preemption_mode="swap", max_steps_in_flight=2)
     drive = Drive(model, config, DelayedStreams(seed=seed))
     report = compare(model, prompts, expected, drive(prompts, TOKENS))
     assert report, str(report)
@@ -82,7 +84,10 @@ def test_preemption_does_not_change_sampled_tokens(mode: str, depth: int) -> Non
     ample = Drive(model, settings(**AMPLE), temperature=1.5)(prompts, TOKENS)
     assert sum(one != other for one, other in zip(ample, expected, strict=True)) >= 9
     config = settings(
-        **STARVED, preemption_mode=mode, max_steps_in_flight=depth, max_num_batched_tokens=16
+        **MEMORY_PRESSURE,
+        preemption_mode=mode,
+        max_steps_in_flight=depth,
+        max_num_batched_tokens=16,
     )
     starved = Drive(model, config, temperature=1.5)
     assert starved(prompts, TOKENS) == ample
@@ -97,7 +102,7 @@ def test_on_a_gpu(name: str, mode: str) -> None:
     exact_float32()
     model = load_model(name, device="cuda", dtype=torch.float32)
     prompts = prompts_of(model, 16, 36, seed=1)
-    drive = Drive(model, settings(**STARVED, preemption_mode=mode, max_steps_in_flight=2))
+    drive = Drive(model, settings(**MEMORY_PRESSURE, preemption_mode=mode, max_steps_in_flight=2))
     expected = reference_tokens(model, prompts, TOKENS)
     report = compare(model, prompts, expected, drive(prompts, TOKENS), bound=1e-3)
     print(f"{name}, {mode}: {report}")
@@ -156,7 +161,7 @@ def test_the_tokens_to_compare_depend_on_attention(name: str) -> None:
 def test_a_swap_that_moves_nothing_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     model, prompts, expected = given("tiny-llama")
     monkeypatch.setattr("lineclear_gpu.transfer.Transfer.into", lambda self, pairs: None)
-    drive = Drive(model, settings(**STARVED, preemption_mode="swap"))
+    drive = Drive(model, settings(**MEMORY_PRESSURE, preemption_mode="swap"))
     report = compare(model, prompts, expected, drive(prompts, TOKENS))
     assert report.wrong
 

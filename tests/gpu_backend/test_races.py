@@ -182,7 +182,7 @@ def test_what_is_complete_needs_no_order() -> None:
     assert hazards.checked == 0
 
 
-def test_a_copy_that_fails_loses_no_token_and_harms_nobody_else() -> None:
+def test_a_copy_that_fails_loses_no_token_and_harms_no_other_request() -> None:
     done = TagRun(
         pressure(preemption_mode="swap", scheduling_policy="priority"),
         2,

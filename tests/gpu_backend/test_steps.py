@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from served import BASE, GREEDY, SAMPLED, STARVED, expected, made, model, prompts, tokens
+from served import BASE, GREEDY, MEMORY_PRESSURE, SAMPLED, expected, made, model, prompts, tokens
 from stand_ins import DelayedStreams, RecordedGraphs
 from token_parity import reference_tokens
 
@@ -45,9 +45,13 @@ def made_with(graphs: Graphs, seed: int, chosen: Any, **changes: Any) -> LLM:
 
 
 @pytest.mark.parametrize(("mode", "depth"), [("swap", 2), ("recompute", 1), ("auto", 2)])
-def test_a_starved_pool_gives_the_tokens_of_generate(mode: str, depth: int) -> None:
+def test_memory_pressure_gives_the_tokens_of_generate(mode: str, depth: int) -> None:
     llm = recorded(
-        depth, **STARVED, max_steps_in_flight=depth, preemption_mode=mode, swap_threshold=24
+        depth,
+        **MEMORY_PRESSURE,
+        max_steps_in_flight=depth,
+        preemption_mode=mode,
+        swap_threshold=24,
     )
     found = llm.generate(prompts(), GREEDY)
     assert [each[0] for each in tokens(found)] == expected(), f"mode {mode}, depth {depth}"
@@ -86,7 +90,7 @@ def test_as_many_rows_as_tokens_and_more_rows_than_tokens(most: int) -> None:
 
 def test_sampled_tokens_and_branches_are_those_of_launched_steps() -> None:
     wanted = tokens(made().generate(prompts(), SAMPLED))
-    llm = recorded(1, **STARVED, max_steps_in_flight=2, preemption_mode="swap")
+    llm = recorded(1, **MEMORY_PRESSURE, max_steps_in_flight=2, preemption_mode="swap")
     assert tokens(llm.generate(prompts(), SAMPLED)) == wanted
     assert llm.runner.replayed > llm.runner.eager
 
@@ -167,7 +171,9 @@ def test_a_step_of_those_that_simply_go_on_is_the_same_made_quickly(
         return found
 
     monkeypatch.setattr(Book, "_decode_batch", both)
-    made(2, **STARVED, max_steps_in_flight=2, preemption_mode="swap").generate(prompts(), GREEDY)
+    made(2, **MEMORY_PRESSURE, max_steps_in_flight=2, preemption_mode="swap").generate(
+        prompts(), GREEDY
+    )
     assert len(compared) > 20
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from served import GREEDY, STARVED, expected, made, prompts, tokens
+from served import GREEDY, MEMORY_PRESSURE, expected, made, prompts, tokens
 
 from lineclear_gpu.engine import EngineError
 from lineclear_gpu.outputs import Delta
@@ -21,7 +21,7 @@ def ids(deltas: list[Delta]) -> list[int]:
 
 @pytest.mark.parametrize("depth", [1, 2])
 def test_streams_that_take_turns_lose_no_token_of_each_other(depth: int) -> None:
-    llm = made(depth, **STARVED, max_steps_in_flight=depth)
+    llm = made(depth, **MEMORY_PRESSURE, max_steps_in_flight=depth)
     streams = [llm.stream(prompt, GREEDY) for prompt in prompts()]
     found: list[list[Delta]] = [[] for _ in streams]
     left = list(range(len(streams)))

@@ -204,6 +204,6 @@ def test_blocks_are_counted_by_utilization() -> None:
         {"dtype": torch.int8},
     ],
 )
-def test_a_shape_that_cannot_be_meant_is_refused(sizes: dict[str, Any]) -> None:
+def test_an_invalid_shape_is_refused(sizes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be"):
         KVShape(**{"layers": 1, "kv_heads": 1, "head_dim": 4, "block_size": 8, **sizes})

@@ -1,4 +1,4 @@
-"""Settings that can't be meant are refused in one line that names the setting."""
+"""Invalid settings are refused in one line that names the setting."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_size_is_a_whole_number_of_at_least_its_least(name: str, least: int) -
         ("max_num_batched_tokens", 0),
     ],
 )
-def test_what_cannot_be_meant_is_refused_by_name(name: str, wrong: object) -> None:
+def test_invalid_settings_are_refused_by_name(name: str, wrong: object) -> None:
     with pytest.raises(ConfigError, match=rf"^{name} must ") as refusal:
         small(**{name: wrong})
     assert "\n" not in str(refusal.value)

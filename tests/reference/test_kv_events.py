@@ -155,7 +155,7 @@ def test_events_have_the_shape_of_vllms() -> None:
             assert any([*prompt, *[0] * 9][: len(before)] == before for prompt in PROMPTS)
 
 
-def test_salts_are_told_as_keys() -> None:
+def test_salts_are_sent_as_keys() -> None:
     scheduler = Scheduler(config())
     names = PrefixNames(2, scheduler.ledger.cached, meanings=True)
     log = KVEventLog(names, lambda: 1.0)

@@ -109,7 +109,7 @@ def test_a_name_is_in_use_until_each_request_that_had_it_has_ended() -> None:
     assert not names.others
 
 
-def test_a_name_that_is_found_and_used_by_nobody_is_used_again() -> None:
+def test_a_name_that_is_found_and_that_no_request_uses_is_used_again() -> None:
     cached: set[int] = set()
     names = PrefixNames(1, cached)
     first = names.of([1])

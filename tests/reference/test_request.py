@@ -1,5 +1,5 @@
 # pyright: reportArgumentType=false
-"""A request whose sizes can't be meant does not come to exist; every error has its type."""
+"""A request of invalid sizes does not come to exist; every error has its type."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def test_a_stop_token_ends_a_request_early_and_its_id_is_free_again() -> None:
     assert isinstance(scheduler.add(request("a")), Accepted)
 
 
-def test_a_sequence_that_reaches_its_boundary_is_told_its_block() -> None:
+def test_the_plan_of_a_sequence_that_reaches_its_boundary_names_its_block() -> None:
     scheduler = make()
     scheduler.add(request("a", prompt=4))
     step(scheduler)

@@ -80,7 +80,7 @@ def finish_all(scheduler: Scheduler) -> int:
         {"priority": False},
     ],
 )
-def test_sizes_that_cannot_be_meant_are_refused_by_name(sizes: dict[str, Any]) -> None:
+def test_invalid_sizes_are_refused_by_name(sizes: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest, match=next(iter(sizes))):
         Request(**{"request_id": "a", "prompt_tokens": 5, "max_tokens": 4, **sizes})
 
@@ -132,7 +132,7 @@ def test_what_just_fits_into_the_empty_pool_is_accepted_and_runs_to_its_end() ->
     assert finish_all(scheduler) == 6
 
 
-def test_a_full_queue_and_a_draining_scheduler_take_nobody() -> None:
+def test_a_full_queue_and_a_draining_scheduler_take_no_request() -> None:
     scheduler = make(max_waiting=2)
     assert scheduler.add(request("a"))
     assert scheduler.add(request("b"))

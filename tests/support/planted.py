@@ -22,7 +22,7 @@ from lineclear_spec.modelcheck import ghosts
 from lineclear_spec.modelcheck.worlds import Bounds
 from lineclear_spec.mutation import mutants
 
-__all__ = ["BUGS", "Bug", "Patch", "nobody_is_admitted", "only"]
+__all__ = ["BUGS", "Bug", "Patch", "no_request_is_admitted", "only"]
 
 Patch = pytest.MonkeyPatch
 
@@ -83,7 +83,7 @@ def a_place_is_given_up_twice(patch: Patch) -> None:
     patch.setattr(Pool, "put", wrong)
 
 
-def nobody_is_admitted(patch: Patch) -> None:
+def no_request_is_admitted(patch: Patch) -> None:
     """Keeps the watermark free even when no request runs; the watermark is the whole pool."""
 
     def wrong(watermark: int, running: int) -> int:
@@ -132,7 +132,7 @@ BUGS: dict[str, Bug] = {
     ),
     "P9 a copy out without a wait": Bug(without("swap_out.effect.2"), "ordered"),
     "P10 no request is ever admitted": Bug(
-        nobody_is_admitted, "LC405", None, "scheduler", "LC405"
+        no_request_is_admitted, "LC405", None, "scheduler", "LC405"
     ),
     "P12 a block is used again while a copy reads it": Bug(
         without("allocate_gpu.effect.1"), "fence"

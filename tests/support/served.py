@@ -15,7 +15,15 @@ from lineclear_gpu.model import Model, load_model
 from lineclear_gpu.params import SamplingParams
 
 __all__ = [
-    "BASE", "GREEDY", "SAMPLED", "STARVED", "expected", "made", "model", "prompts", "tokens",
+    "BASE",
+    "GREEDY",
+    "MEMORY_PRESSURE",
+    "SAMPLED",
+    "expected",
+    "made",
+    "model",
+    "prompts",
+    "tokens",
 ]  # fmt: skip
 
 BASE: dict[str, Any] = {
@@ -27,7 +35,7 @@ BASE: dict[str, Any] = {
     "num_cpu_blocks": 40,
     "watermark": 0.0,
 }
-STARVED = {"num_gpu_blocks": 12, "num_cpu_blocks": 16}
+MEMORY_PRESSURE = {"num_gpu_blocks": 12, "num_cpu_blocks": 16}
 GREEDY = SamplingParams(max_tokens=20, temperature=0)
 
 

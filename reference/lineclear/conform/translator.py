@@ -169,7 +169,7 @@ class Translator:
         self._store([block for block in blocks if block.name and self.ledger.finds(block)])
 
     def _store(self, found: list[Block]) -> None:
-        """Blocks that are found under their names; those that were not before are told."""
+        """Blocks that are found under their names; the log has an event for each that was not before."""
         for block in found:
             if block.name not in self._listed:
                 self._listed[block.name] = block.block_id

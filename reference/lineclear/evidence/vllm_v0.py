@@ -32,7 +32,7 @@ class V0Step(Step):
     def __init__(self, parts: StepParts) -> None:
         """Nothing is scheduled yet."""
         super().__init__(parts)
-        self.gave_way: list[Entry] = []  # in this step
+        self.preempted_now: list[Entry] = []  # in this step
 
     def build(self) -> None:
         """Prompts, if nothing is swapped out; else, or if there was none, decodes and swap-ins."""
@@ -115,7 +115,7 @@ class V0Step(Step):
         """It is preempted, and stands last among those that are swapped out if it is swapped."""
         waiting, transitions = self.live.waiting, self.transitions
         self.preempted = True
-        self.gave_way.append(victim)
+        self.preempted_now.append(victim)
         transitions.preempt(victim)
         if victim.record.phase == Phase.SWAPPED:
             waiting.leave(victim)
@@ -165,7 +165,7 @@ class V0ChunkedStep(V0Step):
         queue = self.live.waiting
         aside: list[Entry] = []
         while (entry := queue.head()) is not None and (
-            entry.record.phase == Phase.SWAPPED or entry in self.gave_way
+            entry.record.phase == Phase.SWAPPED or entry in self.preempted_now
         ):
             aside.append(queue.pop())
         super()._prompts()

@@ -149,11 +149,11 @@ def world(number: int, row: CoverRow) -> SearchBounds:
     )
     name = f"settings {number}: {row['policy']}"
     wide = row["lengths"] == "whole step"
-    roomy = pressed(number, config, row["groups"], name, whole=wide)
-    most = max(held(config, shape) for shape in roomy.shapes)
+    ample = pressed(number, config, row["groups"], name, whole=wide)
+    most = max(held(config, shape) for shape in ample.shapes)
     blocks = int(row["pool"] * most)
     config = replace(config, num_gpu_blocks=blocks, num_cpu_blocks=int(row["cpu"] * blocks))
-    return replace(roomy, config=config)
+    return replace(ample, config=config)
 
 
 def held(config: Config, shape: RequestShape) -> int:

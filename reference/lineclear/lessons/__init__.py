@@ -6,12 +6,12 @@ none is written down.
 
 from __future__ import annotations
 
-from lineclear.lessons.giving_way import SWAP_OR_RECOMPUTE, VICTIM_RULES
 from lineclear.lessons.lesson import Claim, Lesson, LessonResult, tell
 from lineclear.lessons.measured import POLICY_TABLE
 from lineclear.lessons.orders import FCFS, PRIORITY, QUESTION_4, SJF
 from lineclear.lessons.outputs import BUDGET, OUTPUTS, QUEUES
 from lineclear.lessons.phases import ORDER
+from lineclear.lessons.preemption import SWAP_OR_RECOMPUTE, VICTIM_RULES
 from lineclear.lessons.scenes import (
     DECISION_TREE,
     FIVE_STEP,

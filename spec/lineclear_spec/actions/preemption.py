@@ -33,8 +33,8 @@ def swap_out(ledger: Ledger, request: Request) -> None:
         ledger.unscheduled(request),
         "no sequence of it is in the decode batch or in the step being built",
     )
-    # `request.open_swap` remembers one swap. If the request waited for two, it could not be told whose failure is
-    # reported (`attributed`).
+    # `request.open_swap` remembers one swap. Of two, nothing would say which one a reported failure is of
+    # (`attributed`).
     ledger.require(request.open_swap == 0, "it waits for no swap")
     # `move_blocks` presumes it. Each such precondition is an obligation: the guards have to imply it.
     ledger.require(

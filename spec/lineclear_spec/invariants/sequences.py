@@ -218,7 +218,7 @@ def sent_in_parts(v: Any, q: Any) -> Any:
 declare(
     "sent",
     "boundary",
-    "for every running sequence the next plan has its whole table, or whoever read all plans has the table once "
+    "for every running sequence the next plan has its whole table, or a reader of every plan has the table once "
     "what waits for the next plan is appended",
     (
         "length",

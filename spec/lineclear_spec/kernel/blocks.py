@@ -163,7 +163,7 @@ def clear_tables(ledger: Ledger, request: Request) -> None:
 
 def clear_each(ledger: Ledger, sequences: Records) -> None:
     """Clear the tables of the sequences, each the only one of its request, which end with all their tokens. Full
-    blocks that have a name under which none can be found get it. What becomes of the blocks then is as in
+    blocks that have a name under which none can be found get it. The blocks are then treated as in
     `clear_tables`.
 
     Args:

@@ -120,7 +120,7 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             ),
         ),
         (
-            "giving way goes down the order, so that it has no cycle",
+            "preemption goes down the order, so that it has no cycle",
             z3.Implies(
                 z3.And(raw(progress.behind(first, other)), raw(progress.behind(other, third))),
                 z3.And(

@@ -194,7 +194,7 @@ def of_any_order(
             f"{policy}.P10",
             "preemption has no cycle: it only goes down an order that does not change",
             ("F3", "F4"),
-            (order, *running, displaced, DECISION + "giving way goes down the order"),
+            (order, *running, displaced, DECISION + "preemption goes down the order"),
             "Order",
         ),
     )

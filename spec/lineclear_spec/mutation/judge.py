@@ -1,5 +1,5 @@
 # pyright: basic
-"""What becomes of each mutant: refuted, equivalent or survived.
+"""The verdict on each mutant: refuted, equivalent or survived.
 
 Guarantees: *refuted* means that a concrete execution, replayable from the start state, breaks a
 named rule, and that some obligation of the proof fails too; *equivalent* means that the solver

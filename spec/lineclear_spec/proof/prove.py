@@ -48,7 +48,7 @@ def make_solver(seed: int, budget: int) -> z3.Solver:
     # fifty times the resources under another seed.
     solver.set("smt.delay_units", True)
     solver.set("rlimit", budget)
-    # Python gets Ctrl-C, once the budget is used: z3 would end the question as if that had been, and tell nobody.
+    # Python gets Ctrl-C. z3 would catch it and end the question as if its budget were used up.
     solver.set("ctrl_c", False)
     return solver
 

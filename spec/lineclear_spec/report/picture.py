@@ -189,7 +189,7 @@ def explain(mutant: Mutant, evidence: Evidence) -> str:
     source = inspect.getsourcefile(mutant.module) or ""
     lines = [
         f"LC401 {evidence.rule} broken by {call(evidence.trace[-1])} without: {mutant.text}",
-        f"not so: {sentence}",
+        f"violated: {sentence}",
         "",
         f"  {kind}",
         f"  {where}",

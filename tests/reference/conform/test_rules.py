@@ -106,7 +106,7 @@ def test_an_event_that_the_header_omits_is_malformed() -> None:
         checker.feed({"e": "check", "free": []})
 
 
-def test_a_rule_without_a_single_check_event_is_not_said_to_be_checked() -> None:
+def test_a_rule_without_a_single_check_event_is_not_reported_as_checked() -> None:
     checker = Checker(Header(4, 2))
     checker.run([{"e": "submit", "r": "a", "prompt": 1}])
     open_ = {row.rule: row.lacks for row in checker.standings() if row.status == "unchecked"}

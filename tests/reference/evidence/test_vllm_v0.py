@@ -162,7 +162,7 @@ def test_d6_a_swapped_prompt_longer_than_the_budget_never_comes_back() -> None:
     assert not fixed.scheduler.entries
 
 
-def test_d7_who_arrived_later_takes_the_blocks_of_who_gave_way() -> None:
+def test_d7_a_later_arrival_takes_the_blocks_of_a_preempted_request() -> None:
     requests = ((0, 1, 19, 20), (0, 2, 19, 20), (3, 3, 8, 20))
     changes = {**CHUNKED, "num_gpu_blocks": 12, "max_num_batched_tokens": 64}
     rows = Run("vllm_v0_chunked", *requests, **changes, preemption_mode="recompute").steps(8)

@@ -240,7 +240,7 @@ def test_the_victim_rules_choose_differently_in_the_combinations() -> None:
 
 
 @pytest.mark.deep
-def test_every_combination_is_exhausted_and_starves_nobody_else() -> None:
+def test_every_combination_is_exhausted_and_starves_no_other_request() -> None:
     for world in combinations():
         report = explore(world)
         assert report.graph.complete
@@ -262,7 +262,7 @@ def test_a_shape_is_written_with_all_that_it_has() -> None:
     assert str(RequestShape(1, 3, 2, -1, "a", 2.5)) == "1+3x2p-1@a<2.5"
 
 
-def test_a_request_that_is_before_whoever_may_come_counts_as_just_that() -> None:
+def test_a_request_that_precedes_every_later_arrival_counts_as_just_that() -> None:
     world = World(of_policy("aging", "last", "swap", chunked=True))
     world.do(("submit", 0))
     first = orders.kept(world, world.live())

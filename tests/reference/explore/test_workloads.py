@@ -32,7 +32,7 @@ def test_with_the_longest_victim_and_no_pause_every_small_workload_ends() -> Non
 
 
 @pytest.mark.deep
-def test_the_whole_family_ends_although_the_longest_gives_way() -> None:
+def test_the_whole_family_ends_although_the_longest_is_preempted() -> None:
     found = runs(LONGEST, BLOCKS, BUDGETS)
     assert len(found) == 16_536
     assert all(one.ended for one in found)

@@ -38,7 +38,7 @@ def test_a_head_that_can_never_run_is_rejected() -> None:
     assert both("fcfs", "steps until that ends") == (101, 2)
 
 
-def test_who_gave_way_goes_on_before_who_came_later() -> None:
+def test_a_preempted_request_goes_on_before_later_arrivals() -> None:
     # A holds 2 blocks, B 1 of 4. In step 2 A has 33 tokens (3 blocks) and B 17 (2): B is preempted and
     # 1 block is free, enough for C. At the tail B lets C pass in step 3; in its place it stands
     # before C until A, which generates 4 tokens, has ended: step 5.
@@ -111,7 +111,7 @@ def test_what_prevents_starvation() -> None:
     assert [c.found for c in result_of("q4").claims] == ["no", "yes", "yes", "no", "yes"]
 
 
-def test_modes_of_giving_way() -> None:
+def test_modes_of_preemption() -> None:
     # L knows 560 + 2 tokens in 36 blocks (561 to 576), S 202 in 13. 208 * 0.16 = 33 < 201.
     modes = [
         next(m for row in run.rows for m in row.preempted.values())

@@ -228,7 +228,7 @@ def test_a_run_beyond_the_bound_of_the_theorem_is_seen(monkeypatch: pytest.Monke
     assert endless(*SKIPPED).watch.slowest > 14
 
 
-def test_no_bound_is_told_where_no_theorem_holds() -> None:
+def test_no_bound_is_reported_where_no_theorem_holds() -> None:
     for changes in ({"max_bypasses": 1}, {"swapped_first": True}, {"scheduling_policy": "mlfq"}):
         assert Engine(small(**changes)).watch.bound() is None
     assert Engine(PRESETS["nano_vllm"]).watch.bound() is None
@@ -277,7 +277,7 @@ def test_prompts_that_are_begun_again_and_again_are_an_alarm(
         engine.turns(400)
 
 
-def test_a_step_that_nobody_commits_is_no_alarm() -> None:
+def test_a_step_that_is_never_committed_is_no_alarm() -> None:
     engine = Engine(small(max_steps_in_flight=2))
     engine.add(8, 8, n=2)
     for _ in range(20):
@@ -287,7 +287,7 @@ def test_a_step_that_nobody_commits_is_no_alarm() -> None:
     assert engine.watch.idle == 0
 
 
-def test_a_copy_that_nobody_tells_of_is_no_alarm() -> None:
+def test_a_copy_that_is_never_reported_is_no_alarm() -> None:
     engine = Engine(small(preemption_mode="swap"), seed=None)
     engine.add(8, 8)
     engine.turn()

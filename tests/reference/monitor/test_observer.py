@@ -103,7 +103,7 @@ def test_a_swap_is_ordered_and_waited_for() -> None:
     world.observer.check()
 
 
-def test_a_copy_that_nobody_waits_for_is_noticed() -> None:
+def test_a_copy_that_no_step_waits_for_is_noticed() -> None:
     world = World()
     world.swap_out()
     world.request.open_swap = 0

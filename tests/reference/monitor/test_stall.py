@@ -88,7 +88,7 @@ def test_the_pause_after_a_preemption() -> None:
     assert guards(drive)["b"] == "none"
 
 
-def test_a_step_that_displaced_admits_nobody_else() -> None:
+def test_a_step_that_displaced_admits_no_other_request() -> None:
     drive = Drive(scheduling_policy="priority")
     drive.add("a", 30, most=2)
     drive.step()

@@ -68,7 +68,7 @@ NO_FAILURE = {"inf", "huge", "minus", "lying", "lying inside", "lying float", "e
 
 
 @pytest.mark.parametrize("what", EVERY)
-def test_each_deed_is_told_under_the_policys_name(what: str) -> None:
+def test_each_failure_is_reported_under_the_policys_name(what: str) -> None:
     """As the answer to the tenth question of a policy with every method, whatever it is."""
     LyingInt.turns = 0
     output: set[str] = set()
@@ -176,7 +176,7 @@ def test_what_a_policy_is_called_cannot_hide_its_failure() -> None:
     assert scheduler.policy_failures[0].startswith("Nameless: LookupError: two lines, and more ")
 
 
-def test_a_method_that_appears_or_goes_later_harms_nobody() -> None:
+def test_a_method_that_appears_or_goes_later_does_no_harm() -> None:
     class Fickle(Everything):
         def __getattribute__(self, name: str) -> Any:
             if name == "share" and object.__getattribute__(self, "calls") > 8:

@@ -69,7 +69,7 @@ def in_line(policy: str, *asked: Request, **options: float) -> list[Any]:
     return [name for name in line.run() if name != "running"]
 
 
-def test_aging_lets_a_level_pass_whoever_arrived_within_its_head_start() -> None:
+def test_aging_lets_a_level_pass_those_that_arrived_within_its_head_start() -> None:
     asked = [
         request("early", arrival_time=1.0, priority=0),
         request("too late", arrival_time=6.5, priority=1),
@@ -216,7 +216,7 @@ def test_a_deadline_bounds_who_passes() -> None:
         ("lpl", "seconds_per_token"),
     ],
 )
-def test_options_that_cannot_be_meant_are_refused(policy: str, option: str, value: Any) -> None:
+def test_invalid_options_are_refused(policy: str, option: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"{option} must be a number of at least 0"):
         make(policy, {option: value})
 

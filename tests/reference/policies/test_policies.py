@@ -99,7 +99,7 @@ def test_a_key_that_raises_is_reported_and_the_order_is_that_of_arrival() -> Non
 
 
 @pytest.mark.parametrize("answer", ["yes", 2, None])
-def test_a_displacement_that_is_no_answer_displaces_nobody(answer: Any) -> None:
+def test_a_displacement_that_is_no_answer_displaces_no_request(answer: Any) -> None:
     class Nonsense(ShortestPrompt):
         def may_displace(self, waiting: View, running: View) -> Any:
             if answer is None:

@@ -222,7 +222,7 @@ def test_a_function_that_is_called_at_the_wrong_event_is_seen(
 # ---- settings ----------------------------------------------------------------------------------
 
 
-def test_rounds_in_which_nobody_comes_to_have_credit_are_taken_at_once() -> None:
+def test_rounds_in_which_no_tenant_comes_to_have_credit_are_taken_at_once() -> None:
     policy = DeficitRoundRobin(quantum=1.0, prompt_price=1e17, output_price=1.0)
     for tenant in "abc":
         policy.backlogged(tenant, 0)

@@ -1,4 +1,4 @@
-"""transformers' continuous batching, recorded while it runs unmodified under a starved pool.
+"""transformers' continuous batching, recorded while it runs unmodified under memory pressure.
 
 With one step in flight, and with two.
 What is asserted is that runs end and that the log says what happened. Whether it keeps the rules is

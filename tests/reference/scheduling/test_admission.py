@@ -75,7 +75,7 @@ def test_a_more_important_head_displaces_only_whom_it_needs_and_runs_at_once() -
     assert phases(scheduler)["urgent too"] == "WAITING"
 
 
-def test_nobody_is_evicted_when_all_together_would_not_make_room() -> None:
+def test_no_request_is_preempted_when_all_together_would_not_make_room() -> None:
     scheduler = priorities(num_gpu_blocks=10)
     add(scheduler, "kept", 24, most=12, priority=5)
     add(scheduler, "low", 8, priority=1)
@@ -86,7 +86,7 @@ def test_nobody_is_evicted_when_all_together_would_not_make_room() -> None:
     assert rows(plan) == {"kept": 1, "low": 1}
 
 
-def test_equal_priority_displaces_nobody() -> None:
+def test_equal_priority_displaces_no_request() -> None:
     scheduler = priorities(num_gpu_blocks=6)
     add(scheduler, "a", 20, most=4)
     step(scheduler)

@@ -50,7 +50,7 @@ def test_a_more_important_head_displaces_for_tokens() -> None:
     assert rows(plan) == {"high": 8}
 
 
-def test_nobody_of_the_same_priority_is_displaced_and_nobody_at_all_under_fcfs() -> None:
+def test_no_request_of_the_same_priority_is_displaced_and_none_at_all_under_fcfs() -> None:
     for policy, low, high in (("priority", 1, 1), ("fcfs", 0, 1)):
         drive = Drive(scheduling_policy=policy)
         drive.add("first", 20, 4, priority=low)
@@ -60,7 +60,7 @@ def test_nobody_of_the_same_priority_is_displaced_and_nobody_at_all_under_fcfs()
         assert drive.run()["first"].preemptions == 0
 
 
-def test_nobody_is_displaced_if_all_candidates_together_would_not_suffice() -> None:
+def test_no_request_is_displaced_if_all_candidates_together_would_not_suffice() -> None:
     drive = Drive(scheduling_policy="priority")
     drive.add("high", 16, 3, priority=2)  # 4 blocks, then 5
     drive.add("low", 4, 4, priority=0)  # 1 block, then 2
@@ -95,7 +95,7 @@ def test_a_head_that_displaced_somebody_is_admitted_alone() -> None:
     assert rows(drive.step()) == {"next": 4, "high": 1}
 
 
-def test_a_head_that_fits_displaces_nobody() -> None:
+def test_a_head_that_fits_displaces_no_request() -> None:
     drive = Drive(scheduling_policy="priority")
     drive.add("low", 16, 4, priority=0)
     drive.step()
@@ -105,7 +105,7 @@ def test_a_head_that_fits_displaces_nobody() -> None:
     assert rows(plan) == {"high": 8, "low": 1}
 
 
-def test_a_head_does_not_displace_in_a_step_in_which_somebody_gave_way_for_growth() -> None:
+def test_a_head_does_not_displace_in_a_step_that_preempted_for_growth() -> None:
     drive = Drive(num_gpu_blocks=5, scheduling_policy="priority", max_num_seqs=3)
     drive.add("a", 5, 4, priority=0)
     drive.add("b", 12, 8, priority=0)

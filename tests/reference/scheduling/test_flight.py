@@ -1,4 +1,4 @@
-"""What becomes of tokens and copies that arrive when their request has gone on meanwhile."""
+"""Tokens and copies that arrive after their request has ended or was preempted."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def test_a_request_recomputed_while_its_copy_in_is_open_drops_what_was_sampled_o
     assert drive.run()["b"].outputs[0].generated_tokens == 6
 
 
-def test_a_failed_copy_of_a_request_that_gave_way_meanwhile_hurts_nobody() -> None:
+def test_a_failed_copy_of_a_request_that_was_preempted_meanwhile_changes_nothing() -> None:
     drive = Drive(
         num_gpu_blocks=5,
         preemption_mode="swap",

@@ -329,7 +329,7 @@ def test_the_table_refuses_what_would_take_a_block_from_its_reader() -> None:
     assert done[:5] == [*held, ("unlist", 1)]
 
 
-def test_a_reset_keeps_what_is_held_until_it_is_let_go_and_nobody_finds_it() -> None:
+def test_a_reset_keeps_what_is_held_until_it_is_let_go_and_no_request_finds_it() -> None:
     scheduler = full_of((1, 2))
     assert scheduler.hold(1) == scheduler.hold(1)
     assert scheduler.reset_prefix_cache() == 2

@@ -31,16 +31,16 @@ class Portions:
 
 
 #: No prompt is cut but by its portion and the budget.
-ROOMY: dict[str, Any] = {
+AMPLE: dict[str, Any] = {
     "max_num_batched_tokens": 16,
     "num_gpu_blocks": 16,
     "long_prefill_token_threshold": 0,
 }
 
 
-def roomy(**changes: Any) -> dict[str, Any]:
+def with_ample_memory(**changes: Any) -> dict[str, Any]:
     """The same, with these changes."""
-    return {**ROOMY, **changes}
+    return {**AMPLE, **changes}
 
 
 # ---- shares -------------------------------------------------------------------------------------
@@ -48,7 +48,7 @@ def roomy(**changes: Any) -> dict[str, Any]:
 
 def test_each_prompt_gets_its_portion_and_the_rest_goes_to_the_first_in_the_order() -> None:
     policy = Portions(a=3, b=5, c=2)
-    drive = Drive(policy, **ROOMY)
+    drive = Drive(policy, **AMPLE)
     for name in policy.portions:
         drive.add(name, 14, 2)
     plan = drive.step()
@@ -58,7 +58,7 @@ def test_each_prompt_gets_its_portion_and_the_rest_goes_to_the_first_in_the_orde
 
 def test_what_the_first_cannot_use_goes_to_the_next() -> None:
     policy = Portions(a=2, b=2, c=2)
-    drive = Drive(policy, **ROOMY)
+    drive = Drive(policy, **AMPLE)
     drive.add("a", 5, 2)
     drive.add("b", 14, 2)
     drive.add("c", 14, 2)
@@ -67,7 +67,7 @@ def test_what_the_first_cannot_use_goes_to_the_next() -> None:
 
 def test_a_portion_is_no_more_than_the_prompt_has_or_the_step_has_left() -> None:
     policy = Portions(a=100, b=100, c=100)
-    drive = Drive(policy, **ROOMY)
+    drive = Drive(policy, **AMPLE)
     drive.add("a", 6, 2)
     drive.add("b", 14, 2)
     drive.add("c", 14, 2)
@@ -76,7 +76,7 @@ def test_a_portion_is_no_more_than_the_prompt_has_or_the_step_has_left() -> None
 
 def test_a_portion_is_no_more_than_the_most_of_a_prompt() -> None:
     policy = Portions(a=100, b=3, c=100)
-    drive = Drive(policy, **roomy(long_prefill_token_threshold=5))
+    drive = Drive(policy, **with_ample_memory(long_prefill_token_threshold=5))
     for name in policy.portions:
         drive.add(name, 14, 2)
     assert rows(drive.step()) == {"a": 8, "b": 3, "c": 5}  # 5, 3 and 5, and 3 left over
@@ -84,7 +84,7 @@ def test_a_portion_is_no_more_than_the_most_of_a_prompt() -> None:
 
 def test_a_prompt_that_goes_on_gets_its_portion_and_decodes_come_first() -> None:
     policy = Portions(a=4, b=4)
-    drive = Drive(policy, **roomy(max_num_batched_tokens=8))
+    drive = Drive(policy, **with_ample_memory(max_num_batched_tokens=8))
     drive.add("a", 4, 4)
     drive.add("b", 20, 2)
     assert rows(drive.step()) == {"a": 4, "b": 4}

@@ -88,7 +88,7 @@ def test_the_longest_is_the_one_with_most_tokens_now() -> None:
     assert drive.known("b") > drive.known("c")
 
 
-def test_who_cannot_grow_and_has_nobody_behind_it_gives_way_itself() -> None:
+def test_a_request_that_cannot_grow_and_is_the_last_is_preempted_itself() -> None:
     drive = Drive(num_gpu_blocks=5)
     drive.add("a", 5, 4)
     drive.add("b", 12, 8)
@@ -99,7 +99,7 @@ def test_who_cannot_grow_and_has_nobody_behind_it_gives_way_itself() -> None:
     assert drive.known("b") == [13]
 
 
-def test_one_preempted_request_gives_way_for_all_that_grow_if_that_is_enough() -> None:
+def test_one_request_is_preempted_for_all_that_grow_if_that_is_enough() -> None:
     drive = Drive(num_gpu_blocks=6)
     for name in ("a", "b"):
         drive.add(name, 4, 6)
@@ -111,7 +111,7 @@ def test_one_preempted_request_gives_way_for_all_that_grow_if_that_is_enough() -
 
 
 @pytest.mark.parametrize("pause", [True, False])
-def test_a_step_that_preempted_for_growth_admits_nobody(pause: bool) -> None:
+def test_a_step_that_preempted_for_growth_admits_no_request(pause: bool) -> None:
     drive = Drive(num_gpu_blocks=7, max_bypasses=1, pause_after_preemption=pause)
     drive.add("a", 12, 12)
     drive.add("b", 16, 6)

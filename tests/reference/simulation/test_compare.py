@@ -43,7 +43,7 @@ def test_all_policies_give_everybody_the_same_in_the_end(rows: dict[str, PolicyR
         assert all(due[client] <= served[client] <= 1.02 * due[client] for client in due)
 
 
-def test_sharing_policies_keep_their_bound_and_others_pass_nobody_in_order(
+def test_sharing_policies_keep_their_bound_and_others_pass_no_request_in_order(
     rows: dict[str, PolicyRow],
 ) -> None:
     assert rows["fcfs"].passed == 0

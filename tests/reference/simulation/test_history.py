@@ -35,8 +35,8 @@ def test_phases_follow_each_other_to_the_end() -> None:
         assert [moment for moment, _ in life] == sorted(moment for moment, _ in life)
         assert {phase for _, phase in life[:-1]} <= set(PHASES)
         seen |= {(one, two) for (_, one), (_, two) in pairwise(life)}
-        gave_way = sum(phase == "swapped" for _, phase in life)
-        assert gave_way <= history.times[name].preemptions
+        swapped = sum(phase == "swapped" for _, phase in life)
+        assert swapped <= history.times[name].preemptions
     assert {("waiting", "prefill"), ("prefill", "decode"), ("decode", "swapped")} <= seen
     assert ("swapped", "decode") in seen
     assert ("waiting", "decode") not in seen

@@ -120,13 +120,13 @@ def test_a_swap_takes_the_target_copies_and_gives_up_the_source() -> None:
     assert ("resume", "a", ()) in kinds(back)
 
 
-def test_a_swapped_request_that_is_computed_again_is_told_so() -> None:
+def test_a_swapped_request_that_is_computed_again_is_reported() -> None:
     events = difference(seen(a=(4,)), seen(), HOSTED)
     assert [e["e"] for e in events] == ["free", "resume", "preempt"]
     assert events[2]["how"] == "recompute"
 
 
-def test_the_free_blocks_are_told_by_pool() -> None:
+def test_the_free_blocks_are_reported_by_pool() -> None:
     state = Observation({}, (0, 1, 5), {}, ["a"], [])
     assert check_event(state, HOSTED)["free"] == {"gpu": [0, 1], "cpu": [5]}
     assert check_event(state, LIMITS)["free"] == [0, 1, 5]

@@ -107,7 +107,7 @@ def test_the_place_of_what_is_raised_is_a_line_of_the_scheduler() -> None:
     assert 'raise KeyError("a")' in Path(__file__).read_text().splitlines()[int(line) - 1]
 
 
-def test_an_action_that_can_not_be_meant_does_nothing() -> None:
+def test_an_invalid_action_does_nothing() -> None:
     machine = replay(
         make_scheduler, [("abort", "a"), *ONE, *ONE, ("submit", "b", (), 1), ("abort", "b")]
     )

@@ -168,7 +168,7 @@ def test_a_copy_that_is_left_out_is_seen(monkeypatch: pytest.MonkeyPatch) -> Non
     assert found is not None
 
 
-def test_a_table_that_is_told_wrongly_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_that_is_reported_wrongly_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     class Lost(LineclearUnderTest):
         def _execute(self, plan: Plan, execute: object) -> list[int]:
             before = {name: list(table) for name, table in self.tables.items()}

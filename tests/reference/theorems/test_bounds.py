@@ -318,7 +318,7 @@ def test_a_rule_of_progress_that_is_off_is_seen(
         assert_passed(rows[label])
 
 
-def test_the_longest_giving_way_is_seen() -> None:
+def test_preempting_the_longest_is_seen() -> None:
     """The first in the order is the longest: it is preempted for those that come after it."""
     sizes: dict[str, Any] = {
         "num_gpu_blocks": 8,

@@ -64,7 +64,7 @@ def combinations() -> Iterator[Config]:
                 pause_after_preemption=pause,
             )
         except ConfigError:
-            continue  # what cannot be meant is refused
+            continue  # an invalid configuration is refused
 
 
 def takes_away(config: Config) -> dict[str, str]:
@@ -185,7 +185,7 @@ def rows_of(config: Config, workload: Workload | None = None) -> dict[str, Guara
     return {row.theorem: row for row in guarantees(config, workload)}
 
 
-def test_what_is_lost_is_told_by_premise_and_setting() -> None:
+def test_what_is_lost_is_reported_by_premise_and_setting() -> None:
     found = rows_of(Config(max_bypasses=4))
     assert found["fcfs.P7"].why == "no guarantee: F2 (max_bypasses 4)"
     assert found["fcfs.P5"].status == "holds"
@@ -200,7 +200,7 @@ def test_what_is_lost_is_told_by_premise_and_setting() -> None:
     assert (output["lost"], output["bound"]) == (["F2 (max_bypasses 4)"], None)
 
 
-def test_the_swapped_going_first_takes_nothing_where_nobody_is_swapped() -> None:
+def test_the_swapped_going_first_takes_nothing_where_no_request_is_swapped() -> None:
     for changes in ({"preemption_mode": "recompute"}, {"num_cpu_blocks": 0}):
         assert "theorems hold" in verdict(guarantees(small(swapped_first=True, **changes)))
     lost = rows_of(small(swapped_first=True, preemption_mode="swap"))

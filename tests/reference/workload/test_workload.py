@@ -152,11 +152,11 @@ STAMP = "2023-11-16 18:15:46.68"
         (f'{{"timestamp": {"9" * 5000}}}', "row 1: no JSON object: "),
     ],
 )
-def test_a_bad_file_is_told_in_one_line(tmp_path: Path, text: str, said: str) -> None:
+def test_a_bad_file_is_reported_in_one_line(tmp_path: Path, text: str, said: str) -> None:
     assert said in complaint(file(tmp_path, text))
 
 
-def test_files_that_cannot_be_read_are_told_by_name(tmp_path: Path) -> None:
+def test_files_that_cannot_be_read_are_reported_by_name(tmp_path: Path) -> None:
     missing = str(tmp_path / "missing.csv")
     assert complaint(missing) == f"{missing}: No such file or directory"
     assert "Is a directory" in complaint(str(tmp_path))

@@ -27,7 +27,7 @@ def test_a_refusal_names_the_action_its_arguments_and_the_guard_that_is_false() 
     assert (str(again), again.guard) == (str(error), error.guard)
 
 
-def test_a_broken_precondition_is_said_to_be_violated() -> None:
+def test_a_broken_precondition_is_reported_as_violated() -> None:
     ledger = Ledger(Limits(block_size=4, gpu_blocks=4))
     with pytest.raises(Broken, match=r"^violated: the request has a sequence$"):
         ledger.leader(ledger.new_request(4, 8, 1))

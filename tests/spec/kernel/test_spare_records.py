@@ -44,7 +44,7 @@ def test_a_table_that_is_not_emptied_is_seen(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("name", sorted(PROVED))
-def test_nothing_leads_to_what_a_broken_table_lets_go_that_is_said_to_be_harmless(
+def test_nothing_leads_to_spare_records_in_a_table_proved_harmless(
     name: str,
 ) -> None:
     """What is proved of it speaks of new objects."""

@@ -230,7 +230,7 @@ def test_a_table_that_names_a_block_twice_is_broken() -> None:
 # ---- the write trap --------------------------------------------------------------------------------
 
 
-def test_no_action_writes_before_a_guard_and_nobody_else_writes_at_all() -> None:
+def test_no_action_writes_before_a_guard_and_nothing_else_writes_at_all() -> None:
     """The nearest 40 states of every world."""
     with write_trap() as trap:
         for bounds in BOUNDS:

@@ -68,12 +68,12 @@ def turns(drive: Drive) -> tuple[str, dict[str, Any]]:
     drive.add("a", 4, 60)
     drive.add("b", 4, 60)
     drive.steps(90)
-    gave_way = [str(name) for row in drive.rows for name, _ in row.preempted]
-    if gave_way[:3] not in (["a", "b", "a"], ["b", "a", "b"]):
-        raise NotShown(f"they are preempted in the order {' '.join(gave_way) or '(none)'}")
+    preempted = [str(name) for row in drive.rows for name, _ in row.preempted]
+    if preempted[:3] not in (["a", "b", "a"], ["b", "a", "b"]):
+        raise NotShown(f"they are preempted in the order {' '.join(preempted) or '(none)'}")
     return (
-        f"with one seat, {' then '.join(gave_way[:4])} are preempted for each other",
-        {"gave_way": gave_way},
+        f"with one seat, {' then '.join(preempted[:4])} are preempted for each other",
+        {"preempted": preempted},
     )
 
 

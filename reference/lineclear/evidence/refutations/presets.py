@@ -106,7 +106,7 @@ def overtaken(drive: Drive) -> tuple[str, dict[str, Any]]:
     return (
         f"in step {at} {victim} is preempted and waits, and {entered[0]}, which arrived "
         f"{arrived[entered[0]] - arrived[victim]} steps after it, enters in the same step",
-        {"step": at, "gave_way": str(victim), "entered": str(entered[0])},
+        {"step": at, "preempted": str(victim), "entered": str(entered[0])},
     )
 
 

@@ -16,7 +16,7 @@ from lineclear.lessons.scene import Scene, SceneRequest
 __all__ = ["SWAP_OR_RECOMPUTE", "VICTIM_RULES"]
 
 
-def gives_way(run: SceneRun) -> LessonStep:
+def preempting_step(run: SceneRun) -> LessonStep:
     """The first step that preempted a request."""
     return next(row for row in run.rows if row.preempted)
 
@@ -38,7 +38,7 @@ BY_LENGTH = {**URGENT, "preemption_mode": "by_length"}
 def mode_claims(runs: Sequence[SceneRun]) -> list[Claim]:
     """By which mode each is preempted, and what is kept."""
     long, small, poor, alone, cheap, returns = runs
-    rows = {run.title: gives_way(run) for run in runs}
+    rows = {run.title: preempting_step(run) for run in runs}
 
     def mode(run: SceneRun) -> str:
         return next(iter(rows[run.title].preempted.values()))
@@ -114,7 +114,7 @@ GROUP = (
 
 def victims(run: SceneRun) -> str:
     """Whom the first preemption takes."""
-    return ", ".join(sorted(gives_way(run).preempted))
+    return ", ".join(sorted(preempting_step(run).preempted))
 
 
 def victim_claims(runs: Sequence[SceneRun]) -> list[Claim]:
