@@ -134,3 +134,29 @@ def test_a_text_that_cannot_be_made_of_a_last_token_is_an_error_too() -> None:
     assert output.outputs[0].finish_reason == "error"
     assert output.outputs[0].token_ids == last
     assert engine.scheduler.cache.available == 200
+
+
+def test_what_may_become_a_stop_text_is_held_back_and_given_if_it_does_not() -> None:
+    text = Text(lambda ids: "".join(map(chr, ids)), ("abc",), keep_stop=False)
+    given: list[str] = []
+    said = [ord(c) for c in "xabyab"]
+    for count in range(1, len(said) + 1):
+        assert text.add(said[:count]) is None
+        given.append(text.take(ended=False))
+    assert given == ["x", "", "", "aby", "", ""]
+    assert text.take(ended=True) == "ab"
+
+
+def test_bytes_that_are_no_character_yet_are_held_back() -> None:
+    def decode(ids: list[int]) -> str:
+        return bytes(ids).decode("utf-8", errors="replace")
+
+    text = Text(decode, (), keep_stop=False)
+    said = list("aé€z".encode())
+    given = ""
+    for count in range(1, len(said) + 1):
+        text.add(said[:count])
+        new = text.take(ended=False)
+        assert "\ufffd" not in new
+        given += new
+    assert given == "aé€z"

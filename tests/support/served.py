@@ -10,20 +10,13 @@ import torch
 from stand_ins import DelayedStreams
 from token_parity import reference_tokens
 
+from lineclear_gpu.engine import Engine
 from lineclear_gpu.llm import LLM
 from lineclear_gpu.model import Model, load_model
 from lineclear_gpu.params import SamplingParams
 
 __all__ = [
-    "BASE",
-    "GREEDY",
-    "MEMORY_PRESSURE",
-    "SAMPLED",
-    "expected",
-    "made",
-    "model",
-    "prompts",
-    "tokens",
+    "BASE", "GREEDY", "MEMORY_PRESSURE", "SAMPLED", "ask", "expected", "made", "model", "prompts", "tokens",
 ]  # fmt: skip
 
 BASE: dict[str, Any] = {
@@ -60,6 +53,12 @@ def made(seed: int = 0, **changes: Any) -> LLM:
     """A model over pools whose copies and forwards run in any order that waits allow."""
     streams = DelayedStreams(seed=seed)
     return LLM(model(), streams=streams, verify=True, seed=3, **{**BASE, **changes})
+
+
+def ask(engine: Engine, name: Any, params: SamplingParams) -> Any:
+    """The output of a request for the first prompt, which is added now."""
+    engine.add(name, prompts()[0], params)
+    return engine.live[name].output
 
 
 def tokens(outputs: list[Any]) -> list[list[list[int]]]:
