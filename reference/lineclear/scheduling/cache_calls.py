@@ -1,0 +1,138 @@
+"""The calls of a scheduler that concern its prefix cache: names for blocks, holds, resets and events.
+
+Guarantees: a call that raises an error of its own has changed nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+
+from lineclear.kv_events import CacheEvent
+from lineclear.request import SchedulerError, checked_names
+from lineclear.scheduling.entry import Entry
+from lineclear.scheduling.readings import Readings
+from lineclear.scheduling.receiver import Receiver
+from lineclear_spec.kernel.records import Sequence
+
+__all__ = ["CacheCalls"]
+
+
+class CacheCalls(Readings):
+    """What callers give to the prefix cache of a scheduler and ask of it."""
+
+    def name_blocks(
+        self, request_id: Hashable, first: int, names: Iterable[int], branch: int = 0
+    ) -> None:
+        """Gives names to the next full blocks of a branch: of its output as they fill, or of its prompt.
+
+        A name of a block of the prompt is given to the whole request.
+
+        With `prefix_caching = all` they are published once they are computed. Until then the request
+        runs as if they had no names. Without prefix caching nothing is kept. `ask_for_names` costs less.
+
+        Args:
+            request_id: whose they are.
+            first: index of the first block that they name: the number of names that it has.
+            names: as in `Request.prefix_names`.
+            branch: which of its sequences.
+
+        Raises:
+            SchedulerError: the request is not live, has no such branch, has names for fewer or more
+                blocks than `first`, or a name is none.
+        """
+        self.adapter.refuse_reentry()
+        found = next_to_name(self.entries, request_id, branch)
+        if self.cache.enabled:
+            check_next(request_id, branch, found, first)
+            self.cache.extend(found, checked_names(names))
+
+    def ask_for_names(
+        self, give: Callable[[Hashable, int, tuple[int, ...]], Iterable[int]]
+    ) -> None:
+        """Has `give(request_id, branch, names)` asked for the names of blocks of output, with `prefix_caching = all`.
+
+        It answers with names of the full blocks behind those of `names`, as far as it knows their tokens, or with
+        nothing. It is asked when a request ends or is preempted, and when a branch forks or ends; what committed
+        steps have computed is published then. It must not call the scheduler; if it raises, or answers with what
+        is no name, the next call of the scheduler raises the exception, and it is not asked any more.
+        """
+        if self.cache.outputs:
+            self.cache.ask = Receiver(lambda *asked: checked_names(give(*asked)), self.adapter)
+
+    def reset_prefix_cache(self) -> int:
+        """No block can be found any more, also while requests run, which keep what they share.
+
+        Returns:
+            How many blocks could be found.
+        """
+        self.adapter.refuse_reentry()
+        return self.cache.reset()
+
+    def hold(self, name: int) -> int | None:
+        """A reader outside, such as a transfer, holds the block that is found under a name.
+
+        Until `let_go` its content stays as it is: it is not evicted, and a reset does not free it. It is
+        not available meanwhile, so progress presumes that holds end.
+
+        Returns:
+            The block's id in the GPU pool; None if no block can be found under the name.
+        """
+        self.adapter.refuse_reentry()
+        return self.cache.hold(name)
+
+    def let_go(self, name: int) -> None:
+        """A reader holds the block no longer; to be called once for each `hold` that found it.
+
+        Raises:
+            SchedulerError: no reader holds it.
+        """
+        self.adapter.refuse_reentry()
+        if not self.cache.held.get(name):
+            raise SchedulerError(f"no reader holds a block under the name {name!r}")
+        self.cache.let_go(name)
+
+    def watch_prefix_cache(self, receive: Callable[[CacheEvent], object]) -> None:
+        """Calls `receive` with each change of what can be found from now on, after the change.
+
+        For routers: `lineclear.kv_events` has the events in vLLM's shape. If `receive` raises, the next call of
+        the scheduler raises the exception, and `receive` gets no event any more.
+        """
+        self.cache.listener = Receiver(receive, self.adapter)
+
+
+def next_to_name(entries: Mapping[Hashable, Entry], request_id: Hashable, branch: int) -> Sequence:
+    """The sequence of a branch.
+
+    Raises:
+        SchedulerError: the request is not live, or has no such branch.
+    """
+    entry = entries.get(request_id)
+    if entry is None:
+        raise SchedulerError(f"request_id {request_id!r} is not live")
+    sequence = entry.first
+    if branch or not sequence.alive:
+        found = [s for s in entry.record.members if entry.branch(s) == branch]
+        if not found:
+            raise SchedulerError(f"request_id {request_id!r} has no branch {branch}")
+        sequence = found[0]
+    return sequence
+
+
+def check_next(request_id: Hashable, branch: int, sequence: Sequence, first: int) -> None:
+    """The names are those of the next blocks.
+
+    Args:
+        request_id: for the message.
+        branch: for the message.
+        sequence: the sequence that gets names.
+        first: index of the first block that gets one.
+
+    Raises:
+        SchedulerError: the branch has names for fewer or more blocks than `first`.
+    """
+    known = len(sequence.block_names)
+    if first != known:
+        raise SchedulerError(
+            f"request_id {request_id!r}, branch {branch} has names for {known} blocks: the next ones begin "
+            f"at {known}, not {first!r}"
+        )
