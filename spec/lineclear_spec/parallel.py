@@ -23,10 +23,11 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, TypeVar
 
-__all__ = ["BACKENDS", "cores", "in_parallel", "on_backend", "while_waiting"]
+__all__ = ["BACKENDS", "cores", "in_parallel", "on_backend", "rows_in_parallel", "while_waiting"]
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+Named = TypeVar("Named", bound=tuple[Any, ...])
 
 BACKENDS = ("processes", "ray")
 #: Tries of one job on a cluster, beyond the first, if its worker dies.
@@ -105,6 +106,28 @@ def in_parallel(
             for worker in set(multiprocessing.active_children()) - others:
                 worker.kill()
             raise
+
+
+def rows_in_parallel(
+    function: Callable[[Named], list[Result]],
+    jobs: Sequence[Named],
+    workers: int | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> list[Result]:
+    """The rows that the jobs answer with, in order; a job begins with its name.
+
+    Args:
+        function: as for `in_parallel`.
+        jobs: one argument for each call.
+        workers: processes at most.
+        progress: called with the name of each job that is done.
+    """
+    rows: list[Result] = []
+    for job, found in zip(jobs, in_parallel(function, jobs, workers), strict=True):
+        rows.extend(found)
+        if progress is not None:
+            progress(job[0])
+    return rows
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lineclear_spec.crosscheck.smtlib import Script, export, write
-from lineclear_spec.parallel import in_parallel
+from lineclear_spec.parallel import rows_in_parallel
 from lineclear_spec.proof import cores
 from lineclear_spec.proof.answers import answered
 from lineclear_spec.proof.cores import Core
@@ -151,14 +151,7 @@ def crosscheck(
         answers: folder of earlier answers, None to ask everything.
     """
     jobs = [(name, seed, budget) for seed in seeds for name in (names or units())]
-    results: list[Result] = []
-    for job, part in zip(
-        jobs, in_parallel(partial(_job, answers=answers), jobs, workers), strict=True
-    ):
-        results.extend(part)
-        if progress is not None:
-            progress(job[0])
-    return results
+    return rows_in_parallel(partial(_job, answers=answers), jobs, workers, progress)
 
 
 def disagreements(

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from lineclear_spec.crosscheck.second_solver import crosscheck_script
 from lineclear_spec.crosscheck.smtlib import Script, read, renamed, write
-from lineclear_spec.parallel import in_parallel
+from lineclear_spec.parallel import rows_in_parallel
 from lineclear_spec.proof.obligations import build, units
 from lineclear_spec.proof.prove import Result, prove_unit, unstable
 
@@ -140,12 +140,7 @@ def stability(
         progress: called with the name of each unit that is done.
     """
     jobs = [(name, tuple(seeds), tuple(kinds), tuple(solvers)) for name in (names or units())]
-    trials: list[Trial] = []
-    for job, part in zip(jobs, in_parallel(_job, jobs, workers), strict=True):
-        trials.extend(part)
-        if progress is not None:
-            progress(job[0])
-    return trials
+    return rows_in_parallel(_job, jobs, workers, progress)
 
 
 def failures(trials: Iterable[Trial], baseline: dict[str, int]) -> list[Failure]:

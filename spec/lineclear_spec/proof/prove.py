@@ -16,7 +16,7 @@ from pathlib import Path
 
 import z3
 
-from lineclear_spec.parallel import in_parallel
+from lineclear_spec.parallel import in_parallel, rows_in_parallel
 from lineclear_spec.proof import cores
 from lineclear_spec.proof.answers import Result, answered
 from lineclear_spec.proof.cores import Core, core_of
@@ -180,14 +180,7 @@ def prove(
         answers: folder of earlier answers, None to ask everything.
     """
     jobs = [(name, seed, budget) for seed in seeds for name in (names or units())]
-    results: list[Result] = []
-    for job, part in zip(
-        jobs, in_parallel(partial(_job, answers=answers), jobs, workers), strict=True
-    ):
-        results.extend(part)
-        if progress is not None:
-            progress(job[0])
-    return results
+    return rows_in_parallel(partial(_job, answers=answers), jobs, workers, progress)
 
 
 def read_baseline() -> dict[str, int]:
