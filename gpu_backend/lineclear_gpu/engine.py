@@ -42,10 +42,12 @@ __all__ = ["Engine", "EngineError", "Runner"]
 
 #: How often a request restarts after a forward that raised because of it.
 RETRIES = 1
+#: Failed steps whose errors are kept: a server must not grow with what has failed.
+MOST_FAILURES = 100
 
 
 class Engine:
-    """A scheduler, two pools and a runner.
+    """A scheduler, two pools and a runner; calls come from one thread at a time, since nothing here locks.
 
     Args:
         config: the scheduler's settings.
@@ -109,7 +111,9 @@ class Engine:
         self.flights: deque[Flight] = deque()
         self.steps = 0
         self.checks = 0
-        self.failures: list[str] = []  # forwards that raised, and the requests that did
+        self.failed_steps = 0
+        # of the last failed steps, the errors and the requests that failed
+        self.failures: deque[str] = deque(maxlen=MOST_FAILURES)
         self.launches = 0  # plans launched
         self._accepted = 0
         self._whole = Section()
@@ -358,6 +362,7 @@ class Engine:
         if error is not None or failed:
             names = ", ".join(map(shown, failed)) or "no request alone"
             error = error or next(iter(failed.values()))
+            self.failed_steps += 1
             self.failures.append(f"step {flight.plan.step}: {error} (failed: {names})")
         return tokens, failed
 

@@ -114,7 +114,8 @@ def serve(
         "unfinished": sum(not output.finished for output in outputs),
         "rejected": rejected,
         "errors": [f"{o.request_id}: {o.error}" for o in outputs if o.error is not None],
-        "failed_steps": list(engine.failures),
+        "failed_steps": list(engine.failures),  # the last ones
+        "num_failed_steps": engine.failed_steps,
         "steps": engine.steps,
         "preemptions": {
             "swap": counters.preemptions["swap"],

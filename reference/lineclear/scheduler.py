@@ -56,7 +56,8 @@ Journal = Callable[[str, tuple[object, ...]], None]
 
 
 class Scheduler(CacheCalls):
-    """A continuous-batching scheduler over a paged KV cache.
+    """A continuous-batching scheduler over a paged KV cache; calls come from one thread at a time, since nothing
+    here locks.
 
     Args:
         config: settings; the default preset if None.

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from served import GREEDY, MEMORY_PRESSURE, expected, made, prompts, tokens
 
+from lineclear_gpu import engine
 from lineclear_gpu.engine import Engine, EngineError
 from lineclear_gpu.params import ParamsError, SamplingParams
 from lineclear_gpu.tag_run import FailingTransfer
@@ -111,3 +112,22 @@ def test_a_pool_of_other_sizes_is_refused_with_the_size_that_differs() -> None:
     drafts = replace(engine.config, num_lookahead_slots=2)
     with pytest.raises(EngineError, match=r"^num_lookahead_slots is 2; it must be 0"):
         Engine(drafts, engine.runner, engine.pool, vocab_size=320)
+
+
+def test_an_engine_keeps_the_errors_of_the_last_failed_steps_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine, "MOST_FAILURES", 2)
+    llm = made()
+
+    def broken(batch: Any) -> Any:
+        raise RuntimeError(f"failure {llm.engine.failed_steps}")
+
+    llm.runner.forward = broken  # type: ignore[method-assign]
+    while llm.engine.failed_steps < 3:
+        llm.generate(prompts(), GREEDY)
+    last = llm.engine.failed_steps - 1
+    assert [
+        f"failure {number} " in text
+        for number, text in zip((last - 1, last), llm.engine.failures, strict=True)
+    ] == [True, True]

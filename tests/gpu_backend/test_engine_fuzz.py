@@ -106,7 +106,7 @@ def no_other_is_hurt(settings: dict[str, Any], calls: list[tuple[Any, ...]]) -> 
             break
         engine.step()
     assert not engine.busy
-    assert engine.failures == []
+    assert not engine.failures
     for number, output in enumerate(outputs):
         assert output.error is None
         assert output.outputs[0].token_ids == expected()[number]
