@@ -1,13 +1,15 @@
 """How Hypothesis draws its examples in this test suite.
 
 Guarantees: without being asked otherwise every run draws the same examples, so a red build is red
-again on any machine. `LINECLEAR_RANDOM=1`, or `-m random`, draws new ones.
+again on any machine. `LINECLEAR_RANDOM=1`, or `-m random`, draws new ones. Interrupts reach the tests, also in the
+background.
 """
 
 from __future__ import annotations
 
 import gc
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +39,10 @@ def pytest_collection_finish() -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Loads the profile before a test module is imported: its decorators copy the settings."""
+    if (
+        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    ):  # as a shell starts what runs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.disable()  # until everything is collected
     try:
         from hypothesis import HealthCheck, settings
