@@ -19,7 +19,10 @@ def held(policy: TenantPolicy, unknowns: Any) -> list[tuple[str, Any]]:
         ("longest_prompt", "longest_output", "sequences", "prompt_tokens", "open_tokens"),
     )
     paying = accounts.any_account(unknowns, "paying")
-    most = policy.most_charged(longest, output, sequences)
+    everything = unknowns.whole(
+        "most_tokens"
+    )  # those of all sequences, so that no solver multiplies three unknowns
+    most = policy.most_charged(longest, everything, 1)
     asked = paying.prompt * prompt + paying.output * tokens
     least = policy.dearest.prompt * prompt + policy.dearest.output * tokens
     return [
@@ -33,8 +36,13 @@ def held(policy: TenantPolicy, unknowns: Any) -> list[tuple[str, Any]]:
             ),
         ),
         (
+            "U is that of one sequence with the tokens of all",
+            policy.most_charged(longest, output, sequences)
+            == policy.most_charged(longest, sequences * output, 1),
+        ),
+        (
             "a prompt and all that a tenant has started cost U at most",
-            implies(and_(prompt <= longest, tokens <= sequences * output), least <= most),
+            implies(and_(prompt <= longest, tokens <= everything), least <= most),
         ),
     ]
 
