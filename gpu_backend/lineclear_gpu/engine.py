@@ -230,7 +230,7 @@ class Engine:
         The output of requests that `LLM` streams or generates goes there instead.
 
         Raises:
-            EngineError: requests are live but none can progress.
+            EngineError: requests are live but none can progress, as while `scheduler.pause` holds all of them.
         """
         with self._whole:
             self._step()

@@ -131,3 +131,22 @@ def test_an_engine_keeps_the_errors_of_the_last_failed_steps_alone(
         f"failure {number} " in text
         for number, text in zip((last - 1, last), llm.engine.failures, strict=True)
     ] == [True, True]
+
+
+@pytest.mark.parametrize("mode", ["keep", "recompute"])
+def test_an_engine_that_is_paused_says_so_and_goes_on_when_it_is_resumed(mode: str) -> None:
+    llm = made()
+    ours = llm.engine
+    ours.add("a", prompts()[0], GREEDY)
+    ours.step()
+    ours.scheduler.pause(mode)
+    assert not ours.flights
+    if mode == "recompute":
+        assert ours.step() == []  # its plan says who was preempted
+    with pytest.raises(EngineError, match="the scheduler is paused; call `resume`"):
+        ours.step()
+    ours.scheduler.resume()
+    output = ours.live["a"].output
+    while ours.busy:
+        ours.step()
+    assert output.outputs[0].token_ids == expected()[0]

@@ -89,6 +89,8 @@ def running(scheduler: Readings) -> list[BlockedRequest]:
             guard, figures = "open_copy", {"operation": record.open_swap}
         elif any(ledger.scheduled_samples(q) or ledger.in_flight(q) for q in members):
             guard, figures = "commit", {"steps": ledger.steps - ledger.committed}
+        elif scheduler.live.paused == "keep":
+            guard = "paused"
         elif all(q.own_slots == 0 for q in members[1:]) and len(members) > 1:
             guard = "leader"
         found.append(with_change(scheduler, entry, guard, figures))
