@@ -13,8 +13,17 @@ from typing import Any
 from lineclear.config import Config
 from lineclear.explore.bounds import RequestShape, SearchBounds
 from lineclear.explore.small import SMALL
+from lineclear.policies.mlfq import MultiLevelFeedbackQueue
+from lineclear.policies.view import View
 
-__all__ = ["ANY_FIT", "BROKEN", "BROKEN_WORLDS", "LONGEST_VICTIM", "TAIL_REQUEUE"]
+__all__ = [
+    "ANY_FIT",
+    "BROKEN",
+    "BROKEN_WORLDS",
+    "LONGEST_VICTIM",
+    "TAIL_REQUEUE",
+    "review_of_waiting_in_a_row",
+]
 
 TAIL_REQUEUE = "lineclear.evidence.faults:TailRequeue"
 ANY_FIT = "lineclear.evidence.faults:AnyFit"
@@ -52,3 +61,13 @@ BROKEN_WORLDS: dict[str, SearchBounds] = {
         ),
     )
 }
+
+
+_review = MultiLevelFeedbackQueue.review
+
+
+def review_of_waiting_in_a_row(self: MultiLevelFeedbackQueue, request: View) -> Any:
+    """A review that counts steps of waiting in a row only: who is let in and gets nowhere is never promoted."""
+    if request.waiting == 0 or request.waiting is None:
+        self.seen[request.number] = (request.generated, request.step)
+    return _review(self, request)

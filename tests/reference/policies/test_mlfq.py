@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from drive import small
+from faulty import review_of_waiting_in_a_row
 
 from lineclear.policies.mlfq import MultiLevelFeedbackQueue
-from lineclear.policies.view import View
 from lineclear.request import Request
 from lineclear.scheduler import Scheduler
 
@@ -56,14 +54,7 @@ def test_who_gets_nowhere_is_promoted_though_it_never_waits_for_long() -> None:
 def test_counting_only_steps_of_waiting_in_a_row_starves_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole = MultiLevelFeedbackQueue.review
-
-    def review(self: MultiLevelFeedbackQueue, request: View) -> Any:
-        if request.waiting == 0 or request.waiting is None:
-            self.seen[request.number] = (request.generated, request.step)
-        return whole(self, request)
-
-    monkeypatch.setattr(MultiLevelFeedbackQueue, "review", review)
+    monkeypatch.setattr(MultiLevelFeedbackQueue, "review", review_of_waiting_in_a_row)
     assert steps_to_the_end() is None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from bounded import Driven, drawn
 from drive import small
-from faulty import ANY_FIT, LONGEST_VICTIM, TAIL_REQUEUE
+from faulty import ANY_FIT, LONGEST_VICTIM, TAIL_REQUEUE, review_of_waiting_in_a_row
 
 import lineclear.scheduling.step as step_module
 from lineclear.config import Config
@@ -298,12 +298,5 @@ def interrupted() -> BoundCheck:
 
 def test_steps_of_waiting_in_a_row_are_seen_not_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not interrupted().passed
-    whole = MultiLevelFeedbackQueue.review
-
-    def review(self: MultiLevelFeedbackQueue, request: View) -> Any:
-        if request.waiting == 0 or request.waiting is None:
-            self.seen[request.number] = (request.generated, request.step)
-        return whole(self, request)
-
-    monkeypatch.setattr(MultiLevelFeedbackQueue, "review", review)
+    monkeypatch.setattr(MultiLevelFeedbackQueue, "review", review_of_waiting_in_a_row)
     assert_passed(interrupted())
