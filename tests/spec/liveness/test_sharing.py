@@ -62,6 +62,21 @@ def test_a_prompt_left_out_of_the_bound_is_refuted(monkeypatch: pytest.MonkeyPat
     assert "proved" not in answers
 
 
+def test_a_bound_that_adds_sequences_and_tokens_is_refuted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def added(self: Any, prompt: Any, output: Any, sequences: Any) -> Any:
+        return self.dearest.prompt * prompt + self.dearest.output * (sequences + output)
+
+    monkeypatch.setattr(tenants.TenantPolicy, "most_charged", added)
+    unit = build("order_vtc")
+    label = "U is that of one sequence with the tokens of all"
+    unit.goals = [goal for goal in unit.goals if goal.label == label]
+    answers = {r.status for r in (*prove_unit(unit), *crosscheck_unit(unit, budget=40_000))}
+    assert answers
+    assert "proved" not in answers
+
+
 def test_a_promoted_request_that_goes_before_its_elders_is_refuted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

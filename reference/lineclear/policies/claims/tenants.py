@@ -19,9 +19,8 @@ def held(policy: TenantPolicy, unknowns: Any) -> list[tuple[str, Any]]:
         ("longest_prompt", "longest_output", "sequences", "prompt_tokens", "open_tokens"),
     )
     paying = accounts.any_account(unknowns, "paying")
-    everything = unknowns.whole(
-        "most_tokens"
-    )  # those of all sequences, so that no solver multiplies three unknowns
+    # The tokens of all sequences are one unknown, so that no solver multiplies three.
+    everything = unknowns.whole("most_tokens")
     most = policy.most_charged(longest, everything, 1)
     asked = paying.prompt * prompt + paying.output * tokens
     least = policy.dearest.prompt * prompt + policy.dearest.output * tokens
