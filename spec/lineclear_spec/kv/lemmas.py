@@ -1,8 +1,8 @@
 # pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
-"""What the proofs of KV use of numbers, of slots and of inverse maps, and the unit that shows it.
+"""What the proofs of KV use of slots and of inverse maps, and the unit that shows it.
 
-Guarantees: what is used of numbers and maps is shown here from `background` and the invariants; that a position is a
+Guarantees: what is used of maps is shown here from `background` and the invariants; that a position is a
 slot of a block is shown by `rounding.arithmetic`.
 """
 
@@ -18,9 +18,9 @@ from lineclear_spec.invariants.content import now
 from lineclear_spec.symbolic.goals import Goal, Unit
 from lineclear_spec.symbolic.kv_fields import POSITION, SLOT
 from lineclear_spec.symbolic.rounding import background
-from lineclear_spec.symbolic.state import BLOCK_OF, BLOCK_SIZE, DOMAINS, NEED, State, quantify
+from lineclear_spec.symbolic.state import BLOCK_OF, BLOCK_SIZE, DOMAINS, State, quantify
 
-__all__ = ["LEMMAS", "goal_of", "lemmas", "numbers", "only_holder", "slots", "stated"]
+__all__ = ["LEMMAS", "goal_of", "lemmas", "only_holder", "slots", "stated"]
 
 LEMMAS = "kv_lemmas"
 
@@ -47,55 +47,6 @@ def goal_of(kind: str, label: str, depth: int, domains: tuple[str, ...], fact: A
     """
     values = [z3.Const(f"goal.{k}.{d}", DOMAINS[d]) for k, d in enumerate(domains)]
     return Goal(kind, label, depth, fact(*values))
-
-
-def pairs() -> list[tuple[str, Any, list[Any]]]:
-    """What is used here of ceil and floor by block size: facts about two numbers that make no other number.
-
-    Each is a label, a formula and its pattern; shown from `background`, whose facts lead from one number to the
-    next without end.
-    """
-    a, b = z3.Ints("a b")
-    floor = z3.And(0 <= BLOCK_OF(a), BLOCK_OF(a) <= BLOCK_OF(b))
-    return [
-        (
-            "floor is monotone",
-            z3.Implies(z3.And(0 <= a, a <= b), floor),
-            [BLOCK_OF(a), BLOCK_OF(b)],
-        ),
-        (
-            "floor grows by at most one",
-            z3.Implies(z3.And(0 <= a, 0 <= b, b <= a + 1), BLOCK_OF(b) <= BLOCK_OF(a) + 1),
-            [BLOCK_OF(a), BLOCK_OF(b)],
-        ),
-        (
-            "ceil is monotone",
-            z3.Implies(z3.And(0 <= a, a <= b), z3.And(0 <= NEED(a), NEED(a) <= NEED(b))),
-            [NEED(a), NEED(b)],
-        ),
-        (
-            "floor of a smaller number is below ceil",
-            z3.Implies(z3.And(0 <= a, a < b), BLOCK_OF(a) < NEED(b)),
-            [BLOCK_OF(a), NEED(b)],
-        ),
-        (
-            "ceil is at least floor",
-            z3.Implies(z3.And(0 <= a, a <= b), BLOCK_OF(a) <= NEED(b)),
-            [BLOCK_OF(a), NEED(b)],
-        ),
-        (
-            "ceil is at most floor plus one",
-            z3.Implies(z3.And(0 <= a, 0 <= b, b <= a + 1), NEED(b) <= BLOCK_OF(a) + 1),
-            [BLOCK_OF(a), NEED(b)],
-        ),
-    ]
-
-
-def numbers() -> list[Any]:
-    """The same, to be used."""
-    a, b = z3.Ints("a b")
-    facts = [z3.ForAll([a, b], fact, patterns=[z3.MultiPattern(*p)]) for _, fact, p in pairs()]
-    return [BLOCK_SIZE >= 1, NEED(0) == 0, BLOCK_OF(0) == 0, *facts]
 
 
 def slots() -> list[Any]:
@@ -148,18 +99,15 @@ def computed_is_there(s: State, q: Any, i: Any) -> Any:
 
 
 def lemmas() -> Unit:
-    """What is used of numbers, and of the inverse maps of tables where one entry names a block; and an invariant of
-    the table that those of KV imply.
+    """What is used of the inverse maps of tables where one entry names a block; and an invariant of the table that
+    those of KV imply.
     """
     s = State.arbitrary()
     known = [stated(c, s) for c in INVARIANTS["references"].clauses]
     used = [*INVARIANTS["capacity"].clauses, *INVARIANTS["clocks"].clauses]
     used += [*INVARIANTS["decode_batch"].clauses, *KV["holds"].clauses]
-    # what is shown of numbers at depth 0 is known to what comes after it
-    later = [*[stated(c, s) for c in used], *numbers(), *slots()]
-    numbered = [(z3.Int(n), z3.Int(f"goal.{n}")) for n in ("a", "b")]
+    later = [*[stated(c, s) for c in used], *slots()]
     goals = [
-        *[Goal("step", label, 0, z3.substitute(pair, *numbered)) for label, pair, _ in pairs()],
         goal_of(
             "step",
             "the only entry that names a block is found",

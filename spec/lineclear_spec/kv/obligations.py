@@ -31,7 +31,7 @@ from lineclear_spec.invariants import (
     within,
 )
 from lineclear_spec.kv.device import run
-from lineclear_spec.kv.lemmas import LEMMAS, goal_of, lemmas, numbers, only_holder, slots, stated
+from lineclear_spec.kv.lemmas import LEMMAS, goal_of, lemmas, only_holder, slots, stated
 from lineclear_spec.kv.premises import premises as premises
 from lineclear_spec.kv.refinement import Move, move_of, parts
 from lineclear_spec.kv.theorems import (
@@ -92,7 +92,7 @@ def hypotheses(part: str) -> tuple[Any, ...]:
     found = [stated(c, state) for c in clauses() if c.invariant in USED[part]]
     found += [stated(c, state) for c in own(part)]
     if part == VERSION:
-        found += numbers()
+        found += background()
     if part == KV:
         found += [1 <= state.max_steps_in_flight, state.max_steps_in_flight <= 2]
     if part == HISTORY:

@@ -54,8 +54,7 @@ def empty_pool() -> tuple[list[Any], list[tuple[str, Any]]]:
             z3.Implies(s.alive(leader), sure(s, leader) <= s.limit(s.request(leader)) - 1),
         ),
     ]
-    named = [leader == s.member(r, 0), z3.Int("last_block") == BLOCK_OF(last)]
-    return [*everywhere(s), *named], goals + branches(s, r, known, last)
+    return [*everywhere(s), leader == s.member(r, 0)], goals + branches(s, r, known, last)
 
 
 def everywhere(s: State) -> list[Any]:

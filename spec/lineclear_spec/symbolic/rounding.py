@@ -27,19 +27,19 @@ def background() -> list[Any]:
     return [
         CONSTANTS["total_gpu"] >= 1,
         CONSTANTS["total_cpu"] >= 0,
+        BLOCK_SIZE >= 1,
         CONSTANTS["max_steps_in_flight"] >= 1,
         CONSTANTS["max_steps_in_flight"] <= 2,
         NEED(0) == 0,
         BLOCK_OF(0) == 0,
-        z3.ForAll([n], z3.Implies(n >= 0, NEED(n) >= 0), patterns=[NEED(n)]),
         z3.ForAll([n], z3.Implies(n >= 1, NEED(n) == BLOCK_OF(n - 1) + 1), patterns=[NEED(n)]),
+        z3.ForAll([n], z3.Implies(n >= 0, BLOCK_OF(n) >= 0), patterns=[BLOCK_OF(n)]),
+        # NEED(n) makes BLOCK_OF(n - 1) and BLOCK_OF(n). If one of them made a NEED, a solver would count on without
+        # end.
         z3.ForAll(
             [n],
-            z3.Implies(
-                n >= 0,
-                z3.And(BLOCK_OF(n) >= 0, BLOCK_OF(n) <= NEED(n), NEED(n) <= BLOCK_OF(n) + 1),
-            ),
-            patterns=[BLOCK_OF(n)],
+            z3.Implies(n >= 0, z3.And(BLOCK_OF(n) <= NEED(n), NEED(n) <= BLOCK_OF(n) + 1)),
+            patterns=[NEED(n)],
         ),
         z3.ForAll(
             [a, b],

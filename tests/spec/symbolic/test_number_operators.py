@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import graphlib
 import itertools
 import operator
 from typing import Any
@@ -17,6 +18,7 @@ from two_readings import SMALL, Both, compare, with_tables
 
 from lineclear_spec import logic
 from lineclear_spec.symbolic.rounding import background, room_of_blocks, room_of_one_more
+from lineclear_spec.symbolic.state import BLOCK_OF, NEED
 from lineclear_spec.symbolic.terms import Term, divisions
 
 
@@ -69,3 +71,43 @@ def test_division() -> None:
             )
         values = Both(with_tables(state)).before
         assert all(reading(fact)(values, ()) for fact in facts)
+
+
+def makes(fact: Any) -> set[tuple[str, str]]:
+    """Pairs of functions: a term of the first makes a solver that uses the fact write a new term of the second."""
+
+    def calls(expression: Any) -> set[Any]:
+        named = z3.is_app(expression) and expression.decl().name() in ("need", "block_of", "cap")
+        found = {expression} if named else set()
+        return found.union(*map(calls, expression.children()))
+
+    if not z3.is_quantifier(fact):
+        return set()
+    patterns = [calls(fact.pattern(k)) for k in range(fact.num_patterns())]
+    return {
+        (old.decl().name(), new.decl().name())
+        for known in patterns
+        for new in calls(fact.body()) - known
+        for old in known
+    }
+
+
+def without_end(facts: list[Any]) -> bool:
+    """Whether one term can make another without end."""
+    leads: graphlib.TopologicalSorter[str] = graphlib.TopologicalSorter()
+    for old, new in set().union(*map(makes, facts)):
+        leads.add(new, old)
+    try:
+        leads.prepare()
+    except graphlib.CycleError:
+        return True
+    return False
+
+
+def test_no_fact_of_division_leads_back_to_itself() -> None:
+    """Otherwise a solver writes ever smaller numbers, and the facts about pairs of them are thousands."""
+    facts = [*background(), room_of_blocks(), room_of_one_more()]
+    assert without_end(facts) is False
+    n = z3.Int("n")
+    back = z3.ForAll([n], BLOCK_OF(n) <= NEED(n), patterns=[BLOCK_OF(n)])
+    assert without_end([*facts, back]) is True
