@@ -10,7 +10,7 @@ from collections.abc import Hashable
 from typing import Any
 
 from lineclear.conform.checker import Checker
-from lineclear.conform.events import RequestId
+from lineclear.conform.events import Event, RequestId
 from lineclear.conform.header import Header
 from lineclear.conform.progress_rules import IDLE
 from lineclear.conform.schema import free_lists
@@ -18,8 +18,6 @@ from lineclear.conform.state import DEFAULT, ENDLESS, HOLE, LoggedRequest, LogSt
 from lineclear.conform.why import RequestState, Snapshot
 
 __all__ = ["Observed"]
-
-Event = dict[str, Any]
 
 
 class Observed:

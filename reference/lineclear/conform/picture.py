@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from lineclear.conform.checker import Checker
-from lineclear.conform.events import RequestId
+from lineclear.conform.events import Event, RequestId
 from lineclear.conform.reduce import Reduced
 from lineclear.conform.rule_context import Violation
 from lineclear.conform.state import DEFAULT, ENDLESS, HOLE, LoggedPool, LoggedSequence, LogState
@@ -19,7 +19,6 @@ from lineclear_spec.report.picture import LETTERS, MOST_BLOCKS, table
 
 __all__ = ["Letters", "call", "draw", "draw_state"]
 
-Event = dict[str, Any]
 Who = tuple[RequestId, int]
 #: Rows of a table that are shown; of a longer one the last.
 MOST_ROWS = 40

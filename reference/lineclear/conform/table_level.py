@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from lineclear.conform.checker import Checker
-from lineclear.conform.events import RequestId
+from lineclear.conform.events import Event, RequestId
 from lineclear.conform.header import Header
 from lineclear.conform.schema import free_lists
 from lineclear.conform.state import DEFAULT
@@ -33,8 +33,6 @@ from lineclear_spec.kernel.records import (
 )
 
 __all__ = ["TableError", "TableReplay", "replay_events"]
-
-Event = dict[str, Any]
 
 
 def replay_events(header: Header, events: Iterable[Event], line: Callable[[], int]) -> list[str]:
