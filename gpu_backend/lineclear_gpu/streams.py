@@ -31,7 +31,6 @@ class Streams(ABC):
         """Starts with empty streams."""
         self.results: dict[int, Any] = {}
         self.errors: dict[int, Exception] = {}
-        self.last: dict[str, int] = {}  # stream -> number of the last job given to it
 
     def give(self, number: int, stream: str, after: list[int], job: Job) -> None:
         """Enqueues a job on a stream.
@@ -42,7 +41,6 @@ class Streams(ABC):
             after: for each other stream, its last operation to wait for.
             job: the work.
         """
-        self.last[stream] = number
         self._give(number, stream, after, job)
 
     def _do(self, number: int, job: Job) -> None:
@@ -152,6 +150,6 @@ def make_event() -> Any:
     return made
 
 
-def streams_of(device: torch.device, single: bool = False) -> Streams:
+def streams_of(device: torch.device) -> Streams:
     """The default streams of a device."""
-    return CudaStreams(device, single) if device.type == "cuda" else ImmediateStreams()
+    return CudaStreams(device) if device.type == "cuda" else ImmediateStreams()
