@@ -74,8 +74,8 @@ def code_of_error(what: str) -> str:
 
 def met(seeds: range) -> Answer:
     """Encounters, until one fails."""
-    from lineclear.explore.beginnings import script_alike
     from lineclear.explore.encounters import encounter
+    from lineclear.explore.scripts import script_alike
 
     judged, exempt = 0, Counter[str]()
     for seed in seeds:
@@ -155,9 +155,8 @@ def jobs(context: Context) -> list[Job]:
     """The long walks: those of configurations; then, unless they are a user's, those that are written down,
     and those in which one rule decides nearly every step.
     """
-    from lineclear.explore.beginnings import begin_alike
     from lineclear.explore.covered import covered, pressed
-    from lineclear.explore.scripts import scripts
+    from lineclear.explore.scripts import begin_alike, scripts
     from lineclear.explore.walk_worlds import drawn, special
 
     mode = context.mode

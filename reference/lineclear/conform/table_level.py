@@ -18,8 +18,7 @@ from lineclear.conform.events import Event, RequestId
 from lineclear.conform.header import Header
 from lineclear.conform.schema import free_lists
 from lineclear.conform.state import DEFAULT
-from lineclear.conform.table_limits import TableError, limits_of
-from lineclear.conform.table_names import Differs, TableNames
+from lineclear.conform.table_names import Differs, TableError, TableNames, limits_of
 from lineclear_spec import actions
 from lineclear_spec.kernel.ledger import Ledger
 from lineclear_spec.kernel.lifecycle import Phase
