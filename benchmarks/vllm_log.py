@@ -157,7 +157,7 @@ def latencies(requests: Sequence[Served]) -> dict[str, dict[str, float]]:
         "TPOT": lambda r: (r.last - r.first) / max(1, r.output - 1),
         "end to end": lambda r: r.last - r.queued,
     }
-    return {name: spread(map(of, requests)) or {} for name, of in kinds.items()}
+    return {name: spread([of(r) for r in requests]) or {} for name, of in kinds.items()}
 
 
 def validate(folder: Path, config: Config = CONFIG, check_every: int = 1) -> dict[str, Any]:

@@ -162,9 +162,9 @@ class Stretch:
         return self.end - self.start == len(self.blocks)
 
 
-def buckets(lengths: np.ndarray, padding: float = PADDING) -> list[np.ndarray]:
+def buckets(lengths: np.ndarray) -> list[np.ndarray]:
     """Row indices, grouped by padded length: one group, or one per power of two."""
-    if lengths.max() * len(lengths) <= padding * lengths.sum():
+    if lengths.max() * len(lengths) <= PADDING * lengths.sum():
         return [np.arange(len(lengths))]
     power = np.ceil(np.log2(np.maximum(lengths, 64))).astype(np.int64)
     return [np.flatnonzero(power == each) for each in np.unique(power)]

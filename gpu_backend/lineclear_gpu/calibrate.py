@@ -44,7 +44,6 @@ def add_parser(subparsers: Any) -> None:
         help="measure what swap and recompute cost on this device",
         description="Measure what swapping and recomputing a token cost here; keep it in a file.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_model(parser, "a preset with random weights, a folder or an id of the hub")
     parser.add_argument(

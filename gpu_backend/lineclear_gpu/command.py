@@ -43,7 +43,6 @@ def add_parser(subparsers: Any) -> None:
         help="run a model on the verified scheduler",
         description="Run a model, or tags instead of one, over real block pools.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("workload", nargs="?", metavar="WORKLOAD", help="default: a random one")
     add_model(parser, "a preset with random weights, a folder, an id of the hub, or none")

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 from lineclear.config import Config
-from lineclear_gpu.batch import Batch
+from lineclear_gpu.forwards import Runner
 from lineclear_gpu.reserve import largest_step, prompt_step
 
-__all__ = ["CopyEngine", "Costs", "Runs", "measure", "warm_up", "weighs"]
+__all__ = ["CopyEngine", "Costs", "measure", "warm_up", "weighs"]
 
 #: Blocks of a swap that is timed: those of a request of about a thousand tokens.
 BLOCKS = 64
@@ -68,14 +68,6 @@ class CopyEngine(Protocol):
         ...
 
 
-class Runs(Protocol):
-    """Computes a batch."""
-
-    def forward(self, batch: Batch) -> torch.Tensor:
-        """The sampled tokens."""
-        ...
-
-
 def waiter(device: torch.device) -> Callable[[], None]:
     """Waits until a device is done."""
     if device.type == "cuda":
@@ -92,7 +84,7 @@ def own_stream(device: torch.device) -> Any:
 
 
 def measure(
-    runner: Runs,
+    runner: Runner,
     copies: CopyEngine,
     config: Config,
     device: torch.device,
@@ -141,7 +133,7 @@ def measure(
     )
 
 
-def warm_up(runner: Runs, copies: CopyEngine, config: Config, device: torch.device) -> None:
+def warm_up(runner: Runner, copies: CopyEngine, config: Config, device: torch.device) -> None:
     """Runs the largest step that fits and, if there is a CPU pool, a swap: kernels are compiled.
 
     Args:

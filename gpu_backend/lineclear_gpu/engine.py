@@ -36,7 +36,6 @@ from lineclear_gpu.pool import KVPool
 from lineclear_gpu.results import Results
 from lineclear_gpu.section import EngineError, Section
 from lineclear_gpu.streams import Streams
-from lineclear_gpu.transfer import Transfer
 
 __all__ = ["Engine", "EngineError", "Runner"]
 
@@ -59,8 +58,6 @@ class Engine:
         seed: seed of requests without one.
         streams: where operations run; default: the streams of the pool's device.
         verify: whether to check every invariant and the access order in each step.
-        transfer: moves blocks; None for the default.
-        clock: seconds, for arrival times.
         kv_events: whether to keep the events of the prefix cache for `take_kv_events`.
         split_groups: whether the sequences of a group that does not fit run as requests of their own.
     """
@@ -77,8 +74,6 @@ class Engine:
         seed: int = 0,
         streams: Streams | None = None,
         verify: bool = False,
-        transfer: Transfer | None = None,
-        clock: Callable[[], float] = time.monotonic,
         kv_events: bool = False,
         split_groups: bool = True,
     ) -> None:
@@ -105,8 +100,7 @@ class Engine:
         self.verify = verify
         self.scheduler = Scheduler(config)
         self.book = Book(config.block_size, config.max_model_len, len(runner.newest))
-        hazards = Hazards() if verify else None
-        self.executor = Executor(pool, streams, transfer, hazards)
+        self.executor = Executor(pool, streams, hazards=Hazards() if verify else None)
         self.live: dict[Hashable, EngineRequest] = {}
         self.flights: deque[Flight] = deque()
         self.steps = 0
@@ -123,7 +117,7 @@ class Engine:
         self.names = BlockNames(self.scheduler, self.book, events=kv_events) if caching else None
         self.results = Results(self.book, self.live, self.names)
         self.intake = Intake(
-            self.scheduler, vocab_size, decode is not None, clock, self.names, split_groups
+            self.scheduler, vocab_size, decode is not None, self.names, split_groups
         )
 
     # ---- requests ------------------------------------------------------------------------------

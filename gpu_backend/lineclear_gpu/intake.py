@@ -7,6 +7,7 @@ here nor in the scheduler.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable, Iterable
 from functools import partial
 
@@ -33,7 +34,6 @@ class Intake:
         scheduler: where they wait.
         vocab_size: token ids are below it.
         texts: whether tokens are converted to text.
-        clock: seconds, for arrival times.
         names: of the blocks, None without prefix caching.
         split_groups: whether the sequences of a group that does not fit run as requests of their own.
     """
@@ -43,7 +43,6 @@ class Intake:
         scheduler: Scheduler,
         vocab_size: int,
         texts: bool,
-        clock: Callable[[], float],
         names: BlockNames | None,
         split_groups: bool,
     ) -> None:
@@ -51,7 +50,6 @@ class Intake:
         self.scheduler = scheduler
         self.vocab_size = vocab_size
         self.texts = texts
-        self.clock = clock
         self.names = names
         self.split_groups = split_groups
 
@@ -106,7 +104,7 @@ class Intake:
                     max_tokens=most,
                     n=n,
                     priority=params.priority,
-                    arrival_time=self.clock(),
+                    arrival_time=time.monotonic(),
                     tenant=tenant,
                     prefix_names=names,
                 )

@@ -227,7 +227,7 @@ def random_model(
     return adopt(module.to(where), None)
 
 
-def adopt(module: Any, tokenizer: Any = None, backend: AttentionBackend | None = None) -> Model:
+def adopt(module: Any, tokenizer: Any = None) -> Model:
     """Adopts an existing transformers model; its attention reads a pool from now on.
 
     Raises:
@@ -258,11 +258,11 @@ def adopt(module: Any, tokenizer: Any = None, backend: AttentionBackend | None =
     )
     register()
     config._attn_implementation = NAME
-    probe(model, backend or Gather())
+    probe(model, Gather())
     return model
 
 
-def fused_model(model: Model, backend: AttentionBackend | None = None) -> Model:
+def fused_model(model: Model) -> Model:
     """The model with fused layers; unchanged if fusing changed its logits.
 
     It shares its weights with the given model, which runs as before.
@@ -271,7 +271,7 @@ def fused_model(model: Model, backend: AttentionBackend | None = None) -> Model:
         return model
     found = replace(model, fused=True)
     try:
-        probe(found, backend or Gather())
+        probe(found, Gather())
     except Unsupported:
         return model
     return found

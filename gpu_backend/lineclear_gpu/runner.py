@@ -60,7 +60,6 @@ class ModelRunner:
         pool: the blocks.
         lanes: initial number of lanes; it grows when a batch names more.
         backend: attention backend; default: by device.
-        store: stores keys and values into slots of a layer's view.
         check: whether to check each batch before it runs, for tests.
         graphs: records steps, None to launch every kernel from the host.
         max_rows: rows of the largest recorded step.
@@ -81,7 +80,6 @@ class ModelRunner:
         *,
         lanes: int = 64,
         backend: AttentionBackend | None = None,
-        store: Callable[[Tensor, Tensor, Tensor, Tensor], None] = store_kv,
         check: bool = False,
         graphs: Graphs | None = None,
         max_rows: int = 64,
@@ -102,7 +100,6 @@ class ModelRunner:
         self.num_blocks = int(gpu.shape[0])
         self.backend = backend or (Paged() if paged_here(model.device) else Gather())
         check_cap(self.backend, model.cap)
-        self.store = store
         self.check = check
         self.graphs = graphs
         self.max_rows = max_rows
@@ -205,7 +202,7 @@ class ModelRunner:
             known = self.newest.index_select(0, sent["token_lanes"])
             tokens = torch.where(tokens < 0, known, tokens)
         forward = ForwardContext(
-            rows, self.pool.layer, self.backend, self.store, self.model.windows, self.model.cap
+            rows, self.pool.layer, self.backend, store_kv, self.model.windows, self.model.cap
         )
         logits = self.model.logits(tokens, sent["positions"], sent["last"], forward)
         self.logits = logits

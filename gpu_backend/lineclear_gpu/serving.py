@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import argparse
 import random
-import statistics
 import time
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import UsageError
+from lineclear.simulation.metrics import spread
 from lineclear_gpu.progress import ProgressView
 
 if TYPE_CHECKING:
@@ -139,18 +139,6 @@ def serve(
         "bytes_in": engine.executor.transfer.bytes_in,
         "tokens": [[c.token_ids for c in output.outputs] for output in outputs],
     }
-
-
-def spread(values: list[float]) -> dict[str, float] | None:
-    """Mean and percentiles, in seconds."""
-    if not values:
-        return None
-    ordered = sorted(values)
-
-    def at(share: float) -> float:
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-    return {"mean": statistics.mean(values), "p50": at(0.5), "p90": at(0.9), "p99": at(0.99)}
 
 
 def summary(result: dict[str, Any]) -> str:

@@ -18,6 +18,9 @@ __all__ = ["STREAMS", "CudaStreams", "ImmediateStreams", "Job", "Streams", "stre
 #: Kind of operation -> its stream.
 STREAMS = {"forward": "compute", "copy_block": "compute", "swap_out": "out", "swap_in": "in"}
 
+#: torch.cuda, whose streams carry no types.
+cuda: Any = torch.cuda
+
 Job = Callable[[], Any]
 
 
@@ -31,7 +34,6 @@ class Streams(ABC):
         """Starts with empty streams."""
         self.results: dict[int, Any] = {}
         self.errors: dict[int, Exception] = {}
-        self.last: dict[str, int] = {}  # stream -> number of the last job given to it
 
     def give(self, number: int, stream: str, after: list[int], job: Job) -> None:
         """Enqueues a job on a stream.
@@ -42,7 +44,6 @@ class Streams(ABC):
             after: for each other stream, its last operation to wait for.
             job: the work.
         """
-        self.last[stream] = number
         self._give(number, stream, after, job)
 
     def _do(self, number: int, job: Job) -> None:
@@ -102,11 +103,11 @@ class CudaStreams(Streams):
         super().__init__()
         self.device = device
         # A stream of its own: the driver takes no batch of copies on the legacy default stream.
-        compute: Any = make_stream(device)
-        compute.wait_stream(torch.cuda.current_stream(device))
+        compute = cuda.Stream(device)
+        compute.wait_stream(cuda.current_stream(device))
         self.streams: dict[str, Any] = {"compute": compute}
         for name in ("out", "in"):
-            self.streams[name] = compute if single else make_stream(device)
+            self.streams[name] = compute if single else cuda.Stream(device)
         self.events: dict[int, Any] = {}
         self.spare: list[Any] = []
 
@@ -116,9 +117,9 @@ class CudaStreams(Streams):
             event = self.events.get(earlier)
             if event is not None:
                 target.wait_event(event)
-        with torch.cuda.stream(target):
+        with cuda.stream(target):
             self._do(number, job)
-            event = self.spare.pop() if self.spare else make_event()
+            event = self.spare.pop() if self.spare else cuda.Event()
             event.record(target)
         self.events[number] = event
 
@@ -140,18 +141,6 @@ class CudaStreams(Streams):
             self.spare.append(event)
 
 
-def make_stream(device: torch.device) -> Any:
-    """Creates a stream on the device."""
-    made: Any = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    return made
-
-
-def make_event() -> Any:
-    """Creates an event without timing."""
-    made: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    return made
-
-
-def streams_of(device: torch.device, single: bool = False) -> Streams:
+def streams_of(device: torch.device) -> Streams:
     """The default streams of a device."""
-    return CudaStreams(device, single) if device.type == "cuda" else ImmediateStreams()
+    return CudaStreams(device) if device.type == "cuda" else ImmediateStreams()

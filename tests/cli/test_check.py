@@ -148,7 +148,7 @@ def test_the_page_of_findings_is_what_its_source_says(tmp_path: Path) -> None:
 
 
 def test_annotations_know_where_actions_stand() -> None:
-    from lineclear.checks.places import place_of
+    from lineclear.checks.stage import place_of
 
     for name in ACTIONS:
         path, line = place_of(name)

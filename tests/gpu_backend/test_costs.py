@@ -35,6 +35,7 @@ class Machine:
         self.calls: list[tuple[str, int]] = []
         self.pairs: list[tuple[int, int]] = []
         self.batches: list[Batch] = []
+        self.newest = torch.zeros(0, dtype=torch.int64)
 
     def spend(self, what: str, microseconds: float) -> None:
         first = what not in {name for name, _ in self.calls}

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["behaviours", "chosen", "look"]
 
+RAISED = {
+    "InvariantViolation": "LC401", "Undone": "LC401", "WrongContent": "LC403", "Hazard": "LC403",
+    "Disagreement": "LC404",
+}  # fmt: skip
 KINDS = {"stuck": "LC501", "livelocks": "LC502", "starvation": "LC503"}
 #: States for the user's configuration: some policies keep figures that grow without bound.
 MOST_STATES = 20_000
@@ -81,12 +85,14 @@ def look(bounds: SearchBounds) -> Row:
     return bounds.name, graph.states, graph.transitions, graph.complete, found, seen
 
 
-def code_in(what: str) -> str:
-    """The code of what a search found, whose first word is the class of an error if it was raised."""
+def code_in(what: str, other: str = "LC401") -> str:
+    """The code of what was found, whose first word is the class of an error if it was raised.
+
+    It is `other` if the class is no known one.
+    """
     if f"{NAME}: " in what:
         return "LC405"
-    raised = {"WrongContent": "LC403", "Hazard": "LC403", "Disagreement": "LC404"}
-    return raised.get(what.partition(":")[0], "LC401")
+    return RAISED.get(what.partition(":")[0], other)
 
 
 def rule_of(what: str) -> str:

@@ -8,10 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-if TYPE_CHECKING:
-    pass
 from lineclear.checks.counterexample import FORMAT, Counterexample, CounterexampleError
 
 __all__ = ["dumps", "emit_test", "read", "write"]

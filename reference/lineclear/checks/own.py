@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from lineclear.checks.places import shown
-from lineclear.checks.stage import Context, Finding, Outcome, ReportCase
+from lineclear.checks.stage import Context, Finding, Outcome, ReportCase, shown
 from lineclear.policies import Policy, make
 from lineclear.policies.probe import Spy, views
 from lineclear.policies.tenants import TenantPolicy

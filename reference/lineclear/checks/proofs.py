@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lineclear.checks.places import place_of
-from lineclear.checks.stage import Context, Finding, Outcome, ReportCase
+from lineclear.checks.stage import Context, Finding, Outcome, ReportCase, place_of
 
 if TYPE_CHECKING:
     from lineclear_spec.proof.prove import Result

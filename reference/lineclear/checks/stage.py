@@ -1,10 +1,11 @@
-"""A stage of the check, and its outcome.
+"""A stage of the check, its outcome, and the places in source files to which findings point.
 
 Guarantees: an outcome is `passed` only if the stage says so; an exception becomes `unknown` with a finding.
 """
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lineclear.config import Config
 
-__all__ = ["MODES", "Context", "Finding", "Outcome", "ReportCase", "Stage", "run_stage"]
+__all__ = [
+    "MODES", "Context", "Finding", "Outcome", "ReportCase", "Stage", "place_of", "run_stage", "shown",
+]  # fmt: skip
 
 MODES = ("fast", "default", "deep")
 STATUSES = ("passed", "refuted", "unknown", "skipped")
@@ -173,3 +176,24 @@ def run_stage(stage: Stage, context: Context) -> Outcome:
         outcome.cases.append(ReportCase(stage.name, stage.name, "unknown", what))
     outcome.seconds = round(time.monotonic() - started, 2)
     return outcome
+
+
+def shown(path: str) -> str:
+    """A path as annotations name it: relative to the working directory if the file lies under it."""
+    try:
+        return Path(path).resolve().relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return path
+
+
+def place_of(name: str) -> tuple[str, int]:
+    """File and line of an action, a block step or a loop; ("", 0) for anything else."""
+    from lineclear_spec.actions import ACTIONS
+    from lineclear_spec.kernel import blocks
+
+    found: Callable[..., Any] | None = (
+        ACTIONS[name].body if name in ACTIONS else getattr(blocks, name, None)
+    )
+    if not inspect.isfunction(found):
+        return "", 0
+    return shown(found.__code__.co_filename), found.__code__.co_firstlineno

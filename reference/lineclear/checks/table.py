@@ -12,8 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lineclear.checks.counterexample import from_table
-from lineclear.checks.places import place_of, shown
-from lineclear.checks.stage import Context, Finding, Outcome, ReportCase
+from lineclear.checks.stage import Context, Finding, Outcome, ReportCase, place_of, shown
 
 if TYPE_CHECKING:
     from lineclear_spec.modelcheck.explore import Exploration

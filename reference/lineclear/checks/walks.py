@@ -14,14 +14,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lineclear.checks.stage import Context, Finding, Outcome, ReportCase
-from lineclear.oracle.rules import NAME
 
 if TYPE_CHECKING:
     from lineclear.config import Config
     from lineclear.explore.bounds import SearchBounds
     from lineclear.explore.world import Trace
 
-__all__ = ["code_of_error", "configurations", "shrunk", "walks"]
+__all__ = ["configurations", "shrunk", "walks"]
 
 #: Random worlds, besides those made for one rule and those that cover all settings.
 DRAWN = {"fast": 0, "default": 40, "deep": 780}
@@ -58,24 +57,10 @@ Job = tuple["SearchBounds", int, int, "Trace", bool]
 Answer = tuple[str, Finding | None, int, Counter[str]]
 
 
-def code_of(what: object) -> str:
-    """The code of a violation: of a rule of a step, or of an invariant."""
-    return "LC405" if f"{NAME}: " in str(what) else "LC401"
-
-
-def code_of_error(what: str) -> str:
-    """The code of an error of the scheduler or of its observers, by the error's class."""
-    kind = what.partition(":")[0]
-    known = {"WrongContent": "LC403", "Hazard": "LC403", "Disagreement": "LC404"}
-    if kind in ("InvariantViolation", "Undone"):
-        return code_of(what)
-    return known.get(kind, "LC402")
-
-
 def met(seeds: range) -> Answer:
     """Encounters, until one fails."""
-    from lineclear.explore.beginnings import script_alike
     from lineclear.explore.encounters import encounter
+    from lineclear.explore.scripts import script_alike
 
     judged, exempt = 0, Counter[str]()
     for seed in seeds:
@@ -99,7 +84,7 @@ def done(job: Job | range) -> Answer:
 
 def walked(job: Job) -> Answer:
     """One walk."""
-    from lineclear.checks.behaviours import finding
+    from lineclear.checks.behaviours import code_in, finding
     from lineclear.explore.walks import walk
     from lineclear.monitor.liveness import Stalled
 
@@ -113,7 +98,7 @@ def walked(job: Job) -> Answer:
         found = finding("LC501", done.error.what, done.trace, bounds, lines)
     elif done.error is not None:
         what = f"{type(done.error).__name__}: {done.error}".splitlines()[0]
-        found = finding(code_of_error(what), what, done.trace, bounds, ())
+        found = finding(code_in(what, "LC402"), what, done.trace, bounds, ())
     elif failures:
         found = finding("LC804", failures[0], done.trace, bounds, ())
     return bounds.name, found, oracle.judged, oracle.exempt
@@ -155,9 +140,8 @@ def jobs(context: Context) -> list[Job]:
     """The long walks: those of configurations; then, unless they are a user's, those that are written down,
     and those in which one rule decides nearly every step.
     """
-    from lineclear.explore.beginnings import begin_alike
     from lineclear.explore.covered import covered, pressed
-    from lineclear.explore.scripts import scripts
+    from lineclear.explore.scripts import begin_alike, scripts
     from lineclear.explore.walk_worlds import drawn, special
 
     mode = context.mode

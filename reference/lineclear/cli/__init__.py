@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from lineclear import __version__
 from lineclear.cli.exits import BROKEN_PIPE, INTERRUPTED, USAGE, UsageError, missing_extra
@@ -68,7 +68,11 @@ def one_line(text: str) -> str:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line; subcommands get one of the same kind."""
+    """A parser whose errors are one line and whose texts keep theirs; subcommands get one of the same kind."""
+
+    def __init__(self, **given: Any) -> None:
+        """See `argparse.ArgumentParser`."""
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **given)
 
     def error(self, message: str) -> NoReturn:
         """Says what is wrong with the arguments, and where they are explained."""
@@ -86,7 +90,6 @@ def make_parser() -> argparse.ArgumentParser:
         prog="lineclear",
         description="A paged KV cache scheduler for LLM serving; every action is proved safe.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"lineclear {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

@@ -59,7 +59,6 @@ def add_parser(subparsers: Any) -> None:
         "where the bounds allow, refute every mutant, run the scheduler under memory pressure, and "
         "list what was not run.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     modes = parser.add_mutually_exclusive_group()
     modes.add_argument("--fast", action="store_true", help="a representative part")

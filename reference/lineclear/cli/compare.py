@@ -71,7 +71,6 @@ def add_parser(subparsers: Any) -> None:
         help="run a workload under several policies",
         description="Run one workload under several policies in simulated time.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "workload", nargs="?", metavar="WORKLOAD", help="default: an embedded workload"

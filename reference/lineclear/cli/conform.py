@@ -50,7 +50,6 @@ def add_parser(subparsers: Any) -> None:
         help="check the event log of any scheduler",
         description="Check the event log of any scheduler against the rules of a paged KV cache.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("log", nargs="?", metavar="LOG", help="an event log, or a journal")
     parser.add_argument(

@@ -47,7 +47,6 @@ def add_parser(subparsers: Any) -> None:
         help="draw the lifecycle, the action table or the matrix",
         description="Draw the lifecycle, the action table, or the proof obligations of each action.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("subject", choices=SUBJECTS)
     parser.add_argument(

@@ -37,7 +37,6 @@ def add_parser(subparsers: Any) -> None:
         help="explain an action, an invariant, a phase or a code",
         description="Explain an action, an invariant, a phase or a code, from its source.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", nargs="?", help="default: list every name")
     parser.add_argument("--page", action="store_true", help="print the page of all finding codes")

@@ -48,7 +48,6 @@ def add_parser(subparsers: Any) -> None:
         description="Search every behaviour of the scheduler at small scope and under every choice "
         "of the environment.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--deep", action="store_true", help="larger worlds; takes minutes to hours"

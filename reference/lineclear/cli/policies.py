@@ -40,7 +40,6 @@ def add_parser(subparsers: Any) -> None:
         description="Prove the theorems of every policy, run every refutation, and "
         "print the table of policies and properties.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--show", metavar="NAME", help="run one refutation, without proofs")
     parser.add_argument(

@@ -51,7 +51,6 @@ def add_parser(subparsers: Any) -> None:
         description="Prove the action table for any number of requests, sequences, blocks and "
         "tokens and any block size, and refute every mutant of it.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "actions",

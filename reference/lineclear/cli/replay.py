@@ -43,7 +43,6 @@ def add_parser(subparsers: Any) -> None:
         help="replay a journal through the action table",
         description="Replay a journal through the action table and check every invariant.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "journal",

@@ -70,7 +70,6 @@ def add_parser(subparsers: Any) -> None:
         help="run the scheduler on a workload",
         description="Run the scheduler on a workload in simulated time, every invariant checked.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "workload", nargs="?", metavar="WORKLOAD", help="default: an embedded workload"

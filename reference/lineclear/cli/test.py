@@ -56,7 +56,6 @@ def add_parser(subparsers: Any) -> None:
         description="Drive any scheduler under memory pressure, check every block that it "
         "allocates and every position that it reads, and shrink findings.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("target", metavar="TARGET", help="MODULE:FUNCTION or FILE.py:FUNCTION")
     parser.add_argument("--seconds", type=real(above=0), default=60.0, metavar="S",

@@ -38,7 +38,6 @@ def add_parser(subparsers: Any) -> None:
         help="which guard blocks each request, and what would lift it",
         description="Show which guard blocks each live request, and what would lift it.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "log", metavar="LOG", help="an event log, or a journal; - is standard input"

@@ -15,12 +15,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from lineclear.conform import block_rules, cache_rules, copy_rules, life_rules, step_rules
-from lineclear.conform.events import EventError, RequestId
+from lineclear.conform.events import EventError
 from lineclear.conform.header import Header
-from lineclear.conform.rule_context import Violation
-from lineclear.conform.rules import CLAUSES, RuleCoverage, off, standings
+from lineclear.conform.rule_context import RuleContext, Violation
+from lineclear.conform.rules import RuleCoverage, standings
 from lineclear.conform.schema import check_event
-from lineclear.conform.state import LogState
 
 __all__ = ["Checker", "Violation"]
 
@@ -35,7 +34,7 @@ HANDLERS = {
 }
 
 
-class Checker:
+class Checker(RuleContext):
     """Checks the rules and keeps the state after the events so far.
 
     Args:
@@ -43,28 +42,15 @@ class Checker:
         validate: whether to check each event's form; unnecessary for events built by a correct program.
 
     Attributes:
-        state: the state after the last event that broke no rule.
-        number: number of events so far.
         counts: number of events so far, by kind.
         found: violations of the last event.
-        omitted: kinds of events that the log leaves out.
-        allowed: calls without a kept token before the bound is recomputed.
-        queue: waiting requests in the order that the header states, as a heap.
     """
 
     def __init__(self, header: Header, *, validate: bool = True) -> None:
         """Starts before the first event."""
-        self.header = header
-        self.state = LogState(header)
-        self.number = 0
+        super().__init__(header)
         self.counts: Counter[str] = Counter()
-        self.found: list[Violation] = []
-        self.on = frozenset(CLAUSES) - off(header).keys()
-        self.omitted = frozenset(header.omits)
-        self.event: dict[str, Any] = {}
         self._validate = validate
-        self.allowed = header.patience
-        self.queue: list[tuple[tuple[int, int], int, Any]] = []
 
     def feed(self, event: dict[str, Any]) -> list[Violation]:
         """Checks one event, and applies it if no rule is broken.
@@ -103,20 +89,3 @@ class Checker:
     def standings(self) -> list[RuleCoverage]:
         """For each rule whether it was checked, how often, and what the log lacks for it."""
         return standings(self.header, self.counts)
-
-    def broken(
-        self,
-        clause: str,
-        message: str,
-        requests: tuple[RequestId, ...] = (),
-        blocks: tuple[tuple[str, int], ...] = (),
-        **values: Any,
-    ) -> bool:
-        """See `RuleContext.broken`."""
-        if clause not in self.on:
-            return False
-        rule, _, part = clause.partition(".")
-        self.found.append(
-            Violation(rule, part, message, self.number, self.event, requests, blocks, values)
-        )
-        return True

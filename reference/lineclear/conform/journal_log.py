@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from lineclear.conform.events import Event
 from lineclear.conform.header import Header
 from lineclear.conform.journal_header import header_of
-from lineclear.conform.translator import Event, Translator
+from lineclear.conform.translator import Translator
 from lineclear.journal.file import JournalError, Replay, do, limits_of, parsed
 from lineclear_spec.kernel.ledger import Ledger
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from typing import Any
 
 from lineclear.conform.checker import Checker
-from lineclear.conform.events import RequestId
+from lineclear.conform.events import Event, RequestId
 from lineclear.conform.rule_context import Violation
 from lineclear.conform.schema import free_lists
 from lineclear.conform.state import DEFAULT
@@ -19,8 +18,6 @@ from lineclear.conform.state import DEFAULT
 __all__ = [
     "about", "completed", "filtered", "named_by", "renumbered", "touching", "upto", "without",
 ]  # fmt: skip
-
-Event = dict[str, Any]
 
 
 def upto(events: Iterable[Event], number: int) -> list[Event]:

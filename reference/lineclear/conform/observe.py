@@ -10,16 +10,14 @@ from collections.abc import Hashable
 from typing import Any
 
 from lineclear.conform.checker import Checker
-from lineclear.conform.events import RequestId
+from lineclear.conform.events import Event, RequestId
 from lineclear.conform.header import Header
 from lineclear.conform.progress_rules import IDLE
 from lineclear.conform.schema import free_lists
-from lineclear.conform.state import DEFAULT, ENDLESS, HOLE, LoggedRequest, LogState
+from lineclear.conform.state import DEFAULT, ENDLESS, LoggedRequest, LogState
 from lineclear.conform.why import RequestState, Snapshot
 
 __all__ = ["Observed"]
-
-Event = dict[str, Any]
 
 
 class Observed:
@@ -112,7 +110,14 @@ class Observed:
             idle=state.idle,
             dry=self.calls - self._kept,
             held=len(held),
-            leaving=len({block for live in state.leaving.values() for block in named(live)}),
+            leaving=len(
+                {
+                    b
+                    for live in state.leaving.values()
+                    for name, b in live.blocks()
+                    if name == DEFAULT
+                }
+            ),
             patience=IDLE + header.max_steps_in_flight,
         )
 
@@ -120,14 +125,9 @@ class Observed:
         self, state: LogState, live: LoggedRequest, busy: bool, copy: int | None
     ) -> RequestState:
         pool = state.pools[DEFAULT]
-        mine = named(live)
+        blocks = live.blocks()
+        mine = {block for name, block in blocks if name == DEFAULT}
         alone = [b for b in mine if all(t.sequence.live is live for t in pool.held.get(b, ()))]
-        elsewhere = sum(
-            len([b for b in table.blocks if b != HOLE])
-            for q in live.sequences.values()
-            for table in q.holds()
-            if table.pool.name != DEFAULT
-        )
         known = max(q.num_tokens for q in live.sequences.values())
         return RequestState(
             request_id=live.r,
@@ -139,22 +139,10 @@ class Observed:
             limit=None if live.limit >= ENDLESS else live.limit,
             seats=len(live.sequences),
             width=live.n,
-            elsewhere=elsewhere,
+            elsewhere=sum(name != DEFAULT for name, _ in blocks),
             place=live.place,
             in_flight=busy,
             copy=copy,
             queued=self._lists is None or live.r in self._lists,
             still=self.calls - self._last.get(live.r, self.calls),
         )
-
-
-def named(live: LoggedRequest) -> set[int]:
-    """Blocks of the default pool that a request names."""
-    return {
-        block
-        for q in live.sequences.values()
-        for table in q.holds()
-        if table.pool.name == DEFAULT
-        for block in table.blocks
-        if block != HOLE
-    }

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from lineclear.conform.checker import Checker
-from lineclear.conform.events import RequestId
+from lineclear.conform.events import Event, RequestId
 from lineclear.conform.reduce import Reduced
 from lineclear.conform.rule_context import Violation
 from lineclear.conform.state import DEFAULT, ENDLESS, HOLE, LoggedPool, LoggedSequence, LogState
@@ -19,7 +19,6 @@ from lineclear_spec.report.picture import LETTERS, MOST_BLOCKS, table
 
 __all__ = ["Letters", "call", "draw", "draw_state"]
 
-Event = dict[str, Any]
 Who = tuple[RequestId, int]
 #: Rows of a table that are shown; of a longer one the last.
 MOST_ROWS = 40
@@ -182,7 +181,8 @@ def draw_state(state: LogState, violation: Violation) -> list[str]:
         letters(r)
     text = call(violation.event, letters)
     wanted = violation.blocks
-    mine = [b for r in violation.requests for b in blocks_of(state, r)]
+    named = [state.live.get(r) or state.leaving.get(r) for r in violation.requests]
+    mine = [block for live in named if live is not None for block in live.blocks()]
     columns = {
         name: chosen(pool, wanted, [b for where, b in mine if where == name])
         for name, pool in state.pools.items()
@@ -240,13 +240,6 @@ def chosen(
         mine = dict.fromkeys([*range(pool.first, pool.last)])
     found = list(mine)
     return sorted(found[:MOST_BLOCKS]), max(0, len(found) - MOST_BLOCKS)
-
-
-def blocks_of(state: LogState, r: RequestId) -> list[tuple[str, int]]:
-    """The blocks that a request names, with their pools."""
-    live = state.live.get(r) or state.leaving.get(r)
-    tables = [t for q in live.sequences.values() for t in q.holds()] if live else []
-    return [(t.pool.name, block) for t in tables for block in t.blocks if block != HOLE]
 
 
 def held(q: LoggedSequence) -> str:

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from lineclear.conform.checker import Checker
-from lineclear.conform.events import RequestId
+from lineclear.conform.events import Event, RequestId
 from lineclear.conform.header import Header
 from lineclear.conform.log_parts import (
     about,
@@ -30,7 +30,6 @@ from lineclear.conform.rule_context import Violation
 
 __all__ = ["Reduced", "reduce_log"]
 
-Event = dict[str, Any]
 #: Budget of events for all trials together.
 BUDGET = 400_000
 #: Up to this many events, a reduced log keeps the values of the violation.

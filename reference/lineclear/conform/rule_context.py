@@ -6,11 +6,11 @@ Guarantees: the rules of a log change nothing of a checker but the fields of `Ru
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from lineclear.conform.events import RequestId
 from lineclear.conform.header import Header
-from lineclear.conform.rules import RULES, Rule
+from lineclear.conform.rules import CLAUSES, RULES, Rule, off
 from lineclear.conform.state import LogState
 
 __all__ = ["RuleContext", "Violation"]
@@ -71,26 +71,34 @@ class Violation:
         }
 
 
-class RuleContext(Protocol):
-    """A checker, as the rules see it.
+class RuleContext:
+    """What the rules see of a checker.
+
+    Args:
+        header: the header of the log.
 
     Attributes:
-        header: the header of the log.
         state: the state before the event.
         number: number of the event; the first after the header is 1.
+        event: the event.
         found: violations of the event so far.
+        on: clauses that are checked.
         omitted: kinds of events that the log leaves out.
         allowed: calls without a kept token before the bound is recomputed.
         queue: waiting requests in the order that the header states, as a heap.
     """
 
-    header: Header
-    state: LogState
-    number: int
-    found: list[Violation]
-    omitted: frozenset[str]
-    allowed: int
-    queue: list[tuple[tuple[int, int], int, Any]]
+    def __init__(self, header: Header) -> None:
+        """Starts before the first event."""
+        self.header = header
+        self.state = LogState(header)
+        self.number: int = 0
+        self.event: dict[str, Any] = {}
+        self.found: list[Violation] = []
+        self.on = frozenset(CLAUSES) - off(header).keys()
+        self.omitted = frozenset(header.omits)
+        self.allowed = header.patience
+        self.queue: list[tuple[tuple[int, int], int, Any]] = []
 
     def broken(
         self,
@@ -112,4 +120,10 @@ class RuleContext(Protocol):
         Returns:
             Whether it counts.
         """
-        ...
+        if clause not in self.on:
+            return False
+        rule, _, part = clause.partition(".")
+        self.found.append(
+            Violation(rule, part, message, self.number, self.event, requests, blocks, values)
+        )
+        return True

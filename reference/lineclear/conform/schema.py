@@ -5,9 +5,9 @@ the value and the remedy.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias, cast, get_type_hints
+from typing import Any, TypeAlias, cast
 
-from lineclear.conform.events import CLASSES, DEFAULT_POOL, EventError, Ids, RequestId
+from lineclear.conform.events import DEFAULT_POOL, EVENTS, HOW, EventError
 
 __all__ = [
     "FIELDS", "KINDS", "check_event", "free_lists", "is_count", "is_id", "is_list", "is_object", "is_positive",
@@ -126,53 +126,54 @@ def is_free(value: Any) -> bool:
 
 
 Test: TypeAlias = Callable[[object], bool]
-#: Tests by field name, where the type is not specific enough.
+COUNT: tuple[Test, str] = (is_count, "a whole number, 0 or more")
+POSITIVE: tuple[Test, str] = (is_positive, "a whole number, 1 or more")
+TEXT: tuple[Test, str] = (lambda value: type(value) is str, "a text")
+YES_OR_NO: tuple[Test, str] = (lambda value: type(value) is bool, "true or false")
+IDS: tuple[Test, str] = (is_ids, "a list of request ids")
+PLACES: tuple[Test, str] = (is_places, "a list of [pool, block id], not empty")
+#: Test of a field, and the required value in words; every other field is a count.
 BY_NAME: dict[str, tuple[Test, str]] = {
-    "prompt": (is_positive, "a whole number, 1 or more"),
-    "max": (is_positive, "a whole number, 1 or more"),
-    "n": (is_positive, "a whole number, 1 or more"),
+    "r": (is_id, "a text or a whole number"),
+    "prompt": POSITIVE,
+    "max": POSITIVE,
+    "n": POSITIVE,
     "priority": (is_whole, "a whole number"),
     "blocks": (is_blocks, "a list of block ids, not empty"),
     "keys": (is_ids, "a list of texts or whole numbers"),
     "at": (is_entry, f"a whole number from 0 to {MOST_ENTRIES - 1:,}"),
+    "pool": TEXT,
+    "group": TEXT,
     "rows": (is_rows, "a list of [r, start, tokens, samples] or [r, start, tokens, samples, s]"),
     "kept": (is_kept, "a list of [r, tokens] or [r, tokens, s]"),
-    "src": (is_places, "a list of [pool, block id], not empty"),
-    "dst": (is_places, "a list of [pool, block id], not empty"),
-    "free": (is_free, "a list of block ids, or an object with such a list for each pool"),
+    "src": PLACES,
+    "dst": PLACES,
     "after": (is_numbers, "a list of the numbers of copies"),
-}
-BY_TYPE: dict[object, tuple[Test, str]] = {
-    RequestId: (is_id, "a text or a whole number"),
-    int: (is_count, "a whole number, 0 or more"),
-    str: (lambda value: type(value) is str, "a text"),
-    bool: (lambda value: type(value) is bool, "true or false"),
-    Ids: (is_ids, "a list of request ids"),
+    "failed": YES_OR_NO,
+    "lost": YES_OR_NO,
+    "free": (is_free, "a list of block ids, or an object with such a list for each pool"),
+    "waiting": IDS,
+    "running": IDS,
 }
 
 
-def one_of(words: tuple[object, ...]) -> Test:
-    """A test for one of several words."""
-    return lambda value: value in words
+def one_of(words: tuple[object, ...]) -> tuple[Test, str]:
+    """A test for one of several words, and the words."""
+    return lambda value: value in words, f"one of {', '.join(map(str, words))}"
 
 
-def compiled(cls: Any) -> dict[str, tuple[Test, str, bool]]:
+def compiled(kind: str) -> dict[str, tuple[Test, str, bool]]:
     """For each field of an event: test, required value in words, whether it may be absent."""
     fields: dict[str, tuple[Test, str, bool]] = {}
-    for name, hint in get_type_hints(cls).items():
-        if name == "e":
-            continue
-        if getattr(hint, "__origin__", None) is Literal:
-            words = tuple(hint.__args__)
-            test, what = one_of(words), f"one of {', '.join(words)}"
-        else:
-            test, what = BY_NAME.get(name) or BY_TYPE[hint]
-        fields[name] = (test, what, name not in cls.__required_keys__)
+    for word in EVENTS[kind].split():
+        name = word.removesuffix("?")
+        test, what = one_of(HOW[kind]) if name == "how" else BY_NAME.get(name, COUNT)
+        fields[name] = (test, what, word != name)
     return fields
 
 
 #: Kind of event -> its fields.
-FIELDS = {get_type_hints(cls)["e"].__args__[0]: compiled(cls) for cls in CLASSES}
+FIELDS = {kind: compiled(kind) for kind in EVENTS}
 KINDS = tuple(FIELDS)
 #: Kind of event -> its required fields.
 REQUIRED = {

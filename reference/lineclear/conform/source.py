@@ -9,16 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from lineclear.conform import journal_header, journal_log, kv_events
-from lineclear.conform.events import EventError
+from lineclear.conform.events import Event, EventError
 from lineclear.conform.header import Header
 from lineclear.conform.reader import Reader
 
 __all__ = ["Source"]
-
-Event = dict[str, Any]
 
 
 class Source:

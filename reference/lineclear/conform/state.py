@@ -171,6 +171,11 @@ class LoggedRequest:
         self.sequences = {0: LoggedSequence(self, 0, self.prompt)}
         self.gone: set[int] = set()
 
+    def blocks(self) -> list[tuple[str, int]]:
+        """The blocks that it names, with their pools."""
+        tables = [table for q in self.sequences.values() for table in q.holds()]
+        return [(table.pool.name, b) for table in tables for b in table.blocks if b != HOLE]
+
 
 class Copying:
     """A copy that is not complete."""

@@ -14,12 +14,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from lineclear.conform.checker import Checker
-from lineclear.conform.events import RequestId
+from lineclear.conform.events import Event, RequestId
 from lineclear.conform.header import Header
 from lineclear.conform.schema import free_lists
 from lineclear.conform.state import DEFAULT
-from lineclear.conform.table_limits import TableError, limits_of
-from lineclear.conform.table_names import Differs, TableNames
+from lineclear.conform.table_names import Differs, TableError, TableNames, limits_of
 from lineclear_spec import actions
 from lineclear_spec.kernel.ledger import Ledger
 from lineclear_spec.kernel.lifecycle import Phase
@@ -33,8 +32,6 @@ from lineclear_spec.kernel.records import (
 )
 
 __all__ = ["TableError", "TableReplay", "replay_events"]
-
-Event = dict[str, Any]
 
 
 def replay_events(header: Header, events: Iterable[Event], line: Callable[[], int]) -> list[str]:

@@ -1,7 +1,8 @@
-"""Names of cached blocks, for a log's replay through the proved table.
+"""The ledger that replays a log through the proved table: its limits, and its names of cached blocks.
 
-Guarantees: equal keys of a log are one name and different keys are two; a block that the log publishes without a key
-gets a name of its own. What the log does not name has a name that is never published, so it is never found.
+Guarantees: an engine that the table cannot express is rejected as a whole, with the reason. Equal keys of a log are one
+name and different keys are two; a block that the log publishes without a key gets a name of its own. What the log
+does not name has a name that is never published, so it is never found.
 """
 
 from __future__ import annotations
@@ -9,15 +10,51 @@ from __future__ import annotations
 from collections.abc import Hashable
 from collections.abc import Sequence as Ordered
 
+from lineclear.conform.header import Header
 from lineclear_spec import actions
 from lineclear_spec.kernel.ledger import Ledger
-from lineclear_spec.kernel.records import Sequence
+from lineclear_spec.kernel.records import Limits, Sequence
 
-__all__ = ["Differs", "TableNames"]
+__all__ = ["Differs", "TableError", "TableNames", "limits_of"]
+
+#: What a log may omit and still be replayed.
+SPARE = ("keys", "check", "free_ids", "reject", "idle")
+
+
+class TableError(Exception):
+    """The log uses a feature that the table lacks; the message names it."""
 
 
 class Differs(Exception):
     """An event is not an action of the table, or leads to another state."""
+
+
+def limits_of(header: Header) -> Limits:
+    """The ledger's limits for this engine.
+
+    Raises:
+        TableError: the table does not support such an engine.
+    """
+    lacks = [word for word in header.omits if word not in SPARE]
+    if lacks:
+        raise TableError(
+            f"the log omits {', '.join(lacks)}, which a replay needs: use --level rules"
+        )
+    others = [name for name in header.pools if name != "cpu"]
+    if others or header.groups or header.first_id or header.max_steps_in_flight > 2:
+        raise TableError(
+            "the table supports one group of layers, the pools gpu and cpu, ids from 0 and max_steps_in_flight of 1 "
+            "or 2: use --level rules"
+        )
+    cpu = header.pools["cpu"].blocks if "cpu" in header.pools else 0
+    return Limits(
+        block_size=header.block_size,
+        gpu_blocks=header.blocks,
+        cpu_blocks=cpu,
+        max_num_batched_tokens=header.max_tokens or 1 << 30,
+        max_num_seqs=header.max_seqs or 1 << 30,
+        max_steps_in_flight=header.max_steps_in_flight,
+    )
 
 
 class TableNames:

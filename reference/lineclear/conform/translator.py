@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from lineclear.conform.events import Event
 from lineclear.conform.state import DEFAULT
 from lineclear.journal.file import JournalError
 from lineclear_spec.kernel.ledger import Ledger
@@ -25,9 +26,8 @@ from lineclear_spec.kernel.records import (
     Sequence,
 )
 
-__all__ = ["Event", "Translator"]
+__all__ = ["Translator"]
 
-Event = dict[str, Any]
 POOLS = {GPU: DEFAULT, CPU: "cpu"}
 #: Actions allowed between the commit of a step and its pending samples.
 AFTER_COMMIT = frozenset(

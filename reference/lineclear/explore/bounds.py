@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from lineclear.config import Config, ConfigError
@@ -19,6 +19,8 @@ __all__ = ["KNOWN_POLICIES", "UNSAID", "RequestShape", "SearchBounds"]
 KNOWN_POLICIES = tuple(BUILT_IN)
 #: What a saved world means that does not name a setting, where that is not the default of today.
 UNSAID: Mapping[str, Any] = {"long_prefill_token_threshold": 0}
+#: Fields that are not written where they say nothing.
+SPARSE = ("family", "later", "readers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,28 +143,11 @@ class SearchBounds:
             for field in fields(Config)
             if getattr(self.config, field.name) != getattr(plain, field.name)
         }
-        return {
-            "name": self.name,
-            "config": changed,
-            "shapes": [
-                {
-                    "prompt": s.prompt,
-                    "most": s.most,
-                    "n": s.n,
-                    "priority": s.priority,
-                    "tenant": s.tenant,
-                    "slack": s.slack,
-                    **({"family": s.family} if s.family else {}),
-                    **({"later": True} if s.later else {}),
-                }
-                for s in self.shapes
-            ],
-            "live": self.live,
-            "arrivals": self.arrivals,
-            "stops": self.stops,
-            "aborts": self.aborts,
-            "fails": self.fails,
-            "late": self.late,
-            **({"readers": self.readers} if self.readers else {}),
-            "max_states": self.max_states,
-        }
+        shapes = [
+            {name: value for name, value in asdict(s).items() if value or name not in SPARSE}
+            for s in self.shapes
+        ]
+        content = {field.name: getattr(self, field.name) for field in fields(self)}
+        content |= {"config": changed, "shapes": shapes}
+        del content["group"]
+        return {name: value for name, value in content.items() if value or name not in SPARSE}

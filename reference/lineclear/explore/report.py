@@ -5,7 +5,7 @@ Guarantees: every result states its bounds and counts, and says whether the sear
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,13 +101,9 @@ def moves_text(trace: Iterable[tuple[Any, ...]]) -> str:
     return "; ".join(words) or "the start"
 
 
-def explore(
-    bounds: SearchBounds,
-    kind: type[Scheduler] = Scheduler,
-    progress: Callable[[int], object] | None = None,
-) -> Report:
+def explore(bounds: SearchBounds, kind: type[Scheduler] = Scheduler) -> Report:
     """Searches, and looks at what the graph says about progress."""
-    graph = search(bounds, kind=kind, progress=progress)
+    graph = search(bounds, kind=kind)
     found = [believed(graph, kind(graph)) for kind in (stuck, livelocks, starvation)]
     return Report(graph, *map(shortest, found))
 

@@ -1,22 +1,28 @@
-"""Scripted walks: they reach situations that random moves reach too rarely.
+"""Scripted walks, which reach situations that random moves reach too rarely; and walks with prefix caching.
 
 Guarantees: a script leads a new world into the situation that its name says, as long as the rules of a
-step are what they are (its test looks); the walk goes on from there as chance has it.
+step are what they are (its test looks); the walk goes on from there as chance has it. Of a world in which most
+prompts begin as others do nothing else changes: growth, displacement and victims meet blocks that are shared,
+that rest, or that are evicted.
 """
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, replace
 
+from lineclear.config import EVICTION
 from lineclear.explore.bounds import RequestShape, SearchBounds
 from lineclear.explore.walk_worlds import SMALL
 from lineclear.explore.world import Move, World
 
-__all__ = ["WalkScript", "move_of", "scripts"]
+__all__ = ["WalkScript", "begin_alike", "move_of", "script_alike", "scripts"]
 
 
 #: A step that is scheduled and committed.
 STEP: tuple[Move, ...] = (("schedule",), ("commit", "go"))
+#: Families that prompts may be of; 0 is none.
+FAMILIES = (0, 1, 1, 1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +122,21 @@ def discards() -> WalkScript:
         ("schedule",),  # the fourth displaces the third
     )
     return WalkScript(bounds, moves)
+
+
+def begin_alike(bounds: SearchBounds, seed: int) -> SearchBounds:
+    """The world with prefix caching, and a family for each of its shapes; the same for the same seed."""
+    draw = random.Random(seed)
+    config = replace(bounds.config, prefix_caching=draw.choice(("prompt", "all")))
+    if draw.random() < 0.7:
+        config = replace(config, preemption_mode="recompute")
+    shapes = tuple([replace(shape, family=draw.choice(FAMILIES)) for shape in bounds.shapes])
+    config = replace(
+        config, wait_for_prefix=draw.random() < 0.5, prefix_eviction=draw.choice(EVICTION)
+    )
+    return replace(bounds, name=f"{bounds.name}, shared", config=config, shapes=shapes)
+
+
+def script_alike(script: WalkScript, seed: int) -> WalkScript:
+    """The walk that is written down, in the world with prefix caching."""
+    return WalkScript(begin_alike(script.bounds, seed), script.moves)

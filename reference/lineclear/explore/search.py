@@ -123,7 +123,6 @@ def search(
     *,
     kind: type[Scheduler] = Scheduler,
     key: Callable[[World], Any] = world_key,
-    progress: Callable[[int], object] | None = None,
     most_violations: int = 20,
 ) -> Graph:
     """Visits every state within the bounds.
@@ -132,7 +131,6 @@ def search(
         bounds: scope.
         kind: the scheduler's class; a broken one in tests.
         key: when two worlds are one state.
-        progress: called with the number of states now and then.
         most_violations: after so many the search ends, and is not complete.
     """
     world = World(bounds, kind=kind)
@@ -176,8 +174,6 @@ def search(
                     continue
                 target = numbers[found] = graph.enter(world, (state, move))
                 queue.append((target, world.freeze()))
-                if progress is not None and target % 500 == 0:
-                    progress(target)
             empty = world.plan is not None and world.plan.is_idle
             graph.edges[state].append(Edge(move, target, names, empty))
     return graph

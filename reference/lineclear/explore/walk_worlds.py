@@ -13,9 +13,9 @@ from typing import Any
 
 from lineclear.config import MODES, POLICIES, VICTIMS, Config
 from lineclear.explore.bounds import RequestShape, SearchBounds
-from lineclear.explore.covered import OPTIONS, covered, pressed
+from lineclear.explore.covered import OPTIONS, pressed
 
-__all__ = ["SMALL", "drawn", "special", "worlds"]
+__all__ = ["SMALL", "drawn", "special"]
 
 
 #: What the worlds of one rule, and the scripts, change.
@@ -370,8 +370,3 @@ def crowded() -> SearchBounds:
     )
     shapes = tuple(RequestShape(1, most) for most in (9, 2, 12, 5, 7, 1, 11, 4, 10, 3, 8, 6))
     return SearchBounds("a deep queue for one seat", config, shapes, live=24, aborts=False)
-
-
-def worlds(drawn_ones: int = 0) -> list[SearchBounds]:
-    """The worlds of one rule, those with pairwise coverage, and a number of drawn ones."""
-    return [*special(), *covered(), *map(drawn, range(drawn_ones))]

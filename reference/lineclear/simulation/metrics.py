@@ -6,35 +6,13 @@ Guarantees: a percentile is one of the values that were seen; a quantity that ne
 from __future__ import annotations
 
 from array import array
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Collector", "Times", "percentile", "spread"]
-
-
-def percentile(values: list[float], percent: int) -> float:
-    """The smallest value that at least `percent` of 100 ascending values do not exceed."""
-    if not values:
-        raise ValueError("no values")
-    rank = -(-len(values) * percent // 100)
-    return values[max(rank, 1) - 1]
-
-
-def spread(values: Iterable[float]) -> dict[str, float] | None:
-    """Mean, 50th, 90th and 99th percentile and maximum; None without values."""
-    ordered = sorted(values)
-    if not ordered:
-        return None
-    return {
-        "mean": sum(ordered) / len(ordered),
-        "p50": percentile(ordered, 50),
-        "p90": percentile(ordered, 90),
-        "p99": percentile(ordered, 99),
-        "max": ordered[-1],
-    }
+__all__ = ["Collector", "Times", "spread"]
 
 
 def seconds_seen() -> array[float]:
@@ -42,11 +20,14 @@ def seconds_seen() -> array[float]:
     return array("d")
 
 
-def spread_of(values: array[float]) -> dict[str, float] | None:
-    """`spread`, of very many."""
+def spread(values: Sequence[float]) -> dict[str, float] | None:
+    """Mean, 50th, 90th and 99th percentile and maximum; None without values.
+
+    A percentile is the smallest value that at least so many of 100 values do not exceed.
+    """
     if not values:
         return None
-    ordered = np.sort(np.frombuffer(values))
+    ordered = np.sort(values)
     rank = {percent: -(-len(values) * percent // 100) - 1 for percent in (50, 90, 99)}
     return {
         "mean": float(ordered.mean()),
@@ -235,20 +216,22 @@ class Collector:
 
         return {
             "ttft": spread(
-                t.first_token - t.arrived for t in finished if t.first_token is not None
+                [t.first_token - t.arrived for t in finished if t.first_token is not None]
             ),
             "tpot": spread(
-                (t.last_token - t.first_token) / (t.longest - 1)
-                for t in finished
-                if t.longest > 1 and t.first_token is not None and t.last_token is not None
+                [
+                    (t.last_token - t.first_token) / (t.longest - 1)
+                    for t in finished
+                    if t.longest > 1 and t.first_token is not None and t.last_token is not None
+                ]
             ),
-            "e2e": spread(t.finished - t.arrived for t in finished if t.finished is not None),
+            "e2e": spread([t.finished - t.arrived for t in finished if t.finished is not None]),
             "queue_delay": spread(
-                t.scheduled - t.arrived for t in finished if t.scheduled is not None
+                [t.scheduled - t.arrived for t in finished if t.scheduled is not None]
             ),
-            "itl": spread_of(self.gaps),
-            "max_stall": spread(t.stall for t in finished if t.longest > 1),
-            "preempted_time": spread(t.preempted for t in finished if t.preemptions),
+            "itl": spread(self.gaps),
+            "max_stall": spread([t.stall for t in finished if t.longest > 1]),
+            "preempted_time": spread([t.preempted for t in finished if t.preemptions]),
             "duration": seconds,
             "requests_per_second": rate(len(finished)),
             "prompt_tokens_per_second": rate(self.prompt_tokens),

@@ -49,7 +49,6 @@ class Simulation:
         journal: where to write every action, for `lineclear replay`.
         policy: who comes first; the one that `config` names if None.
         acceptance: the probability that a drafted token is accepted.
-        seed: of the accepted drafts.
         service: receives arrivals, plans and ends, to count what each tenant gets and so on.
         collector: counts what operators look at; a plain one if None.
 
@@ -67,7 +66,6 @@ class Simulation:
         journal: TextIO | None = None,
         policy: Policy | None = None,
         acceptance: float = 0.6,
-        seed: int = 0,
         service: Listener | None = None,
         collector: Collector | None = None,
     ) -> None:
@@ -98,7 +96,7 @@ class Simulation:
         self.accounting = Accounting(
             self.live,
             decodes=self.decodes,
-            sampler=Sampler(acceptance, seed),
+            sampler=Sampler(acceptance),
             collector=self.collector,
             model=self.model,
             shares=self.shares,

@@ -15,8 +15,7 @@ from lineclear.testing.difference import check_event, difference
 from lineclear.testing.failure import Action, Failure, place_of
 from lineclear.testing.judge import Judge, LogLine
 from lineclear.testing.model import SlotModel
-from lineclear.testing.observed import frozen
-from lineclear.testing.picture import picture
+from lineclear.testing.observed import frozen, picture
 from lineclear.testing.protocol import Copy, Make, Observation, Row
 from lineclear.testing.stuck import stuck
 from lineclear.testing.watchdog import TookTooLong, returns_within

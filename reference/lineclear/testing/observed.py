@@ -1,6 +1,7 @@
-"""What a scheduler under test says of its state: the types that it must have, and a copy that stays.
+"""What a scheduler under test says of its state: the types that it must have, a copy that stays, and a drawing.
 
-Guarantees: what is returned is an `Observation` of plain values that later calls cannot change.
+Guarantees: what is returned is an `Observation` of plain values that later calls cannot change; what is drawn is
+what was observed and the model's data alone.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from itertools import chain
 from typing import Any
 
 from lineclear.conform.schema import shown
+from lineclear.testing.model import SlotModel
 from lineclear.testing.protocol import Observation
 
-__all__ = ["frozen"]
+__all__ = ["frozen", "picture"]
 
 
 def frozen(seen: Observation) -> Observation:
@@ -108,3 +110,27 @@ def hashed(value: Any) -> bool:
     except TypeError:
         return False
     return True
+
+
+def picture(seen: Observation, model: SlotModel | None) -> list[str]:
+    """One line for each request that is live or holds blocks, and one for the free blocks."""
+    if model is None:
+        return []
+    lines = ["request   tokens known   blocks"]
+    names = [n for n, one in model.sequences.items() if one.over is None or n in seen.tables]
+    for name in dict.fromkeys([*names, *seen.tables]):
+        sequence = model.sequences.get(name)
+        known = "" if sequence is None else f"{sequence.prompt}+{sequence.sampled}"
+        most = "" if sequence is None else f" of {sequence.prompt}+{sequence.max_new}"
+        where = "waits" if name in (seen.waiting or ()) else "runs"
+        if seen.waiting is not None and name not in (*seen.waiting, *(seen.running or ())):
+            where = "in no queue"
+        if sequence is not None and sequence.over is not None:
+            where = "ended"
+        blocks = " ".join(map(str, seen.tables.get(name, ()))) or "none"
+        lines.append(f"{name:<9} {known + most:<14} {blocks}  ({where})")
+    free = " ".join(map(str, seen.free)) or "none"
+    cached = " ".join(map(str, seen.cached))
+    lines.append(f"free: {free}" + (f"   cached: {cached}" if cached else ""))
+    lines += [f"{name}: {value!r}" for name, value in seen.extra.items()]
+    return lines

@@ -7,7 +7,7 @@ with the lowest number is reported, whatever the number of workers.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random
 
@@ -112,7 +112,6 @@ def random_runs(
     *,
     seed: int = 0,
     until: Callable[[], bool] = lambda: False,
-    known: Sequence[tuple[str, str]] = (),
 ) -> tuple[Found | None, Tally]:
     """Runs by number until one breaks a rule.
 
@@ -121,13 +120,12 @@ def random_runs(
         numbers: numbers of the runs.
         seed: seed of all runs.
         until: called between runs; True ends the search.
-        known: keys of failures not to report again.
     """
     tally = Tally()
     for turn, number in enumerate(numbers):
         if turn and until():  # at least one run, however long the start took
             break
         failure = random_run(make, seed, number, tally)
-        if failure is not None and failure.key not in known:
+        if failure is not None:
             return Found(number, failure), tally
     return None, tally

@@ -96,22 +96,15 @@ class Holding:
         config: the settings of the run.
         workload: its requests.
         policy: the one that runs, if it is made already.
-        service: of the run, if it is counted elsewhere.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        workload: Workload,
-        policy: Policy | None = None,
-        service: Service | None = None,
-    ) -> None:
+    def __init__(self, config: Config, workload: Workload, policy: Policy | None = None) -> None:
         """Nothing has happened."""
         self.config = config
         self.workload = workload
         self.policy = policy or make(config.scheduling_policy, dict(config.policy_options))
         self.waits = Waits(config, claims_of(config) or "", self.policy)
-        self.service = service or service_of(self.policy, workload)
+        self.service = service_of(self.policy, workload)
         self.listener = Listeners(self.waits, self.service)
 
     def rows(self) -> list[BoundCheck]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 __all__ = [
-    "Arrival", "Lengths", "Workload", "WorkloadError", "embedded", "spread_out", "synthetic",
+    "Arrival", "Lengths", "Workload", "WorkloadError", "spread_out", "synthetic",
 ]  # fmt: skip
 
 
@@ -139,7 +139,6 @@ def synthetic(
     *,
     prompts: Lengths = PROMPTS,
     outputs: Lengths = OUTPUTS,
-    priorities: int = 3,
     parallel: Sequence[int] = (1, 1, 1, 1, 1, 1, 1, 1, 1, 3),
 ) -> Workload:
     """Draws requests with exponential gaps and log-normal lengths.
@@ -150,7 +149,6 @@ def synthetic(
         seed: the same seed draws the same workload.
         prompts: distribution of prompt lengths.
         outputs: distribution of generated lengths; its upper bound is everyone's `max_tokens`.
-        priorities: priorities 0 to `priorities` - 1 are equally likely.
         parallel: how many sequences a request is sampled into, each entry equally likely.
 
     Raises:
@@ -162,8 +160,8 @@ def synthetic(
         raise WorkloadError(
             f"a rate of {rate} arrivals in a second never starts; give more than 0"
         )
-    if priorities < 1 or not parallel or min(parallel) < 1:
-        raise WorkloadError("priorities and sequences of a request are counted from 1")
+    if not parallel or min(parallel) < 1:
+        raise WorkloadError("sequences of a request are counted from 1")
     # Only `random()` is promised to draw the same numbers in every version of Python.
     draw = random.Random(seed).random
 
@@ -184,16 +182,11 @@ def synthetic(
                 prompt_tokens=prompt,
                 output_tokens=tuple(outputs.at(share()) for _ in range(width)),
                 max_tokens=outputs.most,
-                priority=int(draw() * priorities),
+                priority=int(draw() * 3),  # 0 to 2 are equally likely
             )
         )
     name = f"synthetic, {requests} requests, {rate:g} in a second, seed {seed}"
     return Workload(name, "synthetic", tuple(arrivals))
-
-
-def embedded(seed: int = 0) -> Workload:
-    """The workload of `lineclear simulate` when no file is named."""
-    return synthetic(EMBEDDED_REQUESTS, EMBEDDED_RATE, seed)
 
 
 def spread_out(workload: Workload, rate: float, seed: int) -> Workload:

@@ -12,8 +12,8 @@ from typing import Any, cast
 import pytest
 from caching_edits import EDITS
 
-from lineclear.explore.beginnings import begin_alike, script_alike
 from lineclear.explore.encounters import encounter
+from lineclear.explore.scripts import begin_alike, script_alike
 from lineclear.explore.walk_worlds import drawn
 from lineclear.explore.walks import WalkResult, walk
 

@@ -12,11 +12,12 @@ import pytest
 
 from lineclear.workload.readers import FORMATS, Format, read_workload
 from lineclear.workload.workload import (
+    EMBEDDED_RATE,
+    EMBEDDED_REQUESTS,
     Arrival,
     Lengths,
     Workload,
     WorkloadError,
-    embedded,
     spread_out,
     synthetic,
 )
@@ -207,8 +208,8 @@ def test_an_infinite_rate_lets_all_arrive_at_once() -> None:
 
 
 def test_the_embedded_workload_is_the_same_every_time() -> None:
-    workload = embedded()
-    assert workload == embedded()
+    workload = synthetic(EMBEDDED_REQUESTS, EMBEDDED_RATE, 0)
+    assert workload == synthetic(EMBEDDED_REQUESTS, EMBEDDED_RATE, 0)
     assert len(workload.requests) == 200
     assert workload.clipped == 0
     assert replace(workload, name="").kind == "synthetic"
