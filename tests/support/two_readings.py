@@ -142,7 +142,7 @@ def compare(
             assert reading(value.at(z3.IntVal(k)))(before, ()) == x
             before.extra["point"] = lambda x=x: x
             point = z3.Const("point", value.sort)
-            assert reading(value.seat(point))(before, ()) == k
+            assert reading(value.index_of(point))(before, ()) == k
     elif value is not None:
         assert reading(value.z)(before, ()) == result
     there = {*after.blocks_seen, *listed_blocks(result)}

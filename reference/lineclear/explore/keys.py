@@ -62,8 +62,8 @@ def world_key(world: World) -> tuple[Any, ...]:
     """The part of the state that determines all later steps."""
     scheduler = world.scheduler
     ledger, live = scheduler.ledger, world.live()
-    rank = {entry.record: k for k, entry in enumerate(live)}
-    seat = {s: (k, j) for k, e in enumerate(live) for j, s in enumerate(e.record.members)}
+    age = {entry.record: k for k, entry in enumerate(live)}
+    which = {s: (k, j) for k, e in enumerate(live) for j, s in enumerate(e.record.members)}
     gone = (-1, -1)
     most = scheduler.config.max_bypasses
     committed = ledger.committed
@@ -74,12 +74,12 @@ def world_key(world: World) -> tuple[Any, ...]:
                 flight.step - committed,
                 tuple(
                     [
-                        (seat.get(s, gone), row.drafts)
+                        (which.get(s, gone), row.drafts)
                         for s, row in zip(flight.sampling, flight.plan.sampling, strict=False)
                     ]
                 ),
-                tuple([seat.get(s, gone) for s in flight.decode_batch]),
-                tuple([seat.get(s, gone) for s in flight.left]),
+                tuple([which.get(s, gone) for s in flight.decode_batch]),
+                tuple([which.get(s, gone) for s in flight.left]),
                 tuple([n for n in flight.copies if n in ledger.operations]) != (),
             )
             for flight in scheduler.flights
@@ -91,18 +91,18 @@ def world_key(world: World) -> tuple[Any, ...]:
         world.arrived,
         tuple([(e.priority, min(e.bypassed, most), displaceable(e)) for e in live]),
         tuple([(e.may_fork_later, max(0, e.n - e.branches_made)) for e in live if e.n > 1]),
-        tuple([rank[e.record] for e in sorted(live, key=lambda e: e.order)]),
-        tuple([rank[e.record] for e in sorted(live, key=lambda e: e.rank)]),
-        tuple([rank[e.record] for e in sorted(scheduler.queue, key=lambda e: e.place)]),
-        tuple([seat[s] for s in scheduler.explicit]),
-        tuple([(seat[s], max(at - committed, 0)) for s, at in scheduler.joined.items()]),
-        tuple([seat[s] for s in scheduler.members]),
-        tuple(sorted([seat[s] for s in scheduler.replaced])),
+        tuple([age[e.record] for e in sorted(live, key=lambda e: e.order)]),
+        tuple([age[e.record] for e in sorted(live, key=lambda e: e.rank)]),
+        tuple([age[e.record] for e in sorted(scheduler.queue, key=lambda e: e.place)]),
+        tuple([which[s] for s in scheduler.explicit]),
+        tuple([(which[s], max(at - committed, 0)) for s, at in scheduler.joined.items()]),
+        tuple([which[s] for s in scheduler.members]),
+        tuple(sorted([which[s] for s in scheduler.replaced])),
         scheduler.draining, len(scheduler.policy_failures), flights,
         shown_to_policy(world, live) if world.bounds.own else kept(world, live),
         misplaced(world, live),
         tuple([block.name for block in ledger.resting]), by_use(scheduler),
-        tuple([(seat.get(s, gone), at) for s, at in scheduler.cache.pending.items()]),
+        tuple([(which.get(s, gone), at) for s, at in scheduler.cache.pending.items()]),
         tuple([(name, n, name in scheduler.cache.forgotten) for name, n in sorted(scheduler.cache.held.items())]),
         spoiled(world),
     )  # fmt: skip

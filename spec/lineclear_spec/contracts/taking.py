@@ -138,7 +138,7 @@ contract(
         Part(
             "distinct",
             ("index",),
-            lambda k: implies(within(0, k, count), due.seat(due.at(k)) == k),
+            lambda k: implies(within(0, k, count), due.index_of(due.at(k)) == k),
         ),
         *clock_sane(v),
     ],

@@ -35,7 +35,7 @@ def state_key(ledger: GhostLedger) -> Key:
     committed, steps = ledger.committed, ledger.steps
     numbers = sorted(ledger.operations)
     live = [r for r in ledger.requests if 1 <= r.phase <= 3]
-    rank = {r: k for k, r in enumerate(live)}
+    age = {r: k for k, r in enumerate(live)}
     touching = touches(ledger, numbers)
     labels: dict[Block, int] = {}
     blocks: list[tuple[int, ...]] = []
@@ -69,13 +69,13 @@ def state_key(ledger: GhostLedger) -> Key:
             (int(r.phase), r.prompt, r.limit, r.parallel, copy, moved, members, held, words)
         )
 
-    def seat(s: Sequence) -> tuple[int, int]:
-        return rank.get(s.request, -1), s.request.members.index(s) if s.alive else -1
+    def place(s: Sequence) -> tuple[int, int]:
+        return age.get(s.request, -1), s.request.members.index(s) if s.alive else -1
 
-    operations = tuple([operation(ledger, numbers, n, rank) for n in numbers])
+    operations = tuple([operation(ledger, numbers, n, age) for n in numbers])
     calendar = tuple(
         [
-            (step - steps, tuple(map(seat, ledger.boundaries[step])))
+            (step - steps, tuple(map(place, ledger.boundaries[step])))
             for step in sorted(ledger.boundaries)
         ]
     )
@@ -83,7 +83,7 @@ def state_key(ledger: GhostLedger) -> Key:
         steps - committed, ledger.step_tokens, ledger.step_sequences,
         ledger.complete_up_to() > ledger.done, bisect_right(numbers, ledger.barrier),
         tuple(rows), tuple(blocks), operations, fences(ledger, numbers, touching),
-        tuple(map(seat, ledger.decode_batch)), calendar, resting(ledger, numbers, touching),
+        tuple(map(place, ledger.decode_batch)), calendar, resting(ledger, numbers, touching),
     )  # fmt: skip
 
 
@@ -130,14 +130,14 @@ def known_to_readers(ledger: GhostLedger, s: Sequence) -> bool:
 def touches(ledger: GhostLedger, numbers: list[int]) -> Touching:
     """For each block id the open operations that touch it."""
     found: dict[tuple[int, int], list[int]] = {}
-    for rank, number in enumerate(numbers):
+    for at, number in enumerate(numbers):
         for where in ledger.touched.get(number, ()):
-            found.setdefault(where, []).append(rank)
+            found.setdefault(where, []).append(at)
     return {where: tuple(row) for where, row in found.items()}
 
 
 def operation(
-    ledger: GhostLedger, numbers: list[int], number: int, rank: dict[Request, int]
+    ledger: GhostLedger, numbers: list[int], number: int, age: dict[Request, int]
 ) -> Key:
     """An open operation. Whose it is matters only where the request waits for it, or holds what it moved.
 
@@ -145,14 +145,14 @@ def operation(
         ledger: that has it.
         numbers: of the open operations, ascending.
         number: of this one.
-        rank: live requests by age.
+        age: live requests by age.
     """
     record = ledger.operations[number]
     request, owner = record.request, -1
-    if request is not None and request in rank:
+    if request is not None and request in age:
         holds = request.phase in (Phase.RUNNING, Phase.SWAPPED)
         if request.open_swap == number or (holds and number > ledger.born[request]):
-            owner = rank[request]
+            owner = age[request]
     kind = "swap" if record.kind in (SWAP_OUT, SWAP_IN) else record.kind
     return kind, bisect_right(numbers, record.wait), number > ledger.dispatched, owner
 

@@ -43,8 +43,8 @@ Element = z3.DeclareSort("Element")
 
 def unknown(sort: Any, name: str, size: Any) -> Vector:
     """Any vector; that its elements are distinct is a hypothesis of the lemmas that presume it."""
-    at, seat = z3.Function(name, Int, sort), z3.Function(f"{name}_seat", sort, Int)
-    return Vector(None, sort, size, lambda k: at(k), lambda x: seat(x))
+    at, index_of = z3.Function(name, Int, sort), z3.Function(f"{name}_index", sort, Int)
+    return Vector(None, sort, size, lambda k: at(k), lambda x: index_of(x))
 
 
 def induction(
@@ -148,24 +148,24 @@ def select() -> Obligations:
     n, k, size = z3.Ints("n done size")
     v = unknown(Element, "v", n)
     wanted = z3.Function("wanted", Element, z3.BoolSort())
-    at, seat = z3.Function("at", Int, Element), z3.Function("seat", Element, Int)
+    at, index_of = z3.Function("at", Int, Element), z3.Function("index_of", Element, Int)
     x = v.at(k)
-    appended = z3.And(wanted(x), v.seat(x) == k)
+    appended = z3.And(wanted(x), v.index_of(x) == k)
 
-    def facts(m: Any, size: Any, at: Any, seat: Any) -> list[Any]:
+    def facts(m: Any, size: Any, at: Any, index_of: Any) -> list[Any]:
         return selected(
-            Element, size, at, seat, lambda x: z3.And(v.has(x), v.seat(x) < m, wanted(x))
+            Element, size, at, index_of, lambda x: z3.And(v.has(x), v.index_of(x) < m, wanted(x))
         )
 
     goals = induction(
-        facts(z3.IntVal(0), z3.IntVal(0), at, seat),
-        facts(k, size, at, seat),
+        facts(z3.IntVal(0), z3.IntVal(0), at, index_of),
+        facts(k, size, at, index_of),
         [],
         facts(
             k + 1,
             size + z3.If(appended, 1, 0),
             lambda j: z3.If(z3.And(appended, j == size), x, at(j)),
-            lambda y: z3.If(z3.And(appended, y == x), size, seat(y)),
+            lambda y: z3.If(z3.And(appended, y == x), size, index_of(y)),
         ),
     )
     return [within(0, k, n)], goals
@@ -210,22 +210,22 @@ def holders_of_others() -> Obligations:
 
 
 def remove_all() -> Obligations:
-    """Each element leaves its seat to the last one."""
+    """Each element leaves its place to the last one."""
     n, k, m = z3.Ints("n done m")
     before, gone = unknown(Element, "before", m), unknown(Element, "gone", n)
     now = unknown(Element, "now", m - k)
     b = gone.at(k)
-    last, seat = now.at(now.size - 1), now.seat(b)
+    last, place = now.at(now.size - 1), now.index_of(b)
     after = Vector(
         None,
         Element,
         m - k - 1,
-        lambda j: z3.If(j == seat, last, now.at(j)),
-        lambda x: z3.If(x == last, seat, now.seat(x)),
+        lambda j: z3.If(j == place, last, now.at(j)),
+        lambda x: z3.If(x == last, place, now.index_of(x)),
     )
 
     def facts(m: Any, v: Vector) -> list[Any]:
-        return facts_of_remove_all(before, Vector(None, Element, m, gone.at, gone.seat), v)
+        return facts_of_remove_all(before, Vector(None, Element, m, gone.at, gone.index_of), v)
 
     hypotheses = [
         within(0, k, n),
@@ -248,19 +248,19 @@ def hold_each() -> Obligations:
     owner = z3.Function("owner_of", Int, Request)
     count = z3.Function("count", Request, Int)
     at = z3.Function("at", Request, Int, Block)
-    slot = z3.Function("slot_now", Block, Int)
+    index_of = z3.Function("index_now", Block, Int)
     b, r = blocks.at(k), owner(k)
     x = z3.Const("x", Request)
 
     def there(b: Any) -> Any:
-        whose = owner(blocks.seat(b))
+        whose = owner(blocks.index_of(b))
         return z3.And(
             within(0, old.held_index(b), old.blocks(whose)),
             old.held(whose, old.held_index(b)) == b,
         )
 
-    def facts(m: Any, count: Any, at: Any, slot: Any) -> list[Any]:
-        return facts_of_hold_each(old, blocks, owner, m, count, at, slot)
+    def facts(m: Any, count: Any, at: Any, index_of: Any) -> list[Any]:
+        return facts_of_hold_each(old, blocks, owner, m, count, at, index_of)
 
     hypotheses = [
         within(0, k, n),
@@ -270,32 +270,32 @@ def hold_each() -> Obligations:
     ]
     goals = induction(
         facts(z3.IntVal(0), old.blocks, old.held, old.held_index),
-        facts(k, count, at, slot),
-        [z3.Not(z3.And(within(0, slot(b), count(r)), at(r, slot(b)) == b))],
+        facts(k, count, at, index_of),
+        [z3.Not(z3.And(within(0, index_of(b), count(r)), at(r, index_of(b)) == b))],
         facts(
             k + 1,
             lambda x: z3.If(x == r, count(x) + 1, count(x)),
             lambda x, j: z3.If(z3.And(x == r, j == count(r)), b, at(x, j)),
-            lambda y: z3.If(y == b, count(r), slot(y)),
+            lambda y: z3.If(y == b, count(r), index_of(y)),
         ),
     )
     return hypotheses, goals
 
 
 def drop_each() -> Obligations:
-    """Each block leaves its seat in the set of its request to the last one there."""
+    """Each block leaves its place in the set of its request to the last one there."""
     n, k = z3.Ints("n done")
     old = State.arbitrary("_before")
     blocks = unknown(Block, "blocks", n)
     count = z3.Function("count", Request, Int)
     at = z3.Function("at", Request, Int, Block)
-    slot = z3.Function("slot_now", Block, Int)
+    index_of = z3.Function("index_now", Block, Int)
     b = blocks.at(k)
     r = old.group(b)
-    last, seat = at(r, count(r) - 1), slot(b)
+    last, place = at(r, count(r) - 1), index_of(b)
 
-    def facts(m: Any, count: Any, at: Any, slot: Any) -> list[Any]:
-        return facts_of_drop_each(old, blocks, m, count, at, slot)
+    def facts(m: Any, count: Any, at: Any, index_of: Any) -> list[Any]:
+        return facts_of_drop_each(old, blocks, m, count, at, index_of)
 
     listed = next(c for c in clauses("step") if c.name == "holdings.listed")
     hypotheses = [
@@ -307,13 +307,13 @@ def drop_each() -> Obligations:
     ]
     goals = induction(
         facts(z3.IntVal(0), old.blocks, old.held, old.held_index),
-        facts(k, count, at, slot),
-        [z3.And(within(0, slot(b), count(r)), at(r, slot(b)) == b)],
+        facts(k, count, at, index_of),
+        [z3.And(within(0, index_of(b), count(r)), at(r, index_of(b)) == b)],
         facts(
             k + 1,
             lambda x: z3.If(x == r, count(x) - 1, count(x)),
-            lambda x, j: z3.If(z3.And(x == r, j == seat), last, at(x, j)),
-            lambda y: z3.If(y == last, seat, slot(y)),
+            lambda x, j: z3.If(z3.And(x == r, j == place), last, at(x, j)),
+            lambda y: z3.If(y == last, place, index_of(y)),
         ),
     )
     return hypotheses, goals

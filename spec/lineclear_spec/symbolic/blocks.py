@@ -29,7 +29,7 @@ def others_of(
     b: Any,
     count: Any,
     holder: Callable[[Any], Any],
-    rank: Callable[[Any], Any],
+    index_of: Callable[[Any], Any],
     bound: list[Any],
 ) -> list[Any]:
     """What holds of the holders of a block that do not leave it, listed anew; lemma `others_of`.
@@ -39,8 +39,8 @@ def others_of(
         leaves: whether a sequence does.
         b: the block.
         count: how many there are.
-        holder: each, by its rank.
-        rank: of each.
+        holder: each, by its index.
+        index_of: the index of each.
         bound: [b] to state it of every block, [] to state it of this one.
     """
     k, q = z3.Int("k"), z3.Const("q", Sequence)
@@ -53,11 +53,11 @@ def others_of(
         quantified(bound, z3.And(0 <= count, count <= old.ref(b))),
         z3.ForAll(
             [*bound, k],
-            z3.Implies(within(0, k, count), z3.And(other(holder(k)), rank(holder(k)) == k)),
+            z3.Implies(within(0, k, count), z3.And(other(holder(k)), index_of(holder(k)) == k)),
         ),
         z3.ForAll(
             [*bound, q],
-            z3.Implies(other(q), z3.And(within(0, rank(q), count), holder(rank(q)) == q)),
+            z3.Implies(other(q), z3.And(within(0, index_of(q), count), holder(index_of(q)) == q)),
         ),
     ]
 
@@ -88,8 +88,8 @@ class Blocks:
         s = self.state
         name = unique("new")
         at = z3.Function(name, Int, Block)
-        seat = z3.Function(f"{name}_seat", Block, Int)
-        blocks = Vector(self, Block, block_ids.size, lambda k: at(k), lambda b: seat(b))
+        index_of = z3.Function(f"{name}_index", Block, Int)
+        blocks = Vector(self, Block, block_ids.size, lambda k: at(k), lambda b: index_of(b))
         old = s.snapshot()
         self.assume(blocks.distinct())
         self.assume(
@@ -99,11 +99,11 @@ class Blocks:
         )
 
         def owner(b: Any) -> Any:
-            return sequences.at(seat(b))
+            return sequences.at(index_of(b))
 
         s.fields["tier"] = lambda b: z3.If(blocks.has(b), GPU, old.tier(b))
         s.fields["block_id"] = lambda b: z3.If(
-            blocks.has(b), block_ids.at(seat(b)), old.block_id(b)
+            blocks.has(b), block_ids.at(index_of(b)), old.block_id(b)
         )
         s.fields["group"] = lambda b: z3.If(blocks.has(b), old.request(owner(b)), old.group(b))
         s.fields["ref"] = lambda b: z3.If(blocks.has(b), 1, old.ref(b))
@@ -114,7 +114,7 @@ class Blocks:
             z3.And(blocks.has(b), q == owner(b)), 0, old.holder_index(q, b)
         )
         s.fields["owner_gpu"] = lambda p: z3.If(
-            block_ids.has(p), at(block_ids.seat(p)), old.owner(GPU, p)
+            block_ids.has(p), at(block_ids.index_of(p)), old.owner(GPU, p)
         )
         self.wrote = True
         return blocks
@@ -127,10 +127,10 @@ class Blocks:
         old = s.snapshot()
         s.fields["tier"] = lambda b: z3.If(blocks.has(b), tier, old.tier(b))
         s.fields["block_id"] = lambda b: z3.If(
-            blocks.has(b), block_ids.at(blocks.seat(b)), old.block_id(b)
+            blocks.has(b), block_ids.at(blocks.index_of(b)), old.block_id(b)
         )
         s.fields["owner_gpu" if tier == GPU else "owner_cpu"] = lambda p: z3.If(
-            block_ids.has(p), blocks.at(block_ids.seat(p)), old.owner(tier, p)
+            block_ids.has(p), blocks.at(block_ids.index_of(p)), old.owner(tier, p)
         )
         self.wrote = True
 
@@ -150,7 +150,7 @@ class Blocks:
 
     def count_down(self, sequence: Any, blocks: Vector) -> None:
         """One entry less names each of the blocks: the one of the sequence's table. The last holder
-        of a block takes the rank that is free.
+        of a block takes the index that is free.
         """
         s, q = self.state, sequence.z
         blocks.demand_distinct()
@@ -202,17 +202,17 @@ class Blocks:
         name = unique("dropped")
         count = z3.Function(f"{name}_ref", Block, Int)
         holder = z3.Function(f"{name}_holder", Block, Int, Sequence)
-        rank = z3.Function(f"{name}_rank", Sequence, Block, Int)
+        holder_index = z3.Function(f"{name}_holder_index", Sequence, Block, Int)
         b = z3.Const("b", Block)
-        now = count(b), lambda k: holder(b, k), lambda q: rank(q, b)
+        now = count(b), lambda k: holder(b, k), lambda q: holder_index(q, b)
         for fact in others_of(old, leaves, b, *now, [b]):
             self.assume(fact)
         s.fields["ref"] = lambda b: z3.If(old.name(b) != 0, count(b), old.ref(b))
         s.fields["holder"] = lambda b, k: z3.If(old.name(b) != 0, holder(b, k), old.holder(b, k))
         s.fields["holder_index"] = lambda q, b: z3.If(
-            old.name(b) != 0, rank(q, b), old.holder_index(q, b)
+            old.name(b) != 0, holder_index(q, b), old.holder_index(q, b)
         )
-        at, seat = z3.Function(name, Int, Block), z3.Function(f"{name}_seat", Block, Int)
+        at, index_of = z3.Function(name, Int, Block), z3.Function(f"{name}_index", Block, Int)
         size = z3.Int(f"{name}_count")
 
         def chosen(b: Any) -> Any:
@@ -222,7 +222,7 @@ class Blocks:
         # which there are finitely many, each with a finite table (`members`, `references`: what was
         # written of `ref` since `references` held, if anything, is that of private blocks).
         self.presume("members")
-        for fact in selected(Block, size, at, seat, chosen):
+        for fact in selected(Block, size, at, index_of, chosen):
             self.assume(fact)
         self.wrote = True
-        return Vector(self, Block, size, lambda k: at(k), lambda b: seat(b))
+        return Vector(self, Block, size, lambda k: at(k), lambda b: index_of(b))

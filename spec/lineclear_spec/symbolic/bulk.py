@@ -88,7 +88,7 @@ class Bulk:
             return z3.And(old.heard(q), q == sequences.at(0) if alone else sequences.has(q))
 
         def new(q: Any, k: Any) -> Any:
-            return block_ids.at(k - old.queued_length(q) if alone else sequences.seat(q))
+            return block_ids.at(k - old.queued_length(q) if alone else sequences.index_of(q))
 
         s.fields["sent_block_id"] = lambda q, k: z3.If(
             z3.And(grows(q), within(old.queued_length(q), k, old.queued_length(q) + count)),
@@ -146,7 +146,7 @@ class Bulk:
             )
         name = "source_gpu" if target_tier == GPU else "source_cpu"
         s.fields[name] = lambda x, p, old=s.fields[name]: z3.If(
-            z3.And(x == o, targets.has(p)), sources.at(targets.seat(p)), old(x, p)
+            z3.And(x == o, targets.has(p)), sources.at(targets.index_of(p)), old(x, p)
         )
         self.wrote = True
 

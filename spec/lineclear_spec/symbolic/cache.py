@@ -197,7 +197,7 @@ class Cache:
         self.demand(Term(low <= high), "they do not end before they begin")
         self._by_lemma("references", only_entries(s))
         name = unique("unnamed")
-        block, seat = z3.Function(name, Int, Block), z3.Function(f"{name}_seat", Block, Int)
+        block, index_of = z3.Function(name, Int, Block), z3.Function(f"{name}_index", Block, Int)
         size = z3.Int(f"{name}_count")
 
         def chosen(b: Any) -> Any:
@@ -205,9 +205,9 @@ class Cache:
             return z3.And(q == sequence.z, within(low, k, high), may_be_sealed(s, b))
 
         # They are finitely many, as the entries of a table are, which `lemma_select` filters.
-        for fact in selected(Block, size, block, seat, chosen):
+        for fact in selected(Block, size, block, index_of, chosen):
             self.assume(fact)
-        return Vector(self, Block, size, lambda k: block(k), lambda b: seat(b))
+        return Vector(self, Block, size, lambda k: block(k), lambda b: index_of(b))
 
     def seal_each(self, blocks: Vector) -> None:
         """Each block gets its name, under which it can be found."""

@@ -58,7 +58,7 @@ class Ends:
             Request,
             sequences.size,
             lambda k: s.request(sequences.at(k)),
-            lambda r: sequences.seat(s.member(r, 0)),
+            lambda r: sequences.index_of(s.member(r, 0)),
         )
         q = z3.Const("q", Sequence)
         theirs = z3.Implies(z3.And(s.alive(q), requests.has(s.request(q))), sequences.has(q))
@@ -134,18 +134,18 @@ class Ends:
         """The private blocks of the requests, in some order: those that they held and that have got no name."""
         s = self.state.snapshot()
         name = unique("private")
-        at, seat = z3.Function(name, Int, Block), z3.Function(f"{name}_seat", Block, Int)
+        at, index_of = z3.Function(name, Int, Block), z3.Function(f"{name}_index", Block, Int)
         size = z3.Int(f"{name}_count")
         # They are finitely many: each request lists its own.
         for fact in selected(
             Block,
             size,
             at,
-            seat,
+            index_of,
             lambda b: z3.And(requests.has(s.group(b)), its_request_holds(s, b), s.name(b) == 0),
         ):
             self.assume(fact)
-        return Vector(self, Block, size, lambda k: at(k), lambda b: seat(b))
+        return Vector(self, Block, size, lambda k: at(k), lambda b: index_of(b))
 
     def _empty_each(self, requests: Vector) -> None:
         """Each request holds nothing, and no entry names its private blocks any more: their `ref` is 0 (see
@@ -187,13 +187,13 @@ class Ends:
         )
         name = unique("decode_batch")
         at = z3.Function(name, Int, Sequence)
-        seat = z3.Function(f"{name}_index", Sequence, Int)
-        after = Vector(self, Sequence, before.size - sequences.size, at, seat)
+        index_of = z3.Function(f"{name}_index", Sequence, Int)
+        after = Vector(self, Sequence, before.size - sequences.size, at, index_of)
         for fact in facts_of_remove_all(before, sequences, after):
             self.assume(fact)
         s.fields["decode_batch"] = lambda k: at(k)
         s.fields["decode_batch_index"] = lambda q: z3.If(
-            before.has(q), seat(q), old.decode_batch_index(q)
+            before.has(q), index_of(q), old.decode_batch_index(q)
         )
         s.put("decode_batch_size", (), after.size)
         for calendar in ("boundary", "ending"):

@@ -94,9 +94,9 @@ def record(ledger: SymbolicLedger, name: str) -> Any:
 def several(ledger: SymbolicLedger, name: str) -> Vector:
     """Any number of sequences."""
     at = z3.Function(f"argument.{name}", z3.IntSort(), Sequence)
-    seat = z3.Function(f"argument.{name}.seat", Sequence, z3.IntSort())
+    index_of = z3.Function(f"argument.{name}.index_of", Sequence, z3.IntSort())
     size = z3.Int(f"argument.{name}.count")
-    return Vector(ledger, Sequence, size, lambda k: at(k), lambda q: seat(q))
+    return Vector(ledger, Sequence, size, lambda k: at(k), lambda q: index_of(q))
 
 
 #: What the empty ledger fixes: nothing is decided, held, named or counted, and every record that is

@@ -36,7 +36,7 @@ def facts_of_remove_all(before: Vector, gone: Vector, after: Vector) -> list[Any
                 z3.And(
                     before.has(after.at(k)),
                     z3.Not(gone.has(after.at(k))),
-                    after.seat(after.at(k)) == k,
+                    after.index_of(after.at(k)) == k,
                 ),
             ),
         ),
@@ -45,7 +45,13 @@ def facts_of_remove_all(before: Vector, gone: Vector, after: Vector) -> list[Any
 
 
 def facts_of_hold_each(
-    old: Any, blocks: Vector, owner: Callable[[Any], Any], n: Any, count: Any, at: Any, slot: Any
+    old: Any,
+    blocks: Vector,
+    owner: Callable[[Any], Any],
+    n: Any,
+    count: Any,
+    at: Any,
+    index_of: Any,
 ) -> list[Any]:
     """What holds of the sets of all requests once the first n blocks are in that of their owner; lemma `hold_each`.
 
@@ -56,12 +62,12 @@ def facts_of_hold_each(
         n: how many of them are there.
         count: blocks held, by request.
         at: block held, by request and index.
-        slot: index of each block.
+        index_of: the index of each block.
     """
     r, k, b = z3.Const("r", Request), z3.Int("k"), z3.Const("b", Block)
 
     def fresh(b: Any) -> Any:
-        return z3.And(blocks.has(b), blocks.seat(b) < n)
+        return z3.And(blocks.has(b), blocks.index_of(b) < n)
 
     return [
         z3.ForAll([r], count(r) >= old.blocks(r)),
@@ -75,8 +81,8 @@ def facts_of_hold_each(
                 within(old.blocks(r), k, count(r)),
                 z3.And(
                     fresh(at(r, k)),
-                    owner(blocks.seat(at(r, k))) == r,
-                    slot(at(r, k)) == k,
+                    owner(blocks.index_of(at(r, k))) == r,
+                    index_of(at(r, k)) == k,
                 ),
             ),
         ),
@@ -85,10 +91,10 @@ def facts_of_hold_each(
             z3.If(
                 fresh(b),
                 z3.And(
-                    within(0, slot(b), count(owner(blocks.seat(b)))),
-                    at(owner(blocks.seat(b)), slot(b)) == b,
+                    within(0, index_of(b), count(owner(blocks.index_of(b)))),
+                    at(owner(blocks.index_of(b)), index_of(b)) == b,
                 ),
-                slot(b) == old.held_index(b),
+                index_of(b) == old.held_index(b),
             ),
         ),
     ]
@@ -101,7 +107,7 @@ def its_request_holds(s: State, b: Any) -> Any:
 
 
 def facts_of_drop_each(
-    old: State, blocks: Vector, n: Any, count: Any, at: Any, slot: Any
+    old: State, blocks: Vector, n: Any, count: Any, at: Any, index_of: Any
 ) -> list[Any]:
     """What holds of the sets of all requests once the first n blocks have left that of their own; lemma `drop_each`.
 
@@ -111,18 +117,18 @@ def facts_of_drop_each(
         n: how many of them have left.
         count: blocks held, by request.
         at: block held, by request and index.
-        slot: index of each block.
+        index_of: the index of each block.
     """
     r, k, b = z3.Const("r", Request), z3.Int("k"), z3.Const("b", Block)
 
     def gone(b: Any) -> Any:
-        return z3.And(blocks.has(b), blocks.seat(b) < n)
+        return z3.And(blocks.has(b), blocks.index_of(b) < n)
 
     def there(b: Any) -> Any:
         return z3.And(its_request_holds(old, b), z3.Not(gone(b)))
 
-    mine = z3.And(there(at(r, k)), old.group(at(r, k)) == r, slot(at(r, k)) == k)
-    again = z3.And(within(0, slot(b), count(old.group(b))), at(old.group(b), slot(b)) == b)
+    mine = z3.And(there(at(r, k)), old.group(at(r, k)) == r, index_of(at(r, k)) == k)
+    again = z3.And(within(0, index_of(b), count(old.group(b))), at(old.group(b), index_of(b)) == b)
     return [
         z3.ForAll([r], z3.And(0 <= count(r), count(r) <= old.blocks(r))),
         z3.ForAll([r, k], z3.Implies(within(0, k, count(r)), mine)),
@@ -168,12 +174,14 @@ class Holdings:
         old = s.snapshot()
         name = unique("left")
         at = z3.Function(name, Int, Block)
-        seat = z3.Function(f"{name}_slot", Block, Int)
-        after = Vector(self, Block, before.size - blocks.size, lambda k: at(k), lambda b: seat(b))
+        index_of = z3.Function(f"{name}_index", Block, Int)
+        after = Vector(
+            self, Block, before.size - blocks.size, lambda k: at(k), lambda b: index_of(b)
+        )
         for fact in facts_of_remove_all(before, blocks, after):
             self.assume(fact)
         s.fields["held"] = lambda x, k: z3.If(x == r, at(k), old.held(x, k))
-        s.fields["held_index"] = lambda b: z3.If(before.has(b), seat(b), old.held_index(b))
+        s.fields["held_index"] = lambda b: z3.If(before.has(b), index_of(b), old.held_index(b))
         s.put("blocks", (r,), after.size)
         self.wrote = True
 
@@ -207,7 +215,7 @@ class Holdings:
             return old.request(sequences.at(k))
 
         def there(b: Any) -> Any:
-            r = owner(blocks.seat(b))
+            r = owner(blocks.index_of(b))
             return z3.And(
                 within(0, old.held_index(b), old.blocks(r)), old.held(r, old.held_index(b)) == b
             )
@@ -223,12 +231,12 @@ class Holdings:
         name = unique("holding")
         count = z3.Function(f"{name}_count", Request, Int)
         at = z3.Function(name, Request, Int, Block)
-        slot = z3.Function(f"{name}_slot", Block, Int)
-        for fact in facts_of_hold_each(old, blocks, owner, blocks.size, count, at, slot):
+        index_of = z3.Function(f"{name}_index", Block, Int)
+        for fact in facts_of_hold_each(old, blocks, owner, blocks.size, count, at, index_of):
             self.assume(fact)
         s.fields["blocks"] = lambda r: count(r)
         s.fields["held"] = lambda r, k: at(r, k)
-        s.fields["held_index"] = lambda b: slot(b)
+        s.fields["held_index"] = lambda b: index_of(b)
         self.wrote = True
 
     def _append_each(self, sequences: Vector, blocks: Vector) -> None:
@@ -240,7 +248,7 @@ class Holdings:
         old = s.snapshot()
 
         def named(b: Any) -> Any:
-            q = sequences.at(blocks.seat(b))
+            q = sequences.at(blocks.index_of(b))
             at = old.index(q, b)
             return z3.And(within(0, at, old.length(q)), old.table(q, at) == b)
 
@@ -249,11 +257,11 @@ class Holdings:
         )
         s.fields["table"] = lambda q, i: z3.If(
             z3.And(sequences.has(q), i == old.length(q)),
-            blocks.at(sequences.seat(q)),
+            blocks.at(sequences.index_of(q)),
             old.table(q, i),
         )
         s.fields["index"] = lambda q, b: z3.If(
-            z3.And(blocks.has(b), q == sequences.at(blocks.seat(b))),
+            z3.And(blocks.has(b), q == sequences.at(blocks.index_of(b))),
             old.length(q),
             old.index(q, b),
         )
@@ -278,10 +286,10 @@ class Holdings:
         name = unique("kept")
         count = z3.Function(f"{name}_count", Request, Int)
         at = z3.Function(name, Request, Int, Block)
-        slot = z3.Function(f"{name}_slot", Block, Int)
-        for fact in facts_of_drop_each(old, blocks, blocks.size, count, at, slot):
+        index_of = z3.Function(f"{name}_index", Block, Int)
+        for fact in facts_of_drop_each(old, blocks, blocks.size, count, at, index_of):
             self.assume(fact)
         s.fields["blocks"] = lambda r: count(r)
         s.fields["held"] = lambda r, k: at(r, k)
-        s.fields["held_index"] = lambda b: slot(b)
+        s.fields["held_index"] = lambda b: index_of(b)
         self.wrote = True

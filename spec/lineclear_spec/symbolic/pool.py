@@ -194,7 +194,7 @@ def facts_of_latest(of: Any, v: Vector, n: Any, at_least: Any, last: Any, which:
     x = z3.Const("x", v.sort)
     return [
         at_least <= last,
-        z3.ForAll([x], z3.Implies(z3.And(v.has(x), v.seat(x) < n), of(x) <= last)),
+        z3.ForAll([x], z3.Implies(z3.And(v.has(x), v.index_of(x) < n), of(x) <= last)),
         z3.Or(last == at_least, z3.And(within(0, which, n), of(v.at(which)) == last)),
     ]
 
@@ -214,7 +214,7 @@ def facts_of_put(
         at: position afterwards.
     """
     p, j = z3.Int("p"), z3.Int("j")
-    back = z3.And(block_ids.has(p), block_ids.seat(p) < n)
+    back = z3.And(block_ids.has(p), block_ids.index_of(p) < n)
     return [
         free + n <= total,
         z3.ForAll(

@@ -131,7 +131,7 @@ class SymbolicBatch(NoValue):
         self.ledger.wrote = True
 
     def remove(self, sequence: Any) -> None:
-        """Remove a sequence that is in the batch: the last one takes its seat here. No function reads the order."""
+        """Remove a sequence that is in the batch: the last one takes its place here. No function reads the order."""
         s, q = self.ledger.state, sequence.z
         self.ledger.demand(Term(self._has(q)), "the batch has the sequence")
         at, last = s.decode_batch_index(q), s.decode_batch(s.decode_batch_size - 1)
@@ -187,11 +187,14 @@ class SymbolicCalendar(NoValue):
         self.ledger.presume("decode_batch")
         day = getattr(state, self.field)
         name = unique(self.field)
-        listed, seat = z3.Function(name, Int, Sequence), z3.Function(f"{name}_seat", Sequence, Int)
+        listed, index_of = (
+            z3.Function(name, Int, Sequence),
+            z3.Function(f"{name}_index", Sequence, Int),
+        )
         size = z3.Int(f"{name}_count")
-        for fact in selected(Sequence, size, listed, seat, lambda q: day(q) == at):
+        for fact in selected(Sequence, size, listed, index_of, lambda q: day(q) == at):
             self.ledger.assume(fact)
-        return Vector(self.ledger, Sequence, size, lambda k: listed(k), lambda q: seat(q))
+        return Vector(self.ledger, Sequence, size, lambda k: listed(k), lambda q: index_of(q))
 
 
 class Records:

@@ -3,7 +3,7 @@
 """Several records or block ids at once, on formulas: what a list of them is on plain data.
 
 Guarantees: a vector is its number of elements, the element at each index, and an index for each
-element (`seat`), so that whether something is an element is a formula without a quantifier. It does
+element (`index_of`), so that whether something is an element is a formula without a quantifier. It does
 not change when the ledger does. Bulk operators write fields point by point from these three.
 """
 
@@ -34,10 +34,10 @@ class Vector(NoValue):
         sort: of an element.
         size: how many.
         at: the element at an index within the size.
-        seat: the index of an element; anything for what is no element.
+        index_of: the index of an element; anything for what is no element.
     """
 
-    __slots__ = ("at", "ledger", "seat", "size", "sort")
+    __slots__ = ("at", "index_of", "ledger", "size", "sort")
 
     def __init__(
         self,
@@ -45,9 +45,15 @@ class Vector(NoValue):
         sort: Any,
         size: Any,
         at: Callable[[Any], Any],
-        seat: Callable[[Any], Any],
+        index_of: Callable[[Any], Any],
     ) -> None:
-        self.ledger, self.sort, self.size, self.at, self.seat = ledger, sort, size, at, seat
+        self.ledger, self.sort, self.size, self.at, self.index_of = (
+            ledger,
+            sort,
+            size,
+            at,
+            index_of,
+        )
 
     @property
     def count(self) -> Term:
@@ -60,7 +66,7 @@ class Vector(NoValue):
 
     def has(self, x: Any) -> Any:
         """Whether x is an element."""
-        return z3.And(within(0, self.seat(x), self.size), self.at(self.seat(x)) == x)
+        return z3.And(within(0, self.index_of(x), self.size), self.at(self.index_of(x)) == x)
 
     def every(self, predicate: Callable[[Any], Any]) -> Any:
         """Whether the predicate holds of every element."""
@@ -68,9 +74,9 @@ class Vector(NoValue):
         return z3.ForAll([x], z3.Implies(self.has(x), predicate(x)))
 
     def distinct(self) -> Any:
-        """Whether each element has the one index that is its seat."""
+        """Whether each element has one index, which is its `index_of`."""
         k = z3.Int("k")
-        return z3.ForAll([k], z3.Implies(within(0, k, self.size), self.seat(self.at(k)) == k))
+        return z3.ForAll([k], z3.Implies(within(0, k, self.size), self.index_of(self.at(k)) == k))
 
     def demand_distinct(self) -> None:
         """No element is there twice, so that what holds of every element holds at every index."""
@@ -93,7 +99,7 @@ def reversed_of(v: Vector) -> Vector:
         v.sort,
         v.size,
         lambda k: v.at(v.size - 1 - k),
-        lambda x: v.size - 1 - v.seat(x),
+        lambda x: v.size - 1 - v.index_of(x),
     )
 
 
@@ -102,7 +108,7 @@ def select(ledger: Any, condition: Callable[[Any], Any], v: Vector) -> Vector:
     state = ledger.state.snapshot()
     name = unique("selected")
     at = z3.Function(name, Int, v.sort)
-    seat = z3.Function(f"{name}_seat", v.sort, Int)
+    index_of = z3.Function(f"{name}_index", v.sort, Int)
     size = z3.Int(f"{name}_count")
 
     def chosen(x: Any) -> Any:
@@ -112,12 +118,14 @@ def select(ledger: Any, condition: Callable[[Any], Any], v: Vector) -> Vector:
         finally:
             ledger.state = now
 
-    for fact in selected(v.sort, size, at, seat, chosen):
+    for fact in selected(v.sort, size, at, index_of, chosen):
         ledger.assume(fact)
-    return Vector(ledger, v.sort, size, lambda k: at(k), lambda x: seat(x))
+    return Vector(ledger, v.sort, size, lambda k: at(k), lambda x: index_of(x))
 
 
-def selected(sort: Any, size: Any, at: Any, seat: Any, chosen: Callable[[Any], Any]) -> list[Any]:
+def selected(
+    sort: Any, size: Any, at: Any, index_of: Any, chosen: Callable[[Any], Any]
+) -> list[Any]:
     """What holds of an enumeration of the chosen ones, each once; lemma `select`. There is one only if they are
     finitely many: who calls it says why.
 
@@ -125,14 +133,18 @@ def selected(sort: Any, size: Any, at: Any, seat: Any, chosen: Callable[[Any], A
         sort: of an element.
         size: how many are chosen.
         at: the chosen one at an index.
-        seat: the index of a chosen one.
+        index_of: the index of a chosen one.
         chosen: whether something is.
     """
     j, x = z3.Int("j"), z3.Const("x", sort)
     return [
         size >= 0,
-        z3.ForAll([j], z3.Implies(within(0, j, size), z3.And(chosen(at(j)), seat(at(j)) == j))),
-        z3.ForAll([x], z3.Implies(chosen(x), z3.And(within(0, seat(x), size), at(seat(x)) == x))),
+        z3.ForAll(
+            [j], z3.Implies(within(0, j, size), z3.And(chosen(at(j)), index_of(at(j)) == j))
+        ),
+        z3.ForAll(
+            [x], z3.Implies(chosen(x), z3.And(within(0, index_of(x), size), at(index_of(x)) == x))
+        ),
     ]
 
 
@@ -150,7 +162,7 @@ def block_ids_of(ledger: Any, tier: Any, blocks: Vector) -> Vector:
         Int,
         blocks.size,
         lambda k: state.block_id(blocks.at(k)),
-        lambda p: blocks.seat(owner(p)),
+        lambda p: blocks.index_of(owner(p)),
     )
 
 
@@ -191,7 +203,7 @@ class Table(NoValue):
             Block,
             end - first,
             lambda k: whole.at(first + k),
-            lambda b: whole.seat(b) - first,
+            lambda b: whole.index_of(b) - first,
         )
 
     def _write(self, first: Any, blocks: Vector) -> None:
@@ -209,7 +221,7 @@ class Table(NoValue):
             old.table(x, i),
         )
         s.fields["index"] = lambda x, b: z3.If(
-            z3.And(x == q, blocks.has(b)), first + blocks.seat(b), old.index(x, b)
+            z3.And(x == q, blocks.has(b)), first + blocks.index_of(b), old.index(x, b)
         )
         self.ledger.wrote = True
 
@@ -268,7 +280,7 @@ class Held(NoValue):
             old.held(x, k),
         )
         s.fields["held_index"] = lambda b: z3.If(
-            blocks.has(b), count + blocks.seat(b), old.held_index(b)
+            blocks.has(b), count + blocks.index_of(b), old.held_index(b)
         )
         s.put("blocks", (r,), count + blocks.size)
         self.ledger.wrote = True
