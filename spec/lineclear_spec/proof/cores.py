@@ -58,7 +58,7 @@ def core_of(
     def add(formulas: Iterable[z3.BoolRef]) -> None:
         nonlocal count
         for formula in formulas:
-            solver.assert_and_track(formula, z3.Bool(f"premise.{count}"))
+            solver.assert_and_track(formula, z3.Bool(f"premise.{count}", solver.ctx))
             count += 1
 
     add(unit.hypotheses)

@@ -38,9 +38,15 @@ def solver_version() -> str:
     return f"z3 {z3.get_version_string()}"
 
 
-def make_solver(seed: int, budget: int) -> z3.Solver:
-    """A solver for proofs: no model-based instantiation, a fixed seed, a budget of resources."""
-    solver = z3.Solver()
+def make_solver(seed: int, budget: int, context: z3.Context | None = None) -> z3.Solver:
+    """A solver for proofs: no model-based instantiation, a fixed seed, a budget of resources.
+
+    Args:
+        seed: of its random numbers.
+        budget: resources of each question.
+        context: of the formulas; None for the one that formulas are made in.
+    """
+    solver = z3.Solver(ctx=context)
     solver.set("auto_config", False)
     solver.set("mbqi", False)
     solver.set("random_seed", seed)
@@ -103,13 +109,14 @@ def prove_unit(
         stop_at_failure: whether to stop at the first that is not proved.
         hints: for each goal that is asked, premises with which it is asked first (`cores.of`); none if empty.
     """
-    solver = make_solver(seed, budget)
-    arithmetic = unit.name == "arithmetic"
-    if arithmetic:
-        solver = z3.SolverFor("QF_NIA")
+    context = z3.Context()
+    unit = unit.within(context)
+    premises = [*unit.hypotheses, *unit.assumptions]
+    solver, small = make_solver(seed, budget, context), make_solver(seed, FEW, context)
+    if unit.name == "arithmetic":
+        solver = z3.SolverFor("QF_NIA", context)
         solver.set("random_seed", seed)
         solver.set("rlimit", budget)
-    small, premises = make_solver(seed, FEW), [*unit.hypotheses, *unit.assumptions]
     hinted = iter(hints)
     results: list[Result] = []
     added = 0  # of the premises
@@ -154,7 +161,9 @@ def _job(job: tuple[str, int, int], answers: Path | None = None) -> list[Result]
 
 
 def _core(name: str) -> list[Core | None]:
-    return [] if name == "arithmetic" else core_of(build(name), make_solver(0, BUDGET), ask)
+    context = z3.Context()
+    unit = build(name).within(context)
+    return [] if name == "arithmetic" else core_of(unit, make_solver(0, BUDGET, context), ask)
 
 
 def _whole(job: tuple[str, int]) -> list[Result]:
