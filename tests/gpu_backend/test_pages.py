@@ -1,5 +1,5 @@
 # pyright: basic
-"""The page of models matches its script; the benchmark of a forward runs."""
+"""The page of models matches its script; benchmarks of the device run on the CPU."""
 
 from __future__ import annotations
 
@@ -73,13 +73,6 @@ def test_the_benchmark_of_preemption_runs_on_the_cpu(monkeypatch: pytest.MonkeyP
         totals = [len(p) + out for p, out in zip(prompts, outputs, strict=True)]
         assert max(totals) <= work.longest
         assert 16 * work.blocks < sum(totals) / len(totals) * work.rows
-
-
-def test_the_benchmark_of_a_forward_runs_on_the_cpu() -> None:
-    found = script("benchmarks/gpu_forward.py").forward({}, "cpu", "tiny-llama", 6, 5, 40, 1)
-    assert found["sequences"] == 6
-    assert found["padded slots over slots"] >= 1.0
-    assert all(value > 0 for name, value in found.items() if name.endswith("us"))
 
 
 def test_the_benchmark_of_prefix_caching_runs_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
