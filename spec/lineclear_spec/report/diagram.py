@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
+from lineclear_spec.actions import Action
 from lineclear_spec.kernel.lifecycle import EVENTS, Phase
-from lineclear_spec.report.describe import Description, TableAction, describe
+from lineclear_spec.report.describe import Description, describe
 from lineclear_spec.report.drawing import Drawing, Point
 from lineclear_spec.report.table import Table, escape_dot, matrix
 
@@ -77,7 +78,7 @@ def lifecycle_diagram(format: str) -> str:
             raise ValueError(f"no format {format!r}; choose one of {', '.join(FORMATS)}")
 
 
-def actions_diagram(format: str, actions: Iterable[TableAction]) -> str:
+def actions_diagram(format: str, actions: Iterable[Action]) -> str:
     """The action table: what each action does and how it moves a request."""
     rows = [describe(action) for action in actions]
     still = [row.name for row in rows if not row.event]
