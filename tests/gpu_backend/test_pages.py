@@ -4,32 +4,21 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import re
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from scripts import module_of
 
 from lineclear_gpu.model import load_model
 
 ROOT = Path(__file__).parents[2]
 
 
-def script(path: str) -> ModuleType:
-    """A script as a module."""
-    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_page_names_every_model_of_the_script() -> None:
     """`make docs` runs all models; here the lists are compared and two models run."""
-    models = script("docs/make_models.py")
+    models = module_of(ROOT / "docs/make_models.py")
     rows = re.findall(
         r"^\| ([^|-][^|]*?) \|", models.PAGE.read_text(encoding="utf-8"), re.MULTILINE
     )
@@ -43,7 +32,7 @@ def test_the_page_names_every_model_of_the_script() -> None:
 
 
 def test_a_stale_page_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    models = script("docs/make_models.py")
+    models = module_of(ROOT / "docs/make_models.py")
     monkeypatch.setattr(models, "page", lambda: "new\n")
     monkeypatch.setattr(models, "PAGE", tmp_path / "models.md")
     monkeypatch.setattr(sys, "argv", ["make_models.py"])

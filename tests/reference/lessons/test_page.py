@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import pytest
+from scripts import module_of
 
 from lineclear.cli import main
 from lineclear.lessons import LESSONS
@@ -22,13 +22,8 @@ def everything() -> Everything:
     return tell_all()
 
 
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_lesson", ROOT / "docs/make_lesson.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script() -> Any:
+    return module_of(ROOT / "docs/make_lesson.py")
 
 
 def test_the_page_is_not_stale(everything: Everything) -> None:
