@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
@@ -178,18 +179,11 @@ def follow(walk: KvWalk, steps: list[Step]) -> KvWalk:
     return walk
 
 
-class broken:
+@contextmanager
+def broken(mutant: Mutant) -> Generator[dict[str, Any]]:
     """Within the block the broken block step stands in for the real one; bodies for a walk."""
-
-    def __init__(self, mutant: Mutant) -> None:
-        self.mutant, self.inner = mutant, installed(mutant)
-
-    def __enter__(self) -> dict[str, Any]:
-        body = self.inner.__enter__()
-        return {} if body is None else {self.mutant.function: body}
-
-    def __exit__(self, *reason: object) -> None:
-        self.inner.__exit__(*reason)
+    with installed(mutant) as body:
+        yield {} if body is None else {mutant.function: body}
 
 
 def shrunk(mutant: Mutant, world: str, steps: list[Step]) -> list[Step]:
