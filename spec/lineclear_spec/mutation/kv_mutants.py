@@ -22,11 +22,9 @@ from lineclear_spec.modelcheck.choices import absurd_arguments, arguments_of
 from lineclear_spec.modelcheck.explore import records
 from lineclear_spec.modelcheck.kv_walks import OFTEN, RARE, KvWalk
 from lineclear_spec.modelcheck.worlds import Bounds, Step
+from lineclear_spec.mutation.judge import noticed
 from lineclear_spec.mutation.mutants import DROPS, Mutant, generate, installed
 from lineclear_spec.mutation.trial import USED_BY
-from lineclear_spec.proof.obligations import build
-from lineclear_spec.proof.prove import prove_unit
-from lineclear_spec.symbolic.terms import Misuse
 
 __all__ = [
     "TOPICS", "WORLDS", "Witness", "hunt", "of_kv", "read", "shows", "steps_of", "topic_of", "unproved",
@@ -80,8 +78,6 @@ WHOLE = {
 }  # fmt: skip
 
 
-#: Resources for one obligation: those that hold need less.
-BUDGET = 1_500_000
 #: Waits that are longer than they must be, which makes no token wrong.
 LONGER = (
     "waits for everything before",
@@ -288,16 +284,5 @@ def written(found: dict[str, Witness]) -> Iterator[str]:
 
 def unproved(mutant: Mutant) -> str | None:
     """The first obligation of `lineclear prove kv` that is not proved of the broken table, or None."""
-    names = mutant.units
-    if mutant.function in ACTIONS:
-        names = (f"kv_{mutant.function}", *names)
-    with installed(mutant) as body:
-        for name in names:
-            try:
-                unit = build(name, body)
-            except Misuse as misuse:
-                return f"{name}/refused: {misuse}"
-            results = prove_unit(unit, budget=BUDGET, stop_at_failure=True)
-            if results and results[-1].status != "proved":
-                return results[-1].key
-    return None
+    own = (f"kv_{mutant.function}",) if mutant.function in ACTIONS else ()
+    return noticed(mutant, units=(*own, *mutant.units))
