@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from lineclear_spec.modelcheck.kv_walks import steps_of
 from lineclear_spec.mutation import kv_harmless
 from lineclear_spec.mutation.kv_harmless import harmless, said
 from lineclear_spec.mutation.kv_mutants import (
@@ -19,7 +20,6 @@ from lineclear_spec.mutation.kv_mutants import (
     hunt,
     of_kv,
     read,
-    steps_of,
     unproved,
     written,
 )

@@ -20,14 +20,14 @@ from lineclear_spec.actions import ACTIONS
 from lineclear_spec.kernel.records import Broken
 from lineclear_spec.modelcheck.choices import absurd_arguments, arguments_of
 from lineclear_spec.modelcheck.explore import records
-from lineclear_spec.modelcheck.kv_walks import OFTEN, RARE, KvWalk
+from lineclear_spec.modelcheck.kv_walks import OFTEN, RARE, KvWalk, follow, steps_of
 from lineclear_spec.modelcheck.worlds import Bounds, Step
 from lineclear_spec.mutation.judge import noticed
 from lineclear_spec.mutation.mutants import DROPS, Mutant, generate, installed
 from lineclear_spec.mutation.trial import USED_BY
 
 __all__ = [
-    "TOPICS", "WORLDS", "Witness", "hunt", "of_kv", "read", "shows", "steps_of", "topic_of", "unproved",
+    "TOPICS", "WORLDS", "Witness", "hunt", "of_kv", "read", "shows", "topic_of", "unproved",
     "written",
 ]  # fmt: skip
 
@@ -126,14 +126,6 @@ def wrong_tokens_of(walk: KvWalk) -> list[str]:
     return [line for line in walk.wrong if line.startswith(("T1", "T2"))]
 
 
-def steps_of(trace: str) -> list[Step]:
-    """The steps of a text."""
-    rows = [line.split() for line in trace.split(",")]
-    return [
-        (n, tuple([int(a) if a.lstrip("-").isdigit() else a for a in rest])) for n, *rest in rows
-    ]
-
-
 def text_of(steps: list[Step]) -> str:
     """The same, written down; a copy that fails is `run 3 1`."""
     lines = []
@@ -153,26 +145,10 @@ def shows(mutant: Mutant, world: str, trace: str) -> str:
     bounds, steps = WORLDS[world], steps_of(trace)
     with broken(mutant) as bodies:
         walk = KvWalk(bounds, bodies)
-        found = wrong_tokens_of(follow(walk, steps))
-    if not found or follow(KvWalk(bounds), steps).wrong:
+        found = wrong_tokens_of(follow(walk, steps, wrong_tokens_of))
+    if not found or follow(KvWalk(bounds), steps, wrong_tokens_of).wrong:
         return ""
     return found[0]
-
-
-def follow(walk: KvWalk, steps: list[Step]) -> KvWalk:
-    """The walk after these steps, until a token is wrong, or one of them is refused or names what is not there."""
-    for name, arguments in steps:
-        try:
-            done = (
-                walk.runs(arguments[0], len(arguments) > 1 and bool(arguments[1]))
-                if name == "run"
-                else walk.act((name, arguments))
-            )
-        except IndexError:
-            break
-        if not done or wrong_tokens_of(walk):
-            break
-    return walk
 
 
 @contextmanager
@@ -258,7 +234,7 @@ def hunt(
             steps = steps_of(row.trace)
             world, begin = row.world, steps[: rng.randrange(len(steps) + 1)]
         with broken(mutant) as bodies:
-            walk = follow(KvWalk(WORLDS[world], bodies), begin)
+            walk = follow(KvWalk(WORLDS[world], bodies), begin, wrong_tokens_of)
             at_random(walk, rng, actions_of(mutant), tries)
         if wrong_tokens_of(walk) and shows(mutant, world, text_of(walk.trace)):
             return made(mutant, world, walk.trace)
