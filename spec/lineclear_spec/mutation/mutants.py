@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -25,7 +25,6 @@ from lineclear_spec.language.statements import function_of, is_effect, is_guard,
 from lineclear_spec.logic import larger
 from lineclear_spec.mutation.variants import (
     EXCHANGED,
-    FAMILIES,
     SWAPPED,
     effect_variants,
     guard_variants,
@@ -212,8 +211,3 @@ def put_step(name: str, body: Callable[..., Any]) -> None:
     setattr(blocks, name, body)
     if name in vars(Kernel):
         setattr(Kernel, name, body)
-
-
-def names() -> Iterator[str]:
-    """Every mutant's name, of whatever family."""
-    return (mutant.name for mutant in generate(FAMILIES))
