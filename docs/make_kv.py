@@ -77,14 +77,14 @@ def main(asked: list[str]) -> int:
     if "--harmless" in asked:
         names = [*kv_harmless.PROVED, *kv_harmless.BEGINNINGS]
         rows_of = dict(zip(names, in_parallel(computed, names), strict=True))
-        HARMLESS.write_text("".join(kv_harmless.written(rows_of)))
+        HARMLESS.write_text(written(rows_of))
     if "--hunt" in asked:
         known = read()
         missing = [name for name in of_kv() if name not in known]
         for name, row in zip(missing, in_parallel(searched, missing), strict=True):
             if row is not None:
                 known[name] = row
-        KEPT.write_text("".join(written(known)))
+        KEPT.write_text(written(known))
     text = PAGE.read_text()
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib import resources
@@ -253,9 +253,9 @@ def read() -> dict[str, Witness]:
     return {name: Witness(*row) for name, row in json.loads(text).items()}
 
 
-def written(found: dict[str, Witness]) -> Iterator[str]:
-    """The lines of that file."""
-    yield json.dumps({name: list(row) for name, row in sorted(found.items())}, indent=1) + "\n"
+def written(found: Mapping[str, Iterable[object]]) -> str:
+    """The text of that file, or of one of other rows."""
+    return json.dumps({name: list(row) for name, row in sorted(found.items())}, indent=1) + "\n"
 
 
 def unproved(mutant: Mutant) -> str | None:
