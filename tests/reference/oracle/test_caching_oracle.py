@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
-import sys
-import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any, cast
 
 import pytest
 from caching_edits import EDITS
+from edits import edited
 
 from lineclear.explore.beginnings import begin_alike, script_alike
 from lineclear.explore.encounters import encounter
@@ -62,19 +59,6 @@ def test_thousands_of_steps_are_as_the_rules_say(part: int) -> None:
     assert run(range(1000 * part + 40, 1000 * part + 700))["judged"] > 10_000
 
 
-def edited(kind: Any, name: str, old: str, new: str) -> Any:
-    """The function with a piece of its text replaced, as it stands in its class."""
-    found = cast("dict[str, Any]", vars(kind))
-    function: Any = getattr(found[name], "fget", found[name])  # of a property, what it calls
-    assert callable(function)
-    text = textwrap.dedent(inspect.getsource(function))
-    indented = textwrap.indent(text, "    ")
-    assert indented.count(old) == 1, f"{old!r} stands {indented.count(old)} times in {name}"
-    scope = dict(vars(sys.modules[function.__module__]))
-    exec(compile(textwrap.dedent(indented.replace(old, new)), f"<{name}>", "exec"), scope)
-    return scope[name]
-
-
 #: Of edits that few walks show, the first that does: it goes first, and all others follow if it does not any more.
 SHOWN_BY = {
     "no block grows older": 184,
@@ -88,17 +72,14 @@ SHOWN_BY = {
 
 
 @pytest.mark.parametrize("what", EDITS)
-def test_an_edit_is_seen(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_edit_is_seen(what: str) -> None:
     kind, name, old, new = EDITS[what]
-    monkeypatch.setattr(kind, name, edited(kind, name, old, new))
     seeds = (SHOWN_BY.get(what, 0), *range(400))
-    assert any(done.error is not None for done in walks(seeds)), what
+    with edited((kind.__module__, f"{kind.__name__}.{name}", old, new)):
+        assert any(done.error is not None for done in walks(seeds)), what
 
 
-def test_a_function_that_is_edited_to_itself_is_the_function(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_function_that_is_edited_to_itself_is_the_function() -> None:
     for kind, name, old, _ in EDITS.values():
-        with monkeypatch.context() as patched:
-            patched.setattr(kind, name, edited(kind, name, old, old))
+        with edited((kind.__module__, f"{kind.__name__}.{name}", old, old)):
             run(range(1, 3))
