@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from refusals import printed
 from scripts import module_of
 
 from lineclear.cli import main
@@ -65,13 +66,11 @@ def test_the_whole_lesson_in_text_and_json(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("lineclear.lessons.everything.tell_all", lambda: everything)
-    assert main(["simulate", "--lesson", "all"]) == 0
-    text = capsys.readouterr().out
+    text = printed(capsys, "simulate", "--lesson", "all")
     assert all(f"\n{name}: " in f"\n{text}" for name in LESSONS)
     assert "  42  the table of policies" in text
     assert "0 violations" in text.splitlines()[-1]
-    assert main(["simulate", "--lesson", "all", "--format", "json"]) == 0
-    content = json.loads(capsys.readouterr().out)
+    content = json.loads(printed(capsys, "simulate", "--lesson", "all", "--format", "json"))
     assert [lesson["lesson"] for lesson in content["lessons"]] == list(LESSONS)
     assert [e["number"] for e in content["errata"]] == list(range(1, 43))
     assert content["right"] == sum(c["right"] for k in content["lessons"] for c in k["claims"])
@@ -91,5 +90,4 @@ def test_a_violation_in_any_run_is_a_failure(
         everything, results={**everything.results, "q5": replace(first, runs=(broken,))}
     )
     monkeypatch.setattr("lineclear.lessons.everything.tell_all", lambda: planted)
-    assert main(["simulate", "--lesson", "all"]) == 1
-    assert "conservation: planted" in capsys.readouterr().out
+    assert "conservation: planted" in printed(capsys, "simulate", "--lesson", "all", code=1)
