@@ -40,7 +40,6 @@ import torch  # noqa: E402
 from gpu_attention import SHAPES, attention  # noqa: E402
 from gpu_caching import caching  # noqa: E402
 from gpu_copies import GIB, both, cow, limits, overlap, swaps  # noqa: E402
-from gpu_forward import forward  # noqa: E402
 from gpu_host import host  # noqa: E402
 from gpu_models import models  # noqa: E402
 from gpu_parity import parity  # noqa: E402
@@ -133,7 +132,6 @@ SECTIONS: dict[str, Callable[[Result], Result]] = {
     "serving": serving,
     "pressure": pressure,
     "swapping": swapping,
-    "forward": forward,
     "models": models,
     "parity": parity,
     "tags": tags,

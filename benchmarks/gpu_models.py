@@ -7,8 +7,6 @@ are compared with those of `generate`.
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ Result = dict[str, Any]
 
 def models(_: Result) -> Result:
     """For each: whether steps are recorded, what is fused, and how many tokens agree."""
+    from scripts import module_of
     from token_parity import compare, reference_tokens
 
     from lineclear_gpu.fusion import fuse
@@ -30,12 +29,7 @@ def models(_: Result) -> Result:
     from lineclear_gpu.runner import exact_float32
 
     exact_float32()
-    spec = importlib.util.spec_from_file_location("make_models", ROOT / "docs" / "make_models.py")
-    assert spec is not None
-    assert spec.loader is not None
-    listed = importlib.util.module_from_spec(spec)
-    sys.modules["make_models"] = listed
-    spec.loader.exec_module(listed)
+    listed = module_of(ROOT / "docs" / "make_models.py", listed=True)
     found: Result = {}
     for name, kind, changes in listed.TESTED:
         try:

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 from gpu_attention import copy_rate
-from gpu_forward import decode_batch
 from gpu_peer import Peer
+
+from lineclear_gpu.batch import Batch, slots_of
 
 Result = dict[str, Any]
 NAME = "llama-1.5b"
@@ -155,12 +156,35 @@ class Ours:
         torch.cuda.empty_cache()
 
 
+def decode_batch(contexts: np.ndarray, block_size: int, vocabulary: int) -> Batch:
+    """One newest token per sequence, scattered blocks."""
+    draw = np.random.default_rng(0)
+    rows = len(contexts)
+    widths = -(-contexts // block_size)
+    order = draw.permutation(int(widths.sum())).astype(np.int32)
+    tables = np.zeros((rows, int(widths.max())), dtype=np.int32)
+    for row, end in enumerate(np.cumsum(widths)):
+        tables[row, : widths[row]] = order[end - widths[row] : end]
+    starts = np.arange(rows + 1)
+    positions = contexts - 1
+    return Batch(
+        tokens=draw.integers(0, vocabulary, rows),
+        positions=positions,
+        row_starts=starts,
+        context_lens=contexts,
+        tables=tables,
+        slots=slots_of(tables, starts, positions, block_size),
+        lanes=np.arange(rows),
+        sample_rows=np.arange(rows),
+    )
+
+
 def decode(_: Result) -> Result:
     """A decode step of 128 sequences, contexts 192 to 575 at random: its time over its floor."""
     model = load()
     prompts = prompts_of(8, model.vocab_size)
     contexts = np.random.default_rng(0).integers(192, 576, 128)
-    batch, _blocks = decode_batch(contexts, 16, model.vocab_size)
+    batch = decode_batch(contexts, 16, model.vocab_size)
     copy = copy_rate()
     found: Result = {"device copy GB/s": copy / 1e9, "mean context": float(contexts.mean())}
     for name, settings in (

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from lineclear_spec.modelcheck.kv_walks import steps_of
 from lineclear_spec.mutation import kv_harmless
 from lineclear_spec.mutation.kv_harmless import harmless, said
 from lineclear_spec.mutation.kv_mutants import (
@@ -19,7 +20,6 @@ from lineclear_spec.mutation.kv_mutants import (
     hunt,
     of_kv,
     read,
-    steps_of,
     unproved,
     written,
 )
@@ -77,14 +77,14 @@ def main(asked: list[str]) -> int:
     if "--harmless" in asked:
         names = [*kv_harmless.PROVED, *kv_harmless.BEGINNINGS]
         rows_of = dict(zip(names, in_parallel(computed, names), strict=True))
-        HARMLESS.write_text("".join(kv_harmless.written(rows_of)))
+        HARMLESS.write_text(written(rows_of))
     if "--hunt" in asked:
         known = read()
         missing = [name for name in of_kv() if name not in known]
         for name, row in zip(missing, in_parallel(searched, missing), strict=True):
             if row is not None:
                 known[name] = row
-        KEPT.write_text("".join(written(known)))
+        KEPT.write_text(written(known))
     text = PAGE.read_text()
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from refusals import printed
 
 from lineclear.cli import main
 
@@ -28,8 +29,7 @@ def test_costs_are_kept_and_run_reads_them(
 ) -> None:
     path = tmp_path / "costs.json"
     monkeypatch.setenv("LINECLEAR_CALIBRATION", str(path))
-    assert main([*SMALL, "--format", "json"]) == 0
-    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    result: dict[str, Any] = json.loads(printed(capsys, *SMALL, "--format", "json"))
     assert result["file"] == str(path)
     assert result["swap_token_cost"] > 0
     assert result["recompute_token_cost"] > 0
@@ -49,8 +49,7 @@ def test_the_text_names_the_costs_and_the_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "costs.json"
-    assert main([*SMALL, "--file", str(path)]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = printed(capsys, *SMALL, "--file", str(path)).splitlines()
     assert lines[0].startswith("a token costs ")
     assert "512 bytes a token in blocks of 16, steps launched" in lines[1]
     assert lines[2] == f"kept in {path}"

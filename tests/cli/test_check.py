@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from refusals import printed
 from staged import Counted, outcome, stage
 
 from lineclear.checks import formats, registry
@@ -99,8 +100,7 @@ def test_the_scheduler_runs_under_the_users_configuration(
     config = tmp_path / "scheduler.toml"
     config.write_text('scheduling_policy = "priority"\npreemption_mode = "swap"\ndepth = 2\n')
     arguments = ["check", "--fast", "--stage", "scheduler", "--config", str(config)]
-    assert main(arguments) == 0
-    assert "4 random walks of your configuration" in capsys.readouterr().out
+    assert "4 random walks of your configuration" in printed(capsys, *arguments)
     config.write_text('rules = "vllm_v0"\nenable_chunked_prefill = false\nswapped_first = true\n')
     main([*arguments, "--format", "json"])
     codes = {
@@ -127,8 +127,7 @@ def test_a_stale_page_is_found(
 def test_every_finding_has_a_code_that_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     assert {code[2] for code in CODES} == set("123456789")
     for code, row in CODES.items():
-        assert main(["explain", code]) == 0
-        output = " ".join(capsys.readouterr().out.split())
+        output = " ".join(printed(capsys, "explain", code).split())
         assert row.meaning in output
         assert row.todo in output
     assert main(["explain", "LC499"]) == 2

@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from refusals import printed
 from staged import Counted, outcome
 
 from lineclear.checks import formats
@@ -18,8 +19,7 @@ def test_junit_is_well_formed_and_counts(
     fake: Counted, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake.status = "refuted"
-    assert main(["check", "--format", "junit"]) == 1
-    top = ElementTree.fromstring(capsys.readouterr().out)
+    top = ElementTree.fromstring(printed(capsys, "check", "--format", "junit", code=1))
     (suite,) = top.findall("testsuite")
     assert (suite.get("name"), suite.get("tests"), suite.get("failures")) == ("one", "1", "1")
     (case,) = suite.findall("testcase")
@@ -53,8 +53,7 @@ def test_github_annotations_point_to_the_source_and_fill_the_summary(
     page = tmp_path / "summary.md"
     page.write_text("before\n")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
-    assert main(["check", "--format", "github"]) == 1
-    line, last = capsys.readouterr().out.splitlines()
+    line, last = printed(capsys, "check", "--format", "github", code=1).splitlines()
     assert line.startswith("::error file=spec/table.py,line=12,title=LC401 ")
     assert "50%25, see%0Abelow%0Afirst%0Asecond" in line
     assert last == "lineclear check: FAILED: 1 refuted"
@@ -65,14 +64,11 @@ def test_github_annotations_point_to_the_source_and_fill_the_summary(
 def test_markdown_and_json_hold_every_stage(
     fake: Counted, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["check", "--format", "markdown"]) == 0
-    assert "| one | passed | figures |" in capsys.readouterr().out
-    assert main(["check", "--format", "json"]) == 0
-    content = json.loads(capsys.readouterr().out)
+    assert "| one | passed | figures |" in printed(capsys, "check", "--format", "markdown")
+    content = json.loads(printed(capsys, "check", "--format", "json"))
     assert content["stages"][0]["cached"] is True
     assert content["exit_code"] == 0
-    assert main(["check"]) == 0
-    screen = capsys.readouterr().out
+    screen = printed(capsys, "check")
     assert "passed   one" in screen
     assert len(screen.splitlines()) < 24
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from refusals import printed
 
 from lineclear.cli import main
 
@@ -15,8 +16,7 @@ SMALL = ["compare", "--num-requests", "25", "--generate", "tenants"]
 
 
 def test_a_table_has_one_line_for_each_policy(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*SMALL, "--policies", "fcfs,vtc"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = printed(capsys, *SMALL, "--policies", "fcfs,vtc").splitlines()
     assert lines[2].split()[:2] == ["policy", "finished"]
     assert [line.split()[:2] for line in lines[3:5]] == [["fcfs", "25"], ["vtc", "25"]]
 
@@ -44,8 +44,7 @@ def test_a_policy_of_ones_own_is_found(
         "        return False\n"
     )
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    assert main([*SMALL, "--policies", "fcfs,own_policy:Last"]) == 0
-    assert "own_policy:Last" in capsys.readouterr().out
+    assert "own_policy:Last" in printed(capsys, *SMALL, "--policies", "fcfs,own_policy:Last")
 
 
 @pytest.mark.parametrize(
@@ -67,8 +66,7 @@ def test_what_cannot_be_run_is_one_line(
 
 
 def test_each_bound_stands_beside_what_was_seen(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*SMALL, "--policies", "fcfs,drr", "--max-bypasses", "1"]) == 0
-    text = capsys.readouterr().out
+    text = printed(capsys, *SMALL, "--policies", "fcfs,drr", "--max-bypasses", "1")
     assert re.search(r"^fcfs\.P5 +1 +[01]  passes while it waits: max_bypasses$", text, re.M)
     assert (
         "fcfs: no guarantee: fcfs.P2 fcfs.P4 fcfs.P6b fcfs.P7 fcfs.P8: F2 (max_bypasses 1)" in text

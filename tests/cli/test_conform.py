@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 from conforming import written
+from refusals import printed
 from stories import BASES, BREAKS
 
 from lineclear.cli import main
@@ -30,8 +31,7 @@ def bad(tmp_path: Path) -> str:
 
 
 def test_a_log_that_conforms(good: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["conform", good]) == 0
-    text = capsys.readouterr().out
+    text = printed(capsys, "conform", good)
     assert "26 events, 15 of 16 rules fully checked" in text
     assert "not stated queue_order     the header states no order" in text
     assert text.endswith("no event breaks a rule that was checked\n")
@@ -39,8 +39,7 @@ def test_a_log_that_conforms(good: str, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_a_log_that_does_not(bad: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["conform", bad]) == 1
-    text = capsys.readouterr().out
+    text = printed(capsys, "conform", bad, code=1)
     assert (
         "LC411 allocation: block 0 of gpu is allocated to 'b', but it is still published" in text
     )
@@ -62,8 +61,7 @@ def test_the_reduced_log_breaks_the_same_rule(
     short = tmp_path / "short.jsonl"
     assert main(["conform", bad, "--reduced", str(short)]) == 1
     capsys.readouterr()
-    assert main(["conform", str(short), "--format", "json"]) == 1
-    content = json.loads(capsys.readouterr().out)
+    content = json.loads(printed(capsys, "conform", str(short), "--format", "json", code=1))
     assert content["exit_code"] == 1
     assert [v["rule"] for v in content["violations"]] == ["allocation"]
     assert content["violations"][0]["event_number"] == content["events"] == 8
@@ -74,8 +72,7 @@ def test_the_reduced_log_breaks_the_same_rule(
 def test_json_says_of_each_rule_how_it_stands(
     good: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["conform", good, "--format", "json"]) == 0
-    content = json.loads(capsys.readouterr().out)
+    content = json.loads(printed(capsys, "conform", good, "--format", "json"))
     assert content["conforms"] is True
     assert [row["rule"] for row in content["rules"]] == list(RULES)
     assert {row["status"] for row in content["rules"]} == {"checked", "not stated"}
@@ -89,18 +86,15 @@ def test_a_partial_log_is_inconclusive_if_that_is_asked(
     path = written(
         tmp_path / "partial.jsonl", partial, [event for event in events if event["e"] != "free"]
     )
-    assert main(["conform", path]) == 0
-    text = capsys.readouterr().out
+    text = printed(capsys, "conform", path)
     assert "unchecked  conservation    free: the log omits free" in text
     assert "partly     allocation      held: the log omits free" in text
-    assert main(["conform", path, "--strict"]) == 3
-    assert "INCONCLUSIVE" in capsys.readouterr().out
+    assert "INCONCLUSIVE" in printed(capsys, "conform", path, "--strict", code=3)
     assert main(["conform", path, "--strict", "--format", "junit"]) == 3
     root = ElementTree.fromstring(capsys.readouterr().out)
     errors = {case.get("name") for case in root.iter("testcase") if case.find("error") is not None}
     assert {"conservation", "allocation", "release"} <= errors
-    assert main(["conform", path, "--format", "junit"]) == 0
-    root = ElementTree.fromstring(capsys.readouterr().out)
+    root = ElementTree.fromstring(printed(capsys, "conform", path, "--format", "junit"))
     skipped = {c.get("name") for c in root.iter("testcase") if c.find("skipped") is not None}
     assert {*errors, "queue_order"} == skipped
 
@@ -108,16 +102,14 @@ def test_a_partial_log_is_inconclusive_if_that_is_asked(
 def test_the_formats_of_continuous_integration(
     bad: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["conform", bad, "--format", "junit"]) == 1
-    root = ElementTree.fromstring(capsys.readouterr().out)
+    root = ElementTree.fromstring(printed(capsys, "conform", bad, "--format", "junit", code=1))
     assert root.get("name") == "lineclear conform"
     failed = [
         case.get("name") for case in root.iter("testcase") if case.find("failure") is not None
     ]
     assert failed == ["allocation"]
     assert len(list(root.iter("testcase"))) == len(RULES)
-    assert main(["conform", bad, "--format", "github"]) == 1
-    text = capsys.readouterr().out
+    text = printed(capsys, "conform", bad, "--format", "github", code=1)
     assert text.startswith(
         f"::error file={bad},line=20,title=LC411 a log breaks the rule allocation::"
     )
@@ -209,12 +201,10 @@ def test_the_state_before_the_event_is_that_of_the_whole_log(
         {"e": "step", "n": 1, "rows": [["a", 0, 2, 1]]},
     ]
     path = written(tmp_path / "log.jsonl", Header(4, 2), other)
-    assert main(["conform", path]) == 1
-    before, reduced = capsys.readouterr().out.split("reduced to 2 of 4 events")
+    before, reduced = printed(capsys, "conform", path, code=1).split("reduced to 2 of 4 events")
     assert "'z' waiting, 0 of 2 computed, holds gpu 3" in before
     assert "'z'" not in reduced
-    assert main(["conform", path, "--format", "json"]) == 1
-    content = json.loads(capsys.readouterr().out)
+    content = json.loads(printed(capsys, "conform", path, "--format", "json", code=1))
     assert any("'z' waiting" in line for line in content["before"])
 
 
@@ -230,8 +220,7 @@ def test_a_reduced_log_is_said_to_be_written_or_not(
     good: str, bad: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     short = tmp_path / "short.jsonl"
-    assert main(["conform", bad, "--reduced", str(short)]) == 1
-    assert f"written: {short}" in capsys.readouterr().out
+    assert f"written: {short}" in printed(capsys, "conform", bad, "--reduced", str(short), code=1)
     assert main(["conform", str(short)]) == 1
     short.unlink()
     assert main(["conform", good, "--reduced", str(short)]) == 0
@@ -248,8 +237,7 @@ def test_odd_names_are_printed_in_every_format(
     odd = json.dumps("\ud800\x00\x1b<&>")[1:-1]
     text = Path(bad).read_text().replace('"b"', f'"{odd}"')
     path.write_text("\ufeff" + text.replace('"engine":""', f'"engine":"{odd}"'), encoding="utf-8")
-    assert main(["conform", str(path), "--format", form]) == 1
-    out = capsys.readouterr().out
+    out = printed(capsys, "conform", str(path), "--format", form, code=1)
     if form == "json":
         assert json.loads(out)["violations"]
     if form == "junit":
@@ -273,15 +261,13 @@ def test_standard_input(
     bad: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(Path(bad).read_text()))
-    assert main(["conform", "-"]) == 1
-    text = capsys.readouterr().out
+    text = printed(capsys, "conform", "-", code=1)
     assert text.startswith("standard input: event log")
     assert "LC411 allocation" in text
 
 
 def test_the_rules_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["conform", "--rules"]) == 0
-    text = capsys.readouterr().out
+    text = printed(capsys, "conform", "--rules")
     for rule in RULES.values():
         assert f"{rule.code} {rule.name}" in text
 
@@ -291,8 +277,7 @@ def test_a_journal_conforms_and_the_table_allows_it(
 ) -> None:
     log = tmp_path / "events.jsonl"
     command = ["conform", journal, "--strict", "--level", "table", "--write-log", str(log)]
-    assert main(command) == 0
-    text = capsys.readouterr().out
+    text = printed(capsys, *command)
     assert "journal of lineclear" in text
     assert "the proved table allows every event" in text
     assert main(["conform", str(log), "--strict", "--level", "table"]) == 0
@@ -333,8 +318,7 @@ KV = [
 def test_kv_cache_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "kv.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in KV))
-    assert main(["conform", str(path), "--format", "json"]) == 0
-    content = json.loads(capsys.readouterr().out)
+    content = json.loads(printed(capsys, "conform", str(path), "--format", "json"))
     assert (content["kind"], content["events"]) == ("KV events", 5)
     status = {row["rule"]: row["status"] for row in content["rules"]}
     assert status.pop("publish") == "partly"
@@ -349,8 +333,7 @@ def test_kv_cache_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     removed = {"type": "BlockRemoved", "block_hashes": ["ab"]}
     path.write_text(path.read_text() + json.dumps(removed) + "\n")
     capsys.readouterr()
-    assert main(["conform", str(path)]) == 1
-    text = capsys.readouterr().out
+    text = printed(capsys, "conform", str(path), code=1)
     assert "not published under 'ab' or any other key" in text
     assert "blocks free" not in text  # ids and number of the blocks are the reader's own
     assert main(["why", str(path)]) == 2

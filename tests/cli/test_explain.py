@@ -6,6 +6,7 @@ import json
 from itertools import islice
 
 import pytest
+from refusals import printed
 
 from lineclear.cli import main
 from lineclear_spec.actions import ACTIONS
@@ -17,17 +18,14 @@ NAMES = [*ACTIONS, *INVARIANTS, *Phase.__members__]
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_is_explained(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["explain", name]) == 0
-    text = capsys.readouterr().out
-    assert main(["explain", name, "--format", "json"]) == 0
-    content = json.loads(capsys.readouterr().out)
+    text = printed(capsys, "explain", name)
+    content = json.loads(printed(capsys, "explain", name, "--format", "json"))
     assert content["name"] == name
     assert content["sentence"] in text
 
 
 def test_an_action_shows_its_guards_and_effect(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["explain", "swap_in"]) == 0
-    text = capsys.readouterr().out
+    text = printed(capsys, "explain", "swap_in")
     assert "phase: SWAPPED to RUNNING" in text
     assert "the GPU has a free block for every distinct block" in text
     assert 'ledger.move(request, "swap_in")' in text
@@ -35,18 +33,15 @@ def test_an_action_shows_its_guards_and_effect(capsys: pytest.CaptureFixture[str
 
 
 def test_a_phase_shows_the_ways_in_and_out(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["explain", "swapped", "--format", "json"]) == 0
-    content = json.loads(capsys.readouterr().out)
+    content = json.loads(printed(capsys, "explain", "swapped", "--format", "json"))
     assert content["entering"] == {"swap_out": ["RUNNING"]}
     assert content["leaving"]["discard_swapped"] == "WAITING"
 
 
 def test_without_a_name_every_name_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["explain"]) == 0
-    listed = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()}
+    listed = {line.split()[0] for line in printed(capsys, "explain").splitlines() if line.strip()}
     assert set(NAMES) <= listed
-    assert main(["explain", "--format", "json"]) == 0
-    content = json.loads(capsys.readouterr().out)
+    content = json.loads(printed(capsys, "explain", "--format", "json"))
     assert {name for group in content.values() for name in group} == set(NAMES)
 
 
@@ -81,8 +76,7 @@ def test_a_mutant_is_searched_no_further_than_its_first_refutation(
         return search(bounds, check=check, collect=collect)
 
     monkeypatch.setattr(trial, "search", counted)
-    assert main(["explain", "submit.guard.2", "--format", "json"]) == 0
-    content = json.loads(capsys.readouterr().out)
+    content = json.loads(printed(capsys, "explain", "submit.guard.2", "--format", "json"))
     assert content["rule"] == "limit.known"
     assert searched == [bounds.name for bounds in BOUNDS[: len(searched)]]
     assert content["world"] == searched[-1]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from faulty import ANY_FIT, LONGEST_VICTIM
+from refusals import printed
 
 from lineclear.cli import main
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, USAGE
@@ -30,16 +31,14 @@ FAULTY = ["--num-cpu-blocks", "0", "--preemption-mode", "recompute"]
 
 
 def test_a_sound_world_passes_with_its_bounds(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["explore", *TINY]) == PASSED
-    output = capsys.readouterr().out
+    output = printed(capsys, "explore", *TINY, code=PASSED)
     assert "exhausted" in output
     assert "bounds: 2 live of 1+2; 2 GPU and 2 CPU blocks of 1" in output
     assert "nothing found" in output
 
 
 def test_json_has_exactly_the_keys(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["explore", *TINY, "--format", "json"]) == PASSED
-    row = json.loads(capsys.readouterr().out)
+    row = json.loads(printed(capsys, "explore", *TINY, "--format", "json", code=PASSED))
     assert list(row) == KEYS
     assert row["complete"] is True
     assert row["bounds"]["config"]["num_gpu_blocks"] == 2
@@ -57,8 +56,7 @@ def test_a_broken_preset_is_refuted_with_a_journal_and_a_page(
     journal, page = tmp_path / "found.jsonl", tmp_path / "explored.md"
     asked = ["explore", *FAULTY, "--rules", ANY_FIT, "--shapes", "1+2", "2+2"]
     asked += ["--max-num-batched-tokens", "2", "--requests", "3"]
-    assert main([*asked, "--journal", str(journal), "-o", str(page)]) == REFUTED
-    output = capsys.readouterr().out
+    output = printed(capsys, *asked, "--journal", str(journal), "-o", str(page), code=REFUTED)
     assert "no guarantee: no request passes one that does not fit: is off" in output
     assert "starvation (1, FOUND)" in output
     assert main(["replay", str(journal)]) == PASSED
@@ -73,8 +71,7 @@ def test_the_longest_victim_is_refuted_with_a_journal(
     asked = ["explore", *FAULTY, "--rules", LONGEST_VICTIM, "--victim", "longest"]
     asked += ["--no-pause-after-preemption", "--num-gpu-blocks", "4"]
     asked += ["--shapes", "1+3", "2+2", "--journal", str(journal)]
-    assert main(asked) == REFUTED
-    output = capsys.readouterr().out
+    output = printed(capsys, *asked, code=REFUTED)
     assert "VIOLATION order (F3): a preempted request comes later" in output
     assert main(["replay", str(journal)]) == PASSED
 

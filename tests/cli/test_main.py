@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from refusals import printed
 
 import lineclear
 from lineclear.cli import COMMANDS, main, make_parser
@@ -77,15 +78,13 @@ def test_help_documents_every_command_and_exit_code() -> None:
 def test_every_command_has_help_of_its_own(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([command, "--help"]) == 0
-    text = capsys.readouterr().out
+    text = printed(capsys, command, "--help")
     assert text.startswith(f"usage: lineclear {command}")
     assert "--format" in text
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"lineclear {lineclear.__version__}\n"
+    assert printed(capsys, "--version") == f"lineclear {lineclear.__version__}\n"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ import pytest
 
 pytest.importorskip("z3")
 
+from refusals import printed
+
 from lineclear.cli import main, policies
 from lineclear.evidence.refutations import REFUTATIONS, Refutation
 from lineclear_spec.proof.answers import Result
@@ -39,8 +41,7 @@ def at_once(
 def test_the_table_in_json_and_every_journal(
     at_once: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["policies", "--format", "json"]) == 0
-    content = json.loads(capsys.readouterr().out)
+    content = json.loads(printed(capsys, "policies", "--format", "json"))
     assert {cell["verdict"] for cell in content["cells"]} <= {
         "proved", "refuted", "both", "not applicable",
     }  # fmt: skip
@@ -51,8 +52,7 @@ def test_the_table_in_json_and_every_journal(
 
 
 def test_one_refutation(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main(["policies", "--show", "priority.P7", "--journals", str(tmp_path)]) == 0
-    text = capsys.readouterr().out
+    text = printed(capsys, "policies", "--show", "priority.P7", "--journals", str(tmp_path))
     assert "the victim computes nothing while" in text
     assert f"lineclear replay {tmp_path}/priority.P7.jsonl" in text
 
@@ -79,7 +79,6 @@ def test_a_page_of_somebody_else_is_left_alone(
     page = tmp_path / "page.md"
     page.write_text("mine\n", encoding="utf-8")
     flags = ["policies", "--format", "markdown", "-o", str(page)]
-    assert main([*flags, "--check"]) == 1
-    assert "is stale" in capsys.readouterr().out
+    assert "is stale" in printed(capsys, *flags, "--check", code=1)
     assert main(flags) == 2
     assert page.read_text(encoding="utf-8") == "mine\n"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from planted import BUGS, Patch, no_request_is_admitted, only
+from refusals import printed
 
 from lineclear.checks import table
 from lineclear.checks.counterexample import Counterexample
@@ -39,8 +40,7 @@ def test_the_command_is_red_saves_the_trace_and_turns_it_into_a_test(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(table, "bounds_of", only(small))
     bug.plant(monkeypatch)
-    assert main(["check", "--no-cache", "--stage", "exploration"]) == 1
-    screen = capsys.readouterr().out
+    screen = printed(capsys, "check", "--no-cache", "--stage", "exploration", code=1)
     assert "LC401 fence.held_gpu broken by admit(r2)" in screen
     (path,) = (tmp_path / ".lineclear").glob("LC401-*.itf.json")
     lines = path.read_text().splitlines()
@@ -115,8 +115,7 @@ def test_a_run_of_the_scheduler_is_saved_replayed_and_turned_into_a_test(
     test = emitted(saved)
     test()
     no_request_is_admitted(monkeypatch)
-    assert main(["replay", str(path)]) == 1
-    assert "found again with the same environment" in capsys.readouterr().out
+    assert "found again with the same environment" in printed(capsys, "replay", str(path), code=1)
     with pytest.raises(AssertionError, match="nothing moves"):
         test()
     wrong = replace(saved, journal=(*saved.journal[:-1], '["commit_step"]'))

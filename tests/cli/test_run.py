@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from refusals import printed
 
 from lineclear.cli import main
 
@@ -46,8 +47,7 @@ def test_prefix_caching_is_on_unless_it_is_turned_off(capsys: pytest.CaptureFixt
     assert result["prefix_cache"]["evicted_blocks"] > 0
     off = output(capsys, *run[:4], "--prefix-caching", "off")
     assert set(off["prefix_cache"].values()) == {0}
-    assert main(["run", *run[:4]]) == 0
-    assert "prefix cache  0 of " in capsys.readouterr().out
+    assert "prefix cache  0 of " in printed(capsys, "run", *run[:4])
 
 
 def test_without_a_model_tags_are_checked(capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,8 +60,7 @@ def test_without_a_model_tags_are_checked(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_text_says_what_happened(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", "--device", "cpu", "--num-requests", "3"]) == 0
-    text = capsys.readouterr().out
+    text = printed(capsys, "run", "--device", "cpu", "--num-requests", "3")
     assert "3: 3 finished, 0 rejected, 0 failed" in text
     assert "tiny-llama (float32) on cpu" in text
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from refusals import printed
 
 from lineclear.cli import main
 from lineclear.cli.settings import SETTINGS
@@ -68,8 +69,7 @@ def test_the_json_object_is_the_contract(trace: str, capsys: pytest.CaptureFixtu
 
 
 def test_the_embedded_workload_preempts_both_ways(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["simulate", "--check", "25"]) == 0
-    text = capsys.readouterr().out
+    text = printed(capsys, "simulate", "--check", "25")
     assert "200: 200 finished, 0 rejected, 0 clipped" in text
     assert "0 violations" in text
     assert text.count("\n") > 20
@@ -166,15 +166,12 @@ def test_a_journal_replays_and_shows_the_state_at_a_step(
 ) -> None:
     path = str(tmp_path / "run.jsonl")
     steps = simulate(capsys, trace, *PRESSURE, "--journal", path)["steps"]
-    assert main(["replay", path, "--format", "json"]) == 0
-    result = json.loads(capsys.readouterr().out)
+    result = json.loads(printed(capsys, "replay", path, "--format", "json"))
     assert result["complete"] is True
     assert (result["steps"], result["violations"]) == (steps, [])
     assert result["invariant_checks"] == steps + 1
-    assert main(["replay", path]) == 0
-    assert "the last state equals the recorded one" in capsys.readouterr().out
-    assert main(["replay", path, "--step", "1"]) == 0
-    text = capsys.readouterr().out
+    assert "the last state equals the recorded one" in printed(capsys, "replay", path)
+    text = printed(capsys, "replay", path, "--step", "1")
     assert "gpu: 6 of 9 blocks free" in text
     assert "request 1: RUNNING, prompt 40, limit 100" in text
     assert "sequence 1: 40 tokens known, 0 computed, room for 40; blocks 0 1 2" in text
@@ -189,12 +186,10 @@ def test_a_journal_that_was_changed_or_cut_is_told(
     simulate(capsys, trace, *PRESSURE, "--journal", str(path))
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(lines[:-1]))
-    assert main(["replay", str(path)]) == 3
-    assert "the journal is truncated here" in capsys.readouterr().out
+    assert "the journal is truncated here" in printed(capsys, "replay", str(path), code=3)
     admitted = next(k for k, line in enumerate(lines) if '"admit"' in line)
     path.write_text("".join(lines[:admitted] + lines[admitted + 1 :]))
-    assert main(["replay", str(path)]) == 1
-    assert "is refused, a guard is false: " in capsys.readouterr().out
+    assert "is refused, a guard is false: " in printed(capsys, "replay", str(path), code=1)
     path.write_text("no journal\n")
     assert main(["replay", str(path)]) == 2  # not a refutation: the file is not a journal
     assert "line 1: it is not JSON" in capsys.readouterr().err
@@ -208,12 +203,10 @@ def test_a_journal_that_was_changed_or_cut_is_told(
 
 
 def test_lessons_are_listed_and_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["simulate", "--lesson", "list"]) == 0
-    assert capsys.readouterr().out.splitlines()[0].startswith("queues ")
+    assert printed(capsys, "simulate", "--lesson", "list").splitlines()[0].startswith("queues ")
     assert main(["simulate", "--lesson", "list", "--format", "json"]) == 0
     assert "decision-tree" in json.loads(capsys.readouterr().out)["lessons"]
-    assert main(["simulate", "--lesson", "decision-tree"]) == 0
-    text = capsys.readouterr().out
+    text = printed(capsys, "simulate", "--lesson", "decision-tree")
     assert "A is preempted by swap; D is admitted" in text
     assert "breaks conservation: GPU: 2 + 63 + 13 + 32 is not 100" in text
     assert main(["simulate", "--lesson", "q5", "--format", "json"]) == 0
@@ -221,8 +214,7 @@ def test_lessons_are_listed_and_told(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_the_step_time_model_is_stated(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["simulate", "--step-time", "help"]) == 0
-    text = capsys.readouterr().out
+    text = printed(capsys, "simulate", "--step-time", "help")
     assert "copy_bandwidth: bytes in a second" in text
     assert "  copy_bandwidth=2.4e+10" in text
 
@@ -250,8 +242,7 @@ def test_a_number_that_is_none_is_refused(
 
 def test_theorems_are_held_against_the_run(capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["simulate", "--num-requests", "25", "--guarantees", "--scheduling-policy", "aging"]
-    assert main(asked) == 0
-    text = capsys.readouterr().out
+    text = printed(capsys, *asked)
     assert "theorems of the policy, for these settings and requests" in text
     assert re.search(
         r"aging\.P9 +20 +0\S* +seconds that who passes comes later: \(P_max - P\)", text
@@ -266,13 +257,11 @@ def test_theorems_are_held_against_the_run(capsys: pytest.CaptureFixture[str]) -
 def test_one_line_says_that_a_combination_loses_guarantees(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["simulate", "--num-requests", "5", "--max-bypasses", "2"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = printed(capsys, "simulate", "--num-requests", "5", "--max-bypasses", "2").splitlines()
     (line,) = [line for line in lines if "no guarantee" in line]
     assert line == "no guarantee: fcfs.P2 fcfs.P4 fcfs.P6b fcfs.P7 fcfs.P8: F2 (max_bypasses 2)"
     asked = ["simulate", "--num-requests", "5", "--max-bypasses", "2", "--format", "json"]
-    assert main(asked) == 0
-    lost = json.loads(capsys.readouterr().out)["lost_theorems"]
+    lost = json.loads(printed(capsys, *asked))["lost_theorems"]
     assert list(lost) == ["fcfs.P2", "fcfs.P4", "fcfs.P6b", "fcfs.P7", "fcfs.P8"]
     assert set(lost.values()) == {"no guarantee: F2 (max_bypasses 2)"}
 
@@ -286,13 +275,11 @@ def test_a_bound_that_is_passed_is_told_and_fails(
         return 1
 
     monkeypatch.setattr(lineclear.theorems.bounds, "steps_of_the_first", one)
-    assert main(["simulate", "--num-requests", "5", "--guarantees"]) == 1
-    output = capsys.readouterr().out
+    output = printed(capsys, "simulate", "--num-requests", "5", "--guarantees", code=1)
     assert re.search(r"bound exceeded: fcfs\.P6b does not hold: \d+ steps of the first", output)
 
 
 def test_lessons_have_no_theorems_to_ask_for(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["simulate", "--lesson", "list"]) == 0
-    name = capsys.readouterr().out.split()[0]
+    name = printed(capsys, "simulate", "--lesson", "list").split()[0]
     assert main(["simulate", "--lesson", name, "--guarantees"]) == 2
     assert "omit --guarantees" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from refusals import printed
 
 from lineclear.cli import main
 
@@ -23,8 +24,7 @@ def stalled(folder: Path, *more: str) -> list[str]:
 def test_a_simulation_that_stalls_ends_with_the_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(stalled(tmp_path)) == 3
-    text = capsys.readouterr().out
+    text = printed(capsys, *stalled(tmp_path), code=3)
     assert "stalled: " in text
     assert "100 of 100 GPU" in text
     assert "(swapped) holds 100 CPU blocks; 1585 of 1586 tokens are computed" in text
@@ -33,8 +33,7 @@ def test_a_simulation_that_stalls_ends_with_the_report(
 
 
 def test_the_report_is_in_the_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(stalled(tmp_path, "--format", "json")) == 3
-    stall = json.loads(capsys.readouterr().out)["stall"]
+    stall = json.loads(printed(capsys, *stalled(tmp_path, "--format", "json"), code=3))["stall"]
     assert stall["gpu"] == {"free": 100, "total": 100}
     assert [holder["cpu_blocks"] for holder in stall["holders"]] == [100]
     assert [held["phase"] for held in stall["held"]] == ["swapped", "waiting"]
@@ -46,12 +45,10 @@ def test_a_replay_tells_who_is_left_and_what_the_table_says(
     journal = tmp_path / "run.jsonl"
     assert main(stalled(tmp_path, "--journal", str(journal))) == 3
     capsys.readouterr()
-    assert main(["replay", str(journal)]) == 0
-    text = capsys.readouterr().out
+    text = printed(capsys, "replay", str(journal))
     assert "live: 2" in text
     assert "(SWAPPED) holds 0 GPU and 100 CPU blocks; no guard of the table blocks it" in text
-    assert main(["replay", str(journal), "--format", "json"]) == 0
-    held = json.loads(capsys.readouterr().out)["held"]
+    held = json.loads(printed(capsys, "replay", str(journal), "--format", "json"))["held"]
     assert [(row["phase"], row["guard"]) for row in held] == [("SWAPPED", None), ("WAITING", None)]
 
 
@@ -64,8 +61,7 @@ def test_a_replay_names_the_guard_that_refuses(
     command = ["simulate", str(rows), "--num-gpu-blocks", "110", "--journal", str(journal)]
     assert main(command) == 0
     capsys.readouterr()
-    assert main(["replay", str(journal), "--step", "8"]) == 0
-    text = capsys.readouterr().out
+    text = printed(capsys, "replay", str(journal), "--step", "8")
     guard = "blocked by: the GPU has a free block for every block needed (wants 20, free 10)"
     assert guard in text
     assert "blocked by: the step that computes for it is committed (in flight 1)" in text

@@ -13,6 +13,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from refusals import printed
 
 from lineclear.cli import main
 from lineclear.cli.exits import INCONCLUSIVE, INTERRUPTED, PASSED, REFUTED, USAGE
@@ -33,8 +34,7 @@ ENVIRONMENT = {
 def test_a_finding_is_told_with_the_command_that_finds_it_again(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["test", BROKEN, "--workers", "1"]) == REFUTED
-    out = capsys.readouterr().out
+    out = printed(capsys, "test", BROKEN, "--workers", "1", code=REFUTED)
     assert "LC411 allocation.published: block 0 of gpu is allocated to 'r4'" in out
     assert "('submit', 'r3', (0,), 2)" in out
     assert "shrunk from 10 actions to 2" in out
@@ -57,8 +57,7 @@ def test_the_finding_does_not_depend_on_the_number_of_workers(
 def test_a_sound_scheduler_passes_and_says_what_was_tried(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["test", SOUND, "--seconds", "0.5", "--workers", "1"]) == PASSED
-    out = capsys.readouterr().out
+    out = printed(capsys, "test", SOUND, "--seconds", "0.5", "--workers", "1", code=PASSED)
     assert "requests accepted" in out
     assert "no rule was broken; this is a test, not a proof" in out
     assert main(["test", SOUND, "--run", "3", "--format", "json"]) == PASSED
@@ -140,13 +139,11 @@ def test_numbers_that_mean_nothing_are_refused(wrong: list[str]) -> None:
 
 def test_the_formats_for_machines_name_the_rule(capsys: pytest.CaptureFixture[str]) -> None:
     command = ["test", BROKEN, "--run", "0", "--format"]
-    assert main([*command, "junit"]) == REFUTED
-    suites = ElementTree.fromstring(capsys.readouterr().out)
+    suites = ElementTree.fromstring(printed(capsys, *command, "junit", code=REFUTED))
     failure = suites.find(".//failure")
     assert failure is not None
     assert "allocation.published" in failure.attrib["message"]
-    assert main([*command, "github"]) == REFUTED
-    out = capsys.readouterr().out
+    out = printed(capsys, *command, "github", code=REFUTED)
     assert out.startswith("::error title=LC411 ")
     assert out.splitlines()[-1].startswith("lineclear test: FAILED")
 
@@ -170,8 +167,7 @@ def test_a_finding_becomes_a_test_and_a_log(
     mended.write_text(test.read_text().replace("make_broken", "make_scheduler"))
     exec(compile(mended.read_text(), str(mended), "exec"), scope)
     scope["test_allocation_published"]()
-    assert main(["conform", str(log)]) == REFUTED
-    assert "still published" in capsys.readouterr().out
+    assert "still published" in printed(capsys, "conform", str(log), code=REFUTED)
 
 
 def test_an_interrupt_ends_cleanly(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from conforming import written
+from refusals import printed
 
 from lineclear.cli import main
 from lineclear.conform import Header
@@ -23,14 +24,12 @@ HANG = [
 
 def test_why_an_engine_stands_still(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = written(tmp_path / "hang.jsonl", Header(4, 2), HANG)
-    assert main(["why", path]) == 1
-    text = capsys.readouterr().out
+    text = printed(capsys, "why", path, code=1)
     assert "LC511 progress: nothing was scheduled in 6 calls in a row" in text
     assert "STANDSTILL: 2 requests are live" in text
     assert "  blocks: too few blocks are free (needs 3, free 2, cached 0)" in text
     assert "  smallest change: abort 'a', or 1 more block" in text
-    assert main(["why", path, "--at", "5", "--format", "json"]) == 0
-    content = json.loads(capsys.readouterr().out)
+    content = json.loads(printed(capsys, "why", path, "--at", "5", "--format", "json"))
     assert content["standstill"] is False
     assert [row["guard"] for row in content["requests"]] == ["none", "blocks"]
     assert main(["why", path, "--at", "99"]) == 1
@@ -49,8 +48,7 @@ def test_a_log_whose_every_request_is_hopeless_is_exit_1(
 
 
 def test_why_of_a_journal(journal: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["why", journal]) == 0
-    text = capsys.readouterr().out
+    text = printed(capsys, "why", journal)
     assert "requests are live" in text
     assert "waiting: helps" in text
     assert main(["why", journal, "--at", "999999"]) == 2

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from stand_ins import NoCap
 
 from lineclear_gpu import plug
 from lineclear_gpu.attention import Gather
@@ -119,15 +120,6 @@ def test_a_soft_cap_is_that_of_the_configuration() -> None:
     assert made.cap == 1.0
     with pytest.raises(Unsupported, match="gives different logits over the pool"):
         probe(made, NoCap())
-
-
-class NoCap(Gather):
-    """Broken on purpose: leaves the soft cap out."""
-
-    def attend(
-        self, query: Any, layer: Any, rows: Any, scale: Any, window: Any, cap: Any = None
-    ) -> Any:
-        return super().attend(query, layer, rows, scale, window)
 
 
 # ---- what reaches the attention function ---------------------------------------------------------

@@ -1,35 +1,24 @@
 # pyright: basic
-"""The page of models matches its script; the benchmark of a forward runs."""
+"""The page of models matches its script; benchmarks of the device run on the CPU."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import re
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from scripts import module_of
 
 from lineclear_gpu.model import load_model
 
 ROOT = Path(__file__).parents[2]
 
 
-def script(path: str) -> ModuleType:
-    """A script as a module."""
-    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_page_names_every_model_of_the_script() -> None:
     """`make docs` runs all models; here the lists are compared and two models run."""
-    models = script("docs/make_models.py")
+    models = module_of(ROOT / "docs/make_models.py")
     rows = re.findall(
         r"^\| ([^|-][^|]*?) \|", models.PAGE.read_text(encoding="utf-8"), re.MULTILINE
     )
@@ -43,7 +32,7 @@ def test_the_page_names_every_model_of_the_script() -> None:
 
 
 def test_a_stale_page_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    models = script("docs/make_models.py")
+    models = module_of(ROOT / "docs/make_models.py")
     monkeypatch.setattr(models, "page", lambda: "new\n")
     monkeypatch.setattr(models, "PAGE", tmp_path / "models.md")
     monkeypatch.setattr(sys, "argv", ["make_models.py"])
@@ -73,13 +62,6 @@ def test_the_benchmark_of_preemption_runs_on_the_cpu(monkeypatch: pytest.MonkeyP
         totals = [len(p) + out for p, out in zip(prompts, outputs, strict=True)]
         assert max(totals) <= work.longest
         assert 16 * work.blocks < sum(totals) / len(totals) * work.rows
-
-
-def test_the_benchmark_of_a_forward_runs_on_the_cpu() -> None:
-    found = script("benchmarks/gpu_forward.py").forward({}, "cpu", "tiny-llama", 6, 5, 40, 1)
-    assert found["sequences"] == 6
-    assert found["padded slots over slots"] >= 1.0
-    assert all(value > 0 for name, value in found.items() if name.endswith("us"))
 
 
 def test_the_benchmark_of_prefix_caching_runs_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

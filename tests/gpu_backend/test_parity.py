@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from model_drive import Drive, prompts_of
-from stand_ins import DelayedStreams
+from stand_ins import DelayedStreams, NoCap
 from token_parity import compare, reference_tokens
 
 from lineclear.config import Config
@@ -126,15 +126,6 @@ def test_an_attention_that_is_wrong_by_one_position_is_seen(
     monkeypatch.setattr("lineclear_gpu.runner.Gather", NarrowWindow)
     report = compare(model, prompts, expected, Drive(model, settings(**AMPLE))(prompts, TOKENS))
     assert len(report.wrong) >= 5
-
-
-class NoCap(Gather):
-    """Broken on purpose: leaves the soft cap out."""
-
-    def attend(
-        self, query: Any, layer: Any, rows: Any, scale: float, window: Any, cap: Any = None
-    ) -> Any:
-        return super().attend(query, layer, rows, scale, window)
 
 
 def test_an_attention_that_leaves_the_soft_cap_out_is_seen(

@@ -66,7 +66,7 @@ EDITS: dict[str, tuple[Any, str, str, str]] = {
         Room, "want", "ledger.need(tokens) - self.saved(leader)", "ledger.need(tokens)",
     ),
     "a request counts for the hit rate whenever it enters": (
-        PrefixCache, "enter", "        if count:\n", "        if True:\n",
+        PrefixCache, "enter", "    if count:\n", "    if True:\n",
     ),
     "one that was admitted computes drafts": (
         Step, "_enter", "drafts = entry.record.phase == Phase.SWAPPED", "drafts = True",

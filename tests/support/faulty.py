@@ -15,6 +15,8 @@ from lineclear.explore.bounds import RequestShape, SearchBounds
 from lineclear.explore.small import SMALL
 from lineclear.policies.mlfq import MultiLevelFeedbackQueue
 from lineclear.policies.view import View
+from lineclear.scheduler import Scheduler
+from lineclear.scheduling.step import Step
 
 __all__ = [
     "ANY_FIT",
@@ -22,6 +24,7 @@ __all__ = [
     "BROKEN_WORLDS",
     "LONGEST_VICTIM",
     "TAIL_REQUEUE",
+    "Livelocked",
     "review_of_waiting_in_a_row",
 ]
 
@@ -71,3 +74,21 @@ def review_of_waiting_in_a_row(self: MultiLevelFeedbackQueue, request: View) -> 
     if request.waiting == 0 or request.waiting is None:
         self.seen[request.number] = (request.generated, request.step)
     return _review(self, request)
+
+
+class Restless(Step):
+    """Gives up an unfinished prompt in every step."""
+
+    def _make_room(self, demands: list[Any]) -> list[Any]:
+        for demand in demands:
+            if not demand.decode:
+                self.transitions.preempt(demand.entry)
+        return super()._make_room([demand for demand in demands if demand.decode])
+
+
+class Livelocked(Scheduler):
+    """Begins prompts again and again."""
+
+    def __init__(self, *arguments: Any, **rest: Any) -> None:
+        super().__init__(*arguments, **rest)
+        self._step = Restless

@@ -6,12 +6,13 @@ With a file as argument, it takes the attention kernels from that file: broken o
 
 from __future__ import annotations
 
-import importlib.util
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
 from pool_case import BOUNDS, DECODE, Case
+from scripts import module_of
 
 from lineclear_gpu.fusion import NORMS
 from lineclear_gpu.kernels import fused, plans
@@ -20,12 +21,7 @@ from lineclear_gpu.kernels.plans import LaunchPlan
 
 paged: Any = kernels
 if len(sys.argv) > 1:
-    spec = importlib.util.spec_from_file_location("broken", sys.argv[1])
-    assert spec is not None
-    assert spec.loader is not None
-    paged = importlib.util.module_from_spec(spec)
-    sys.modules["broken"] = paged
-    spec.loader.exec_module(paged)
+    paged = module_of(Path(sys.argv[1]), "broken", listed=True)
 
 SPLIT, WHOLE = LaunchPlan(16, 4, 2, 4), LaunchPlan(16, 4, 2, 1)
 SHORT = [(1, context) for context in (1, 7, 8, 9, 65, 70)]

@@ -1,4 +1,4 @@
-"""What the command prints when it refuses its arguments."""
+"""What the command prints, and what it says when it refuses its arguments."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ import pytest
 
 from lineclear.cli import main
 
-__all__ = ["refused"]
+__all__ = ["printed", "refused"]
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    """What the command prints, which ends with this code."""
+    assert main(arguments) == code
+    return capsys.readouterr().out
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

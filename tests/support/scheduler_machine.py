@@ -42,6 +42,7 @@ class World:
     """Scheduler, device and model."""
 
     replays = True  # the journal of some, for the theorem of KV
+    stops = 0.02  # how often a continuation is the last
 
     def __init__(
         self, config: Config, seed: int, policy: Policy | None = None, order: str = "random"
@@ -53,7 +54,7 @@ class World:
         self.seed = seed
         self.scheduler = Scheduler(config, policy, journal=self.note)
         self.observer = Observer(self.scheduler.ledger)
-        self.device = Device(SIZE, order_named(order, seed), Hazards())
+        self.device = Device(config.block_size, order_named(order, seed), Hazards())
         # Judges every call; of a policy that means harm no copy can be asked.
         oracle = Oracle(self.scheduler) if policy is None else None
         self.bench = Bench(self.scheduler, self.device, oracle)
@@ -105,17 +106,18 @@ class World:
 
     # ---- what an executor does -----------------------------------------------------------------
 
-    def schedule(self) -> None:
+    def schedule(self) -> Plan:
         plan = self.bench.schedule()
         rows = list(plan.scheduled_seq_groups)
         assert (plan.step is None) == (not rows)
         if plan.step is None:
             assert self.bench.called.commit(plan, []) == []
-            return
+            return plan
         assert sum(row.tokens for row in rows) == plan.num_batched_tokens
         assert plan.num_batched_tokens <= self.config.max_num_batched_tokens
         assert [row.prefill for row in rows] == sorted((r.prefill for r in rows), reverse=True)
         assert plan.num_prefill_groups == sum(row.prefill for row in rows)
+        return plan
 
     def continuations(self, live: BenchRequest, drafts: int, room: int) -> Sizes:
         """Mostly one; a request that may have branches forks or prunes now and then."""
@@ -137,7 +139,11 @@ class World:
             chosen = self.continuations(live, len(row.guesses), room[live])
             room[live] -= max(len(chosen) - 1, 0)
             sizes.append(chosen)
-        stopped = [k for k in range(len(sizes)) if self.random.random() < 0.02]
+        stopped: list[int | tuple[int, int]] = [
+            (k, self.random.randrange(len(size))) if len(size) > 1 else k
+            for k, size in enumerate(sizes)
+            if self.random.random() < self.stops
+        ]
         self.bench.commit(sizes, stopped, self.answer)
 
     def answer(self, plan: Plan, given: list[list[list[int]]]) -> Any:

@@ -18,10 +18,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from lineclear.testing.operations import Dispatched, OperationRecord, Order
+from lineclear_gpu.attention import Gather
 from lineclear_gpu.graphs import Graphs, NotRecordable, Recorded
 from lineclear_gpu.streams import Job, Streams
 
-__all__ = ["KINDS", "DelayedStreams", "RecordedGraphs"]
+__all__ = ["KINDS", "DelayedStreams", "NoCap", "RecordedGraphs"]
 
 #: Stream -> one kind of operation that runs on it, as orders name it.
 KINDS = {"compute": "forward", "out": "swap_out", "in": "swap_in"}
@@ -138,3 +139,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 fresh = [leaf for leaf in tree_leaves(found) if isinstance(leaf, Tensor)]
                 for target, source in zip(outputs, fresh, strict=bool(outputs)):
                     target.copy_(source)
+
+
+class NoCap(Gather):
+    """Broken on purpose: leaves the soft cap out."""
+
+    def attend(
+        self, query: Any, layer: Any, rows: Any, scale: float, window: Any, cap: Any = None
+    ) -> Any:
+        return super().attend(query, layer, rows, scale, window)

@@ -11,7 +11,7 @@ from typing import Any
 
 from lineclear.conform import Header
 
-__all__ = ["BASES", "BREAKS", "Break"]
+__all__ = ["BASES", "BREAKS", "Break", "change", "e", "step"]
 
 Event = dict[str, Any]
 Log = list[Event]

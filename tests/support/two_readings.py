@@ -30,11 +30,6 @@ GHOSTS = frozenset(
     "owner_cpu "
     "decode_batch decode_batch_index held".split()
 ) | frozenset(KV_FIELDS)
-Z3_SORTS = {
-    "request": DOMAINS["request"],
-    "sequence": DOMAINS["sequence"],
-    "block": DOMAINS["block"],
-}
 #: Any state at all.
 ANY = State.arbitrary()
 KINDS: dict[type, str] = {Request: "request", Sequence: "sequence", Block: "block", int: "index"}

@@ -126,8 +126,7 @@ class Turns(Tenants):
         self.quantum = policy.quantum * self.unit
         self.credit: dict[Hashable, Fraction] = {}
         self.begun = False  # the turn of the first
-        self.given = Fraction(0)  # what a tenant has earned that was away all the time
-        self.left: dict[Hashable, Fraction] = {}  # what had been given when the tenant left
+        self.away: dict[Hashable, Fraction] = {}  # what absent tenants have earned
 
     def charge(self, tenant: Hashable, amount: Fraction) -> None:
         """Takes it from the credit."""
@@ -136,14 +135,14 @@ class Turns(Tenants):
     def backlogged(self, tenant: Hashable, step: int) -> None:
         """It has no credit, and owes what the rounds have not earned back for it."""
         super().backlogged(tenant, step)
-        earned = self.given - self.left.pop(tenant, self.given)
+        earned = self.away.pop(tenant, Fraction(0))
         self.credit[tenant] = min(Fraction(0), self.credit.get(tenant, Fraction(0)) + earned)
 
     def idle(self, tenant: Hashable, step: int) -> None:
         """If it was its turn, the turn of the next one has not begun."""
         self.begun = self.begun and self.waiting[0] != tenant
         super().idle(tenant, step)
-        self.left[tenant] = self.given
+        self.away[tenant] = Fraction(0)
 
     def first(self, step: int) -> Hashable:
         """Turn by turn, until one has credit."""
@@ -155,7 +154,8 @@ class Turns(Tenants):
             if self.credit[tenant] > 0:
                 return tenant
             self.begun = False
-            self.given += self.unit * (self.quantum // self.unit // len(self.waiting))
+            part = self.unit * (self.quantum // self.unit // len(self.waiting))
+            self.away = {absent: earned + part for absent, earned in self.away.items()}
             self.waiting.append(self.waiting.pop(0))
 
     def check(self, policy: Any, step: int) -> None:

@@ -16,7 +16,7 @@ from lineclear_spec.actions import ACTIONS
 from lineclear_spec.kernel import blocks
 from lineclear_spec.language.source import register
 
-__all__ = ["function_of", "guards_of", "is_effect", "is_guard", "parsed", "statements"]
+__all__ = ["called", "function_of", "guards_of", "is_effect", "is_guard", "parsed", "statements"]
 
 #: Only how long a block rests, which `monitor/audit.py` holds against the blocks that can be found.
 RESTING = frozenset({"rest", "wake"})
@@ -45,14 +45,18 @@ def parsed(name: str) -> ast.FunctionDef:
     return node
 
 
+def called(node: ast.stmt, *names: str) -> ast.Call | None:
+    """The call that the statement is, if it is one of an attribute with one of these names."""
+    match node:
+        case ast.Expr(ast.Call(ast.Attribute(attr=name)) as call) if name in names:
+            return call
+        case _:
+            return None
+
+
 def is_guard(node: ast.stmt) -> bool:
     """Whether the statement is a call of `require`."""
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Call)
-        and isinstance(node.value.func, ast.Attribute)
-        and node.value.func.attr == "require"
-    )
+    return called(node, "require") is not None
 
 
 @cache
@@ -77,9 +81,8 @@ def guards_of(name: str) -> Callable[..., Any]:
 def is_effect(node: ast.stmt) -> bool:
     """Whether the statement writes the ledger, and nothing after it needs a name that it binds."""
     if isinstance(node, ast.Expr):
-        called = node.value.func if isinstance(node.value, ast.Call) else None
-        remembers = isinstance(called, ast.Attribute) and called.attr in RESTING | REMEMBERING
-        return not is_guard(node) and not remembers and not isinstance(node.value, ast.Constant)
+        writes = called(node, "require", *RESTING, *REMEMBERING) is None
+        return writes and not isinstance(node.value, ast.Constant)
     return isinstance(node, ast.Assign) and all(
         isinstance(target, ast.Attribute | ast.Subscript) for target in node.targets
     )
@@ -89,10 +92,8 @@ def statements(name: str) -> list[tuple[int, str, str, int]]:
     """Position, kind, text and line of each statement that a mutant may drop."""
     found: list[tuple[int, str, str, int]] = []
     for index, node in enumerate(parsed(name).body):
-        if is_guard(node):
-            assert isinstance(node, ast.Expr)
-            assert isinstance(node.value, ast.Call)
-            sentence = node.value.args[1]
+        if guard := called(node, "require"):
+            sentence = guard.args[1]
             found.append(
                 (
                     index,

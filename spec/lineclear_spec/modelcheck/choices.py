@@ -25,12 +25,16 @@ def around(records: list[T], living: list[bool]) -> list[T]:
     return [record for k, record in enumerate(records) if living[k] or k in over]
 
 
+def tried(ledger: GhostLedger) -> tuple[list[str], list[str]]:
+    """The sequences and the requests."""
+    sequences = around(ledger.sequences, [s.alive for s in ledger.sequences])
+    requests = around(ledger.requests, [1 <= r.phase <= 3 for r in ledger.requests])
+    return [f"s{s.id}" for s in sequences], [f"r{r.id}" for r in requests]
+
+
 def arguments_of(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator[tuple[Any, ...]]:
     """Every choice of arguments worth a try in this state, sensible or not."""
-    sequences = [f"s{s.id}" for s in around(ledger.sequences, [s.alive for s in ledger.sequences])]
-    requests = [
-        f"r{r.id}" for r in around(ledger.requests, [1 <= r.phase <= 3 for r in ledger.requests])
-    ]
+    sequences, requests = tried(ledger)
     if name in DECIDE and len(ledger.operations) >= bounds.open:
         return
     if name == "submit":
@@ -63,9 +67,11 @@ def arguments_of(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator[tup
     elif name in ("prune", "copy_on_write", "join_batch", "leave_batch"):
         yield from ((s,) for s in sequences)
     elif name == "publish":
-        yield from named_entries(ledger, sequences)
+        yield from ((s, k) for s, count in named(ledger, sequences) for k in range(count))
     elif name == "publish_run":
-        yield from named_runs(ledger, sequences)
+        # Two entries or more, from the first or the second: one alone is what `publish` takes.
+        for s, last in named(ledger, sequences):
+            yield from ((s, first, end) for first in (0, 1) for end in range(first + 2, last + 1))
     elif name in ("evict", "unlist"):
         yield from ((n,) for n in sorted(ledger.cached))
     elif name in ("hold_block", "release_block"):
@@ -79,30 +85,16 @@ def arguments_of(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator[tup
         yield from ((r,) for r in requests)
 
 
-def named_entries(ledger: GhostLedger, sequences: list[str]) -> Iterator[tuple[Any, ...]]:
-    """Entries of tables whose tokens have names."""
+def named(ledger: GhostLedger, sequences: list[str]) -> Iterator[tuple[str, int]]:
+    """How many entries of each table have tokens with names."""
     for s in sequences:
         sequence = ledger.sequences[int(s[1:]) - 1]
-        for index in range(min(len(sequence.table), len(sequence.block_names))):
-            yield s, index
-
-
-def named_runs(ledger: GhostLedger, sequences: list[str]) -> Iterator[tuple[Any, ...]]:
-    """From the first or second entry of tables to each entry whose tokens have names: two entries or more, as one
-    alone is what `publish` takes.
-    """
-    for s in sequences:
-        sequence = ledger.sequences[int(s[1:]) - 1]
-        last = min(len(sequence.table), len(sequence.block_names))
-        yield from ((s, first, end) for first in (0, 1) for end in range(first + 2, last + 1))
+        yield s, min(len(sequence.table), len(sequence.block_names))
 
 
 def absurd_arguments(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator[tuple[Any, ...]]:
     """Arguments that some guard must refuse, tried in every state but never a transition of the search."""
-    sequences = [f"s{s.id}" for s in around(ledger.sequences, [s.alive for s in ledger.sequences])]
-    requests = [
-        f"r{r.id}" for r in around(ledger.requests, [1 <= r.phase <= 3 for r in ledger.requests])
-    ]
+    sequences, requests = tried(ledger)
     big = bounds.gpu_blocks * bounds.block_size
     if name == "submit":
         long = bounds.max_model_len

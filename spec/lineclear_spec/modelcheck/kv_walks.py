@@ -31,7 +31,7 @@ from lineclear_spec.modelcheck.kv_concrete import (
 from lineclear_spec.modelcheck.snapshot import ConcreteView
 from lineclear_spec.modelcheck.worlds import Bounds, Step
 
-__all__ = ["OFTEN", "RARE", "KvWalk", "broken", "directed", "step_of"]
+__all__ = ["OFTEN", "RARE", "KvWalk", "broken", "directed", "follow", "steps_of"]
 
 #: Actions that end what a walk is about, and those that bring it further.
 RARE = ("reject", "abort", "finish", "prune", "lift_fences", "recompute", "discard_swapped")
@@ -181,10 +181,12 @@ class KvWalk:
         return self
 
 
-def step_of(text: str) -> Step:
-    """A step as tools print it: `swap_out r1`."""
-    name, *rest = text.split()
-    return name, tuple([int(a) if a.lstrip("-").isdigit() else a for a in rest])
+def steps_of(trace: str) -> list[Step]:
+    """The steps of a text, as tools print them, one after a comma: `swap_out r1, run 2`."""
+    rows = [line.split() for line in trace.split(",")]
+    return [
+        (n, tuple([int(a) if a.lstrip("-").isdigit() else a for a in rest])) for n, *rest in rows
+    ]
 
 
 def broken(name: str, old: str, new: str) -> Callable[..., Any]:
@@ -208,19 +210,25 @@ def broken(name: str, old: str, new: str) -> Callable[..., Any]:
     return found
 
 
-def directed(bounds: Bounds, text: str, bodies: Bodies) -> KvWalk:
-    """The walk that a text tells, one step after a comma, until a step is refused or something is wrong.
+def follow(walk: KvWalk, steps: list[Step], wrong: Callable[[KvWalk], object]) -> KvWalk:
+    """The walk after these steps, until something is wrong, or one of them is refused or names what is not there.
 
     `run 3` is the device's, and `run 3 1` is a copy that fails.
     """
-    walk = KvWalk(bounds, bodies)
-    for line in text.split(","):
-        name, arguments = step_of(line)
-        done = (
-            walk.runs(arguments[0], len(arguments) > 1)
-            if name == "run"
-            else walk.act((name, arguments))
-        )
-        if walk.wrong or not done:
+    for name, arguments in steps:
+        try:
+            done = (
+                walk.runs(arguments[0], len(arguments) > 1 and bool(arguments[1]))
+                if name == "run"
+                else walk.act((name, arguments))
+            )
+        except IndexError:
+            break
+        if not done or wrong(walk):
             break
     return walk
+
+
+def directed(bounds: Bounds, text: str, bodies: Bodies) -> KvWalk:
+    """The walk that a text tells, until a step is refused or something is wrong."""
+    return follow(KvWalk(bounds, bodies), steps_of(text), lambda walk: walk.wrong)

@@ -55,10 +55,12 @@ class Verdict:
         return asdict(self)
 
 
-def noticed(mutant: Mutant, budget: int = BUDGET) -> str | None:
-    """The first obligation that is not proved of the broken table, or None."""
+def noticed(
+    mutant: Mutant, budget: int = BUDGET, units: Sequence[str] | None = None
+) -> str | None:
+    """The first obligation, of these units or those that change, that is not proved of the broken table, or None."""
     with installed(mutant) as body:
-        for name in mutant.units:
+        for name in mutant.units if units is None else units:
             try:
                 unit = build(name, body)
             except Misuse as misuse:

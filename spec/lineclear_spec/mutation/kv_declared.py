@@ -11,11 +11,12 @@ the beginning, and the guards that refuse a name that is not given yet may be th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Set
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Generator, Set
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from enum import IntEnum
 from typing import Any
+from unittest.mock import patch
 
 import z3
 
@@ -68,7 +69,8 @@ def weaker_forms(tried: Tried) -> dict[str, Predicate]:
     return WEAKER | WEAKER_IF_SEALED if tried == Tried.SEALED_WRITES else WEAKER
 
 
-class declared:
+@contextmanager
+def declared(weaker: Set[str], lost: Set[str], unasked: Set[str], tried: Tried) -> Generator[None]:
     """Within the block the declarations are those of a broken table.
 
     Args:
@@ -78,21 +80,18 @@ class declared:
         tried: what is declared besides.
     """
 
-    def __init__(self, weaker: Set[str], lost: Set[str], unasked: Set[str], tried: Tried) -> None:
-        self.weaker, self.lost, self.unasked = weaker, lost, unasked
-        self.tried = tried
-        self.tables: tuple[dict[str, Any], ...] = (
-            INVARIANTS,
-            KV,
-            CONTRACTS,
-            kv_obligations.USED,
-            kv_obligations.OF,
-        )
+    def fewer(begin: str, parts: Callable[..., Any]) -> Callable[..., Any]:
+        """The parts of a contract without those that are dropped."""
+        return lambda *a: [p for p in parts(*a) if begin + p.label not in unasked]
 
-    def __enter__(self) -> None:
-        self.before = [dict(table) for table in self.tables]
-        if self.tried:
-            sealed = SEALED if self.tried == Tried.SEALED_WRITES else ()
+    changed: tuple[dict[str, Any], ...]
+    changed = (INVARIANTS, KV, CONTRACTS, kv_obligations.USED, kv_obligations.OF)
+    with ExitStack() as stack:
+        stack.callback(kv_obligations.hypotheses.cache_clear)  # once all is as it was
+        for table in changed:
+            stack.enter_context(patch.dict(table))
+        if tried:
+            sealed = SEALED if tried == Tried.SEALED_WRITES else ()
             tables = (*OF_TABLE, *sealed)
             INVARIANTS["without_places"] = Invariant("without", "", "step", OF_STEPS)
             INVARIANTS["without"] = Invariant("without", "", "boundary", tables)
@@ -104,23 +103,23 @@ class declared:
                 "catalogue",
             )  # fmt: skip
             of["version"] |= {"without", "without_order"}
-        forms = weaker_forms(self.tried)
+        forms = weaker_forms(tried)
         for table in (INVARIANTS, KV):
             for name, invariant in table.items():
                 kept = [
-                    replace(c, predicate=forms[c.name]) if c.name in self.weaker else c
+                    replace(c, predicate=forms[c.name]) if c.name in weaker else c
                     for c in invariant.clauses
-                    if c.name not in self.lost
+                    if c.name not in lost
                 ]
                 table[name] = replace(invariant, clauses=tuple(kept))
         for name, contract in CONTRACTS.items():
             CONTRACTS[name] = replace(
                 contract,
-                ensures=self.fewer(f"{name}: ", contract.ensures),
-                requirements=self.fewer(f"{name} needs: ", contract.requirements),
-                exact=(lambda *_: {}) if f"{name}: exact" in self.unasked else contract.exact,
+                ensures=fewer(f"{name}: ", contract.ensures),
+                requirements=fewer(f"{name} needs: ", contract.requirements),
+                exact=(lambda *_: {}) if f"{name}: exact" in unasked else contract.exact,
             )
-        if self.tried:
+        if tried:
             for name in ("take_blocks", "give_each_one", "replace_entry"):
                 taking = CONTRACTS[name]
                 CONTRACTS[name] = replace(
@@ -137,79 +136,59 @@ class declared:
                 modifies=lambda *a: tuple({*moving.modifies(*a), "owner_gpu", "owner_cpu"}),
             )
         kv_obligations.hypotheses.cache_clear()
-
-    def fewer(self, begin: str, parts: Callable[..., Any]) -> Callable[..., Any]:
-        """The parts of a contract without those that are dropped."""
-        return lambda *a: [p for p in parts(*a) if begin + p.label not in self.unasked]
-
-    def __exit__(self, *_: object) -> None:
-        for table, before in zip(self.tables, self.before, strict=True):
-            table.clear()
-            table.update(before)
-        kv_obligations.hypotheses.cache_clear()
+        yield
 
 
-class plain_data:
+@contextmanager
+def plain_data(leaves: bool) -> Generator[None]:
     """Within the block a new block has backed no block id before, and names are given of tokens that are known.
 
     Args:
         leaves: whether a block id is not that of its block any more once the block has left it.
     """
+    moved, whole, listed = Blocks.relocate, Blocks.new_blocks, Cache.all_listed
 
-    def __init__(self, leaves: bool) -> None:
-        self.leaves = leaves
+    def made(ledger: Any, sequences: Any, block_ids: Any) -> Any:
+        old, p = ledger.state.snapshot(), z3.Int("p")
+        blocks = whole(ledger, sequences, block_ids)
+        for tier in (GPU, CPU):
+            owner = old.owner(tier, p)
+            ledger.assume(z3.ForAll([p], z3.Not(blocks.has(owner)), patterns=[owner]))
+        ledger.assume(z3.Not(blocks.has(GONE)))
+        known = getattr(ledger.state.fields, "known", {})
+        known |= {f: len(ledger.assumptions) for f in known if f in ("tier", "block_id", "ref")}
+        return blocks
 
-    def __enter__(self) -> None:
-        self.moved = moved = Blocks.relocate
-        self.whole = whole = Blocks.new_blocks
-        self.listed = listed = Cache.all_listed
+    def known(ledger: Any, sequence: Any, count: Any) -> Any:
+        found = listed(ledger, sequence, count)
+        full = BLOCK_OF(ledger.state.num_tokens(sequence.z))
+        ledger.assume(z3.Implies(raw(found), raw(count) <= full))
+        return found
 
-        def made(ledger: Any, sequences: Any, block_ids: Any) -> Any:
-            old, p = ledger.state.snapshot(), z3.Int("p")
-            blocks = whole(ledger, sequences, block_ids)
-            for tier in (GPU, CPU):
-                owner = old.owner(tier, p)
-                ledger.assume(z3.ForAll([p], z3.Not(blocks.has(owner)), patterns=[owner]))
-            ledger.assume(z3.Not(blocks.has(GONE)))
-            known = getattr(ledger.state.fields, "known", {})
-            known |= {
-                f: len(ledger.assumptions) for f in known if f in ("tier", "block_id", "ref")
-            }
-            return blocks
+    def left(ledger: Any, blocks: Any, tier: int, block_ids: Any) -> None:
+        old = ledger.state.snapshot()
+        moved(ledger, blocks, tier, block_ids)
+        source = CPU if tier == GPU else GPU
 
-        def known(ledger: Any, sequence: Any, count: Any) -> Any:
-            found = listed(ledger, sequence, count)
-            full = BLOCK_OF(ledger.state.num_tokens(sequence.z))
-            ledger.assume(z3.Implies(raw(found), raw(count) <= full))
-            return found
+        def owner(p: Any) -> Any:
+            b = old.owner(source, p)
+            its = z3.And(blocks.has(b), old.tier(b) == source, old.block_id(b) == p)
+            return z3.If(its, GONE, b)
 
-        def left(ledger: Any, blocks: Any, tier: int, block_ids: Any) -> None:
-            old = ledger.state.snapshot()
-            moved(ledger, blocks, tier, block_ids)
-            source = CPU if tier == GPU else GPU
+        ledger.state.fields["owner_cpu" if tier == GPU else "owner_gpu"] = owner
 
-            def owner(p: Any) -> Any:
-                b = old.owner(source, p)
-                its = z3.And(blocks.has(b), old.tier(b) == source, old.block_id(b) == p)
-                return z3.If(its, GONE, b)
-
-            ledger.state.fields["owner_cpu" if tier == GPU else "owner_gpu"] = owner
-
-        setattr(Blocks, "new_blocks", made)  # noqa: B010
-        if self.leaves:
-            setattr(Blocks, "relocate", left)  # noqa: B010
-        setattr(Cache, "all_listed", known)  # noqa: B010
-
-    def __exit__(self, *_: object) -> None:
-        setattr(Blocks, "new_blocks", self.whole)  # noqa: B010
-        setattr(Blocks, "relocate", self.moved)  # noqa: B010
-        setattr(Cache, "all_listed", self.listed)  # noqa: B010
+    with (
+        patch.object(Blocks, "new_blocks", made),
+        patch.object(Blocks, "relocate", left if leaves else moved),
+        patch.object(Cache, "all_listed", known),
+    ):
+        yield
 
 
 @contextmanager
 def broken_table(
     mutant: Mutant, weaker: Set[str], lost: Set[str], unasked: Set[str], tried: Tried
-) -> Iterator[Callable[..., Any] | None]:
+) -> Generator[Callable[..., Any] | None]:
     """Within the block the broken table stands in for the real one, with its declarations; the broken action.
 
     Args:

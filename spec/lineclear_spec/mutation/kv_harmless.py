@@ -8,7 +8,6 @@ Guarantees: a row of `mutation/kv_harmless.json` was computed, by a proof (`muta
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from typing import Any
 
@@ -18,7 +17,7 @@ from lineclear_spec.mutation.kv_search import Searched, searched
 from lineclear_spec.mutation.kv_second import doubted
 from lineclear_spec.mutation.kv_without import Kept, what_holds
 
-__all__ = ["BEGINNINGS", "PROVED", "harmless", "read", "said", "written"]
+__all__ = ["BEGINNINGS", "PROVED", "harmless", "read", "said"]
 
 #: Those of which it is proved, and what the proof is offered.
 OFFERED: dict[Tried, tuple[str, ...]] = {
@@ -137,8 +136,3 @@ def kept(row: list[Any]) -> Kept:
     *clauses, tried, doubts = row
     weaker, lost, unasked, raises = [tuple(names) for names in clauses]
     return Kept(weaker, lost, unasked, raises, Tried(tried), tuple(doubts))
-
-
-def written(found: Mapping[str, Iterable[object]]) -> Iterator[str]:
-    """The lines of that file."""
-    yield json.dumps({name: list(row) for name, row in sorted(found.items())}, indent=1) + "\n"

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
@@ -19,16 +20,14 @@ from lineclear_spec.actions import ACTIONS
 from lineclear_spec.kernel.records import Broken
 from lineclear_spec.modelcheck.choices import absurd_arguments, arguments_of
 from lineclear_spec.modelcheck.explore import records
-from lineclear_spec.modelcheck.kv_walks import OFTEN, RARE, KvWalk
+from lineclear_spec.modelcheck.kv_walks import OFTEN, RARE, KvWalk, follow, steps_of
 from lineclear_spec.modelcheck.worlds import Bounds, Step
+from lineclear_spec.mutation.judge import noticed
 from lineclear_spec.mutation.mutants import DROPS, Mutant, generate, installed
 from lineclear_spec.mutation.trial import USED_BY
-from lineclear_spec.proof.obligations import build
-from lineclear_spec.proof.prove import prove_unit
-from lineclear_spec.symbolic.terms import Misuse
 
 __all__ = [
-    "TOPICS", "WORLDS", "Witness", "hunt", "of_kv", "read", "shows", "steps_of", "topic_of", "unproved",
+    "TOPICS", "WORLDS", "Witness", "hunt", "of_kv", "read", "shows", "topic_of", "unproved",
     "written",
 ]  # fmt: skip
 
@@ -79,8 +78,6 @@ WHOLE = {
 }  # fmt: skip
 
 
-#: Resources for one obligation: those that hold need less.
-BUDGET = 1_500_000
 #: Waits that are longer than they must be, which makes no token wrong.
 LONGER = (
     "waits for everything before",
@@ -129,14 +126,6 @@ def wrong_tokens_of(walk: KvWalk) -> list[str]:
     return [line for line in walk.wrong if line.startswith(("T1", "T2"))]
 
 
-def steps_of(trace: str) -> list[Step]:
-    """The steps of a text."""
-    rows = [line.split() for line in trace.split(",")]
-    return [
-        (n, tuple([int(a) if a.lstrip("-").isdigit() else a for a in rest])) for n, *rest in rows
-    ]
-
-
 def text_of(steps: list[Step]) -> str:
     """The same, written down; a copy that fails is `run 3 1`."""
     lines = []
@@ -156,40 +145,17 @@ def shows(mutant: Mutant, world: str, trace: str) -> str:
     bounds, steps = WORLDS[world], steps_of(trace)
     with broken(mutant) as bodies:
         walk = KvWalk(bounds, bodies)
-        found = wrong_tokens_of(follow(walk, steps))
-    if not found or follow(KvWalk(bounds), steps).wrong:
+        found = wrong_tokens_of(follow(walk, steps, wrong_tokens_of))
+    if not found or follow(KvWalk(bounds), steps, wrong_tokens_of).wrong:
         return ""
     return found[0]
 
 
-def follow(walk: KvWalk, steps: list[Step]) -> KvWalk:
-    """The walk after these steps, until a token is wrong, or one of them is refused or names what is not there."""
-    for name, arguments in steps:
-        try:
-            done = (
-                walk.runs(arguments[0], len(arguments) > 1 and bool(arguments[1]))
-                if name == "run"
-                else walk.act((name, arguments))
-            )
-        except IndexError:
-            break
-        if not done or wrong_tokens_of(walk):
-            break
-    return walk
-
-
-class broken:
+@contextmanager
+def broken(mutant: Mutant) -> Generator[dict[str, Any]]:
     """Within the block the broken block step stands in for the real one; bodies for a walk."""
-
-    def __init__(self, mutant: Mutant) -> None:
-        self.mutant, self.inner = mutant, installed(mutant)
-
-    def __enter__(self) -> dict[str, Any]:
-        body = self.inner.__enter__()
-        return {} if body is None else {self.mutant.function: body}
-
-    def __exit__(self, *reason: object) -> None:
-        self.inner.__exit__(*reason)
+    with installed(mutant) as body:
+        yield {} if body is None else {mutant.function: body}
 
 
 def shrunk(mutant: Mutant, world: str, steps: list[Step]) -> list[Step]:
@@ -268,7 +234,7 @@ def hunt(
             steps = steps_of(row.trace)
             world, begin = row.world, steps[: rng.randrange(len(steps) + 1)]
         with broken(mutant) as bodies:
-            walk = follow(KvWalk(WORLDS[world], bodies), begin)
+            walk = follow(KvWalk(WORLDS[world], bodies), begin, wrong_tokens_of)
             at_random(walk, rng, actions_of(mutant), tries)
         if wrong_tokens_of(walk) and shows(mutant, world, text_of(walk.trace)):
             return made(mutant, world, walk.trace)
@@ -287,23 +253,12 @@ def read() -> dict[str, Witness]:
     return {name: Witness(*row) for name, row in json.loads(text).items()}
 
 
-def written(found: dict[str, Witness]) -> Iterator[str]:
-    """The lines of that file."""
-    yield json.dumps({name: list(row) for name, row in sorted(found.items())}, indent=1) + "\n"
+def written(found: Mapping[str, Iterable[object]]) -> str:
+    """The text of that file, or of one of other rows."""
+    return json.dumps({name: list(row) for name, row in sorted(found.items())}, indent=1) + "\n"
 
 
 def unproved(mutant: Mutant) -> str | None:
     """The first obligation of `lineclear prove kv` that is not proved of the broken table, or None."""
-    names = mutant.units
-    if mutant.function in ACTIONS:
-        names = (f"kv_{mutant.function}", *names)
-    with installed(mutant) as body:
-        for name in names:
-            try:
-                unit = build(name, body)
-            except Misuse as misuse:
-                return f"{name}/refused: {misuse}"
-            results = prove_unit(unit, budget=BUDGET, stop_at_failure=True)
-            if results and results[-1].status != "proved":
-                return results[-1].key
-    return None
+    own = (f"kv_{mutant.function}",) if mutant.function in ACTIONS else ()
+    return noticed(mutant, units=(*own, *mutant.units))

@@ -16,15 +16,13 @@ from lineclear_spec.actions import ACTIONS
 from lineclear_spec.kernel.records import Broken
 from lineclear_spec.modelcheck.choices import arguments_of
 from lineclear_spec.modelcheck.keys import state_key
-from lineclear_spec.modelcheck.kv_walks import KvWalk
+from lineclear_spec.modelcheck.kv_walks import KvWalk, follow, steps_of
 from lineclear_spec.modelcheck.worlds import Step
 from lineclear_spec.mutation.kv_mutants import (
     WORLDS,
     actions_of,
     broken,
-    follow,
     refused,
-    steps_of,
     text_of,
     wrong_tokens_of,
 )
@@ -95,7 +93,7 @@ def searched(mutant: Mutant, world: str, begin: str, most: int = STATES) -> Sear
     steps = steps_of(begin)
     own = actions_of(mutant)
     with broken(mutant) as bodies:
-        first = follow(KvWalk(WORLDS[world], bodies), steps)
+        first = follow(KvWalk(WORLDS[world], bodies), steps, wrong_tokens_of)
         if len(first.trace) < len(steps) or wrong_tokens_of(first):
             raise ValueError(f"{mutant.name}: {begin} stops after {text_of(first.trace)}")
         seen, queue = {state_of(first)}, deque([(first, 0)])

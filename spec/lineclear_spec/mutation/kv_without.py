@@ -20,8 +20,6 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
-import z3
-
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.contracts import CONTRACTS
 from lineclear_spec.invariants import INVARIANTS
@@ -29,7 +27,7 @@ from lineclear_spec.mutation.kv_declared import Tried, broken_table, weaker_form
 from lineclear_spec.mutation.mutants import Mutant
 from lineclear_spec.proof.cores import core_of
 from lineclear_spec.proof.obligations import STEPS, Goal, Unit, build, units_of_kv
-from lineclear_spec.proof.prove import BUDGET, ask, make_solver
+from lineclear_spec.proof.prove import BUDGET, ask, make_solver, prove_unit
 from lineclear_spec.symbolic.rounding import negative_positions
 from lineclear_spec.symbolic.terms import Misuse
 
@@ -151,17 +149,10 @@ class Sweep:
         """Builds each unit and proves what has to be proved again."""
         for unit in self.units(body):
             goals = [g for g in unit.goals if self.counts(unit, g) and not as_it_was(unit, g)]
-            solver, added = make_solver(0, self.budget), 0
-            if goals:
-                solver.add(*unit.hypotheses)
-            for goal in goals:
-                solver.add(*unit.assumptions[added : goal.depth])
-                added = max(added, goal.depth)
-                solver.push()
-                solver.add(z3.Not(goal.formula))
-                if ask(solver) != z3.unsat:
+            results = prove_unit(replace(unit, goals=goals), budget=self.budget)
+            for goal, result in zip(goals, results, strict=True):
+                if result.status != "proved":
                     self.note(unit, goal)
-                solver.pop()
             if self.failed:
                 return
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -24,7 +25,6 @@ from lineclear_spec.language.statements import function_of, is_effect, is_guard,
 from lineclear_spec.logic import larger
 from lineclear_spec.mutation.variants import (
     EXCHANGED,
-    FAMILIES,
     SWAPPED,
     effect_variants,
     guard_variants,
@@ -191,23 +191,19 @@ def body_of(mutant: Mutant) -> Callable[..., Any]:
     return function
 
 
-class installed:
+@contextmanager
+def installed(mutant: Mutant) -> Generator[Callable[..., Any] | None]:
     """Within the block, the broken block step stands in for the real one; the broken action is returned."""
-
-    def __init__(self, mutant: Mutant) -> None:
-        self.mutant = mutant
-        self.body = body_of(mutant)
-
-    def __enter__(self) -> Callable[..., Any] | None:
-        if self.mutant.function in ACTIONS:
-            return self.body
-        self.original = getattr(blocks, self.mutant.function)
-        put_step(self.mutant.function, self.body)
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        if self.mutant.function not in ACTIONS:
-            put_step(self.mutant.function, self.original)
+    body = body_of(mutant)
+    if mutant.function in ACTIONS:
+        yield body
+        return
+    original = getattr(blocks, mutant.function)
+    put_step(mutant.function, body)
+    try:
+        yield None
+    finally:
+        put_step(mutant.function, original)
 
 
 def put_step(name: str, body: Callable[..., Any]) -> None:
@@ -215,8 +211,3 @@ def put_step(name: str, body: Callable[..., Any]) -> None:
     setattr(blocks, name, body)
     if name in vars(Kernel):
         setattr(Kernel, name, body)
-
-
-def names() -> Iterator[str]:
-    """Every mutant's name, of whatever family."""
-    return (mutant.name for mutant in generate(FAMILIES))

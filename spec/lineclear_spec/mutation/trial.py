@@ -333,22 +333,16 @@ def detours(mutant: Mutant, found: Iterable[Exploration]) -> Iterator[tuple[Boun
 
 def try_mutant(mutant: Mutant, found: Collection[Exploration]) -> Evidence | None:
     """The first execution that breaks a rule, reachable if there is one."""
-    for bounds, trace, step in candidates(mutant, found):
-        evidence = attempt(bounds, trace, step, mutant)
+    cases: Iterable[tuple[Bounds, Trace, Step, Tweaks]]
+    cases = ((*case, ()) for case in candidates(mutant, found))
+    # The guards of a reordered one hold together wherever the table's do.
+    if mutant.guard and not mutant.reordered and mutant.kind != "guard strengthened":
+        near = nearby(mutant, found) if mutant.variant else ()
+        cases = itertools.chain(cases, ((*case, ()) for case in near), good_tweaks(mutant, found))
+    for bounds, trace, step, tweaks in cases:
+        evidence = attempt(bounds, trace, step, mutant, tweaks)
         if evidence is not None:
             return evidence
-    if mutant.reordered:
-        return None  # its guards hold together wherever the table's do
-    if mutant.variant and mutant.guard and mutant.kind != "guard strengthened":
-        for bounds, trace, step in nearby(mutant, found):
-            evidence = attempt(bounds, trace, step, mutant)
-            if evidence is not None:
-                return evidence
-    if mutant.guard and mutant.kind != "guard strengthened":
-        for bounds, trace, step, tweaks in good_tweaks(mutant, found):
-            evidence = attempt(bounds, trace, step, mutant, tweaks)
-            if evidence is not None:
-                return evidence
     return None
 
 

@@ -16,6 +16,8 @@ import ast
 import copy
 from collections.abc import Callable
 
+from lineclear_spec.language.statements import called
+
 __all__ = ["EXCHANGED", "FAMILIES", "SWAPPED", "effect_variants", "guard_variants"]
 
 SWAPPED = "swapped with the next"
@@ -158,21 +160,11 @@ def wait_variants(statement: ast.stmt) -> Changed:
                 name,
                 ast.parse(f"larger({ast.unparse(statement.value)}, {least})", mode="eval").body,
             )
-    elif (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Call)
-        and isinstance(statement.value.func, ast.Attribute)
-        and statement.value.func.attr == "order"
-    ):
-        number, wait = statement.value.args
+    elif call := called(statement, "order"):
+        number, wait = call.args
         put("waits for everything before", plus(number, -1))
         put("waits for one less", plus(wait, -1))
-    elif (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Call)
-        and isinstance(statement.value.func, ast.Attribute)
-        and statement.value.func.attr in ("put", "fence")
-    ):
+    elif called(statement, "put", "fence"):
         put("no fence", ast.Constant(0))
     return changed
 

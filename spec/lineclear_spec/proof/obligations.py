@@ -17,7 +17,7 @@ from typing import Any
 import z3
 
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.invariants import CPU, GPU, INVARIANTS, clauses
+from lineclear_spec.invariants import CPU, GPU, clauses
 from lineclear_spec.kernel import blocks
 from lineclear_spec.kv.obligations import KV_UNITS, kv_unit
 from lineclear_spec.language import dialect
@@ -184,8 +184,3 @@ def start() -> Unit:
         for x, of in ((q, state.block_name), (r, state.prompt_names))
     ]
     return Unit("start", [*background(), *bounds, *honest], [], goals)
-
-
-def sentence(clause: str) -> str:
-    """The English sentence of the invariant that a clause belongs to."""
-    return INVARIANTS[clause.split(".")[0]].sentence

@@ -11,40 +11,12 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from lineclear_spec.actions import Action
 from lineclear_spec.kernel.lifecycle import EVENTS, Phase
 
-__all__ = ["Description", "TableAction", "describe"]
-
-
-class TableAction(Protocol):
-    """What is needed of one row of the action table."""
-
-    @property
-    def name(self) -> str:
-        """The action's name."""
-        ...
-
-    @property
-    def event(self) -> str | None:
-        """The lifecycle's event, or None if no phase changes."""
-        ...
-
-    @property
-    def body(self) -> Callable[..., Any]:
-        """The function: docstring, `# GUARD`, `# EFFECT`."""
-        ...
-
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """Names of the arguments after the ledger."""
-        ...
-
-    @property
-    def sentence(self) -> str:
-        """What the action does, in one sentence."""
-        ...
+__all__ = ["Description", "describe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +48,7 @@ class Description:
     line: int
 
 
-def describe(action: TableAction) -> Description:
+def describe(action: Action) -> Description:
     """Reads one action's source.
 
     Raises:

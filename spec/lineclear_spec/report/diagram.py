@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
+from lineclear_spec.actions import Action
 from lineclear_spec.kernel.lifecycle import EVENTS, Phase
-from lineclear_spec.report.describe import Description, TableAction, describe
+from lineclear_spec.report.describe import Description, describe
 from lineclear_spec.report.drawing import Drawing, Point
-from lineclear_spec.report.table import Table, escape_dot, matrix
+from lineclear_spec.report.table import Table, escape_dot
 
 __all__ = ["FORMATS", "GENERATED", "actions_diagram", "lifecycle_diagram", "matrix_diagram"]
 
@@ -77,7 +78,7 @@ def lifecycle_diagram(format: str) -> str:
             raise ValueError(f"no format {format!r}; choose one of {', '.join(FORMATS)}")
 
 
-def actions_diagram(format: str, actions: Iterable[TableAction]) -> str:
+def actions_diagram(format: str, actions: Iterable[Action]) -> str:
     """The action table: what each action does and how it moves a request."""
     rows = [describe(action) for action in actions]
     still = [row.name for row in rows if not row.event]
@@ -118,8 +119,9 @@ def matrix_diagram(
         invariants: the columns, in order.
         note: what the marks mean.
     """
-    table = matrix("Actions and invariants", "action", cells, columns=invariants, note=note)
-    return render(table, format)
+    rows = [(name, *[row.get(column, "") for column in invariants]) for name, row in cells.items()]
+    columns = ("action", *invariants)
+    return render(Table("Actions and invariants", columns, tuple(rows), note), format)
 
 
 def render(table: Table, format: str) -> str:

@@ -154,7 +154,7 @@ def table(
     )
     lines = [f"    step  {'action':<{wide}}  {pools[0]} {head[0]} {pools[1]} {head[1]} {counters}"]
     for mark, action, left, right, text in rows:
-        flag = "  x " if row_is_last(rows, mark) else "    "
+        flag = "  x " if mark == rows[-1][0] else "    "  # the row that breaks the rule
         gap = " " * len(pools[0]), " " * len(pools[1])
         line = (
             f"{flag}{mark:>4}  {action:<{wide}}  {gap[0]} {blocks(left, shown[0])} "
@@ -165,11 +165,6 @@ def table(
     if hidden:
         lines.append(f"    {hidden} blocks are not shown")
     return lines
-
-
-def row_is_last(rows: Sequence[tuple[str, str, list[str], list[str], str]], mark: str) -> bool:
-    """Whether this is the row that breaks the rule."""
-    return rows[-1][0] == mark
 
 
 def explain(mutant: Mutant, evidence: Evidence) -> str:

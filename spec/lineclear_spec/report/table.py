@@ -6,13 +6,13 @@ Guarantees: the same rows give the same text, byte for byte.
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lineclear_spec.report.drawing import LINE, PADDING, Drawing, text_width
 
-__all__ = ["Table", "matrix"]
+__all__ = ["Table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,29 +110,6 @@ class Table:
         """Rows as objects with the columns as keys."""
         rows = [dict(zip(self.columns, row, strict=True)) for row in self.rows]
         return {"title": self.title, "rows": rows, "note": self.note}
-
-
-def matrix(
-    title: str,
-    corner: str,
-    cells: Mapping[str, Mapping[str, str]],
-    *,
-    columns: Sequence[str],
-    note: str = "",
-) -> Table:
-    """A table with one row for each outer key, one column for each name, and gaps left empty.
-
-    Args:
-        title: of the table.
-        corner: what stands over the rows' names.
-        cells: by row and column, the text.
-        columns: names of the columns, in order.
-        note: stands under the table.
-    """
-    rows = tuple(
-        (name, *(row.get(column, "") for column in columns)) for name, row in cells.items()
-    )
-    return Table(title, (corner, *columns), rows, note)
 
 
 def escape_mermaid(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from stories import e, step
 
 from lineclear.conform import Checker, Header, LayerGroup, PoolSize
 
@@ -17,14 +18,6 @@ def clauses(header: Header, *events: Event) -> list[str]:
     if not found:
         assert checker.number == len(events)
     return [f"{each.rule}.{each.clause}" for each in found]
-
-
-def e(kind: str, r: Any = None, **rest: Any) -> Event:
-    return {"e": kind, **({} if r is None else {"r": r}), **rest}
-
-
-def step(n: int, *rows: list[Any], **rest: Any) -> Event:
-    return {"e": "step", "n": n, "rows": list(rows), **rest}
 
 
 SAME = Header(8, 2, same_step_hits=True)

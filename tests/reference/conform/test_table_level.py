@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from conforming import WORLDS, log_of
-from stories import BASES
+from stories import BASES, change
 
 from lineclear.conform import Checker, Header
 from lineclear.conform.table_level import TableError, replay_events
@@ -47,10 +47,6 @@ RUN: Log = [
 
 def test_the_table_allows_whichever_free_blocks_an_engine_grants() -> None:
     assert refused(SMALL, RUN) == []
-
-
-def change(at: int, **fields: Any) -> Callable[[Log], Log]:
-    return lambda log: [*log[:at], {**log[at], **fields}, *log[at + 1 :]]
 
 
 def by_chunks(log: Log) -> Log:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from faulty import BROKEN_WORLDS
+from faulty import BROKEN_WORLDS, Livelocked
 from transitions import drive, replay_transitions
 
 from lineclear.config import MODES, VICTIMS
@@ -145,24 +145,6 @@ def test_a_stuck_state_is_found_with_its_trace() -> None:
     assert report.stuck[0].trace == (("submit", 0), ("submit", 0))
     assert report.stuck[0].cycle == (("schedule",),)
     assert report.refuted
-
-
-class Restless(Step):
-    """Gives up an unfinished prompt in every step."""
-
-    def _make_room(self, demands: list[Any]) -> list[Any]:
-        for demand in demands:
-            if not demand.decode:
-                self.transitions.preempt(demand.entry)
-        return super()._make_room([demand for demand in demands if demand.decode])
-
-
-class Livelocked(Scheduler):
-    """Begins prompts again and again."""
-
-    def __init__(self, *arguments: Any, **rest: Any) -> None:
-        super().__init__(*arguments, **rest)
-        self._step = Restless
 
 
 @pytest.mark.usefixtures("without_oracle")

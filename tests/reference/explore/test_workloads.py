@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from faulty import BROKEN
+from faulty import BROKEN, Livelocked
 from small_workloads import BLOCKS, BUDGETS, WorkloadRun, family, run, settings
 
 from lineclear.config import VICTIMS, Config
-from lineclear.scheduler import Scheduler
-from lineclear.scheduling.step import Step
 
 LONGEST = BROKEN["broken_longest_victim"]
 
@@ -48,29 +44,11 @@ def test_the_whole_family_ends_by_every_rule(victim: str, pause: bool) -> None:
     assert all(one.ended for one in runs(config, BLOCKS, BUDGETS))
 
 
-class Restless(Step):
-    """Whoever has not computed its prompt starts again in every step."""
-
-    def _make_room(self, demands: list[Any]) -> list[Any]:
-        for demand in demands:
-            if not demand.decode:
-                self.transitions.preempt(demand.entry)
-        return super()._make_room([demand for demand in demands if demand.decode])
-
-
-class GoesRound(Scheduler):
-    """Computes the first chunk of a prompt again and again."""
-
-    def __init__(self, *arguments: Any, **rest: Any) -> None:
-        super().__init__(*arguments, **rest)
-        self._step = Restless
-
-
 def test_a_workload_that_goes_round_is_seen() -> None:
     config = settings(LONGEST, 4, 2)
     work = ((1, 2), (3, 1))
     assert run(config, work).ended
-    assert not run(config, work, GoesRound).ended
+    assert not run(config, work, Livelocked).ended
 
 
 def test_a_request_that_cannot_fit_is_told() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import pytest
+from refusals import printed
+from scripts import module_of
 
 from lineclear.cli import main
 from lineclear.lessons import LESSONS
@@ -22,13 +23,8 @@ def everything() -> Everything:
     return tell_all()
 
 
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_lesson", ROOT / "docs/make_lesson.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script() -> Any:
+    return module_of(ROOT / "docs/make_lesson.py")
 
 
 def test_the_page_is_not_stale(everything: Everything) -> None:
@@ -70,13 +66,11 @@ def test_the_whole_lesson_in_text_and_json(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("lineclear.lessons.everything.tell_all", lambda: everything)
-    assert main(["simulate", "--lesson", "all"]) == 0
-    text = capsys.readouterr().out
+    text = printed(capsys, "simulate", "--lesson", "all")
     assert all(f"\n{name}: " in f"\n{text}" for name in LESSONS)
     assert "  42  the table of policies" in text
     assert "0 violations" in text.splitlines()[-1]
-    assert main(["simulate", "--lesson", "all", "--format", "json"]) == 0
-    content = json.loads(capsys.readouterr().out)
+    content = json.loads(printed(capsys, "simulate", "--lesson", "all", "--format", "json"))
     assert [lesson["lesson"] for lesson in content["lessons"]] == list(LESSONS)
     assert [e["number"] for e in content["errata"]] == list(range(1, 43))
     assert content["right"] == sum(c["right"] for k in content["lessons"] for c in k["claims"])
@@ -96,5 +90,4 @@ def test_a_violation_in_any_run_is_a_failure(
         everything, results={**everything.results, "q5": replace(first, runs=(broken,))}
     )
     monkeypatch.setattr("lineclear.lessons.everything.tell_all", lambda: planted)
-    assert main(["simulate", "--lesson", "all"]) == 1
-    assert "conservation: planted" in capsys.readouterr().out
+    assert "conservation: planted" in printed(capsys, "simulate", "--lesson", "all", code=1)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from drive import small
+from faulty import ANY_FIT, TAIL_REQUEUE
 
 import lineclear.scheduling.room as room_module
 from lineclear.cli.summary import summary
@@ -17,8 +18,6 @@ from lineclear.plan import Plan
 from lineclear.policies import BUILT_IN
 from lineclear.request import Request
 from lineclear.scheduler import Scheduler
-from lineclear.scheduling.entry import Entry
-from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.sequence_demand import SequenceDemand
 from lineclear.scheduling.step import Step
 from lineclear.simulation.result import RunResult
@@ -171,9 +170,15 @@ def test_a_watermark_that_is_never_waived_is_an_alarm(monkeypatch: pytest.Monkey
     assert "1 requests are live" in alarm.value.text()
 
 
-def endless(config: Config, first: tuple[int, int], then: tuple[int, int], every: int) -> Engine:
+def endless(
+    config: Config,
+    first: tuple[int, int],
+    then: tuple[int, int],
+    every: int,
+    rules: str = "lineclear",
+) -> Engine:
     """One request, and then one of another size every so many steps, for 400 steps."""
-    engine = Engine(config, seed=None)
+    engine = Engine(replace(config, rules=rules), seed=None)
     engine.add(*first)
     for k in range(400):
         if k % every == 0 and len(engine.scheduler.entries) < config.max_num_seqs + 3:
@@ -187,19 +192,6 @@ def tiny(**changes: Any) -> Config:
     return small(block_size=1, num_cpu_blocks=0, victim="newest", **changes)
 
 
-def any_fit(self: Step) -> None:
-    """A request that fits is admitted, whichever waits before it."""
-    queue = self.live.waiting
-    passed: list[Entry] = []
-    while (entry := queue.head()) is not None:
-        if not entry.record.open_swap and self.room.have().covers(self.room.want(entry)):
-            self._enter(entry)  # pyright: ignore[reportPrivateUsage]
-        else:
-            passed.append(queue.pop())
-    for entry in passed:
-        queue.push(entry)
-
-
 SKIPPED = (
     tiny(num_gpu_blocks=7, max_num_seqs=2, max_num_batched_tokens=6, pause_after_preemption=False),
     (1, 4),
@@ -208,11 +200,10 @@ SKIPPED = (
 )
 
 
-def test_any_fit_skipping_is_an_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_fit_skipping_is_an_alarm() -> None:
     """A request that was preempted never fits again, while smaller ones keep coming."""
-    monkeypatch.setattr(Step, "_admit_all", any_fit)
     with pytest.raises(Stalled, match="2 does not advance: it is the first") as alarm:
-        endless(*SKIPPED)
+        endless(*SKIPPED, rules=ANY_FIT)
     held = {one.request_id: one for one in alarm.value.report.held}
     assert held[2].guard in ("blocks", "seats")
     assert alarm.value.text().count("\n") > 2
@@ -223,9 +214,8 @@ def test_a_run_beyond_the_bound_of_the_theorem_is_seen(monkeypatch: pytest.Monke
     # W = 7 by the pool, of which a step deals 6 - 1, X = 5, of which 6 // 4; 4 tokens are generated.
     assert whole.bound() == 7 // 5 + 5 // 1 + 2 * 4 == 14
     assert 0 < whole.slowest <= 14
-    monkeypatch.setattr(Step, "_admit_all", any_fit)
     monkeypatch.setattr(Watch, "_alarm", lambda self, what: None)  # pyright: ignore
-    assert endless(*SKIPPED).watch.slowest > 14
+    assert endless(*SKIPPED, rules=ANY_FIT).watch.slowest > 14
 
 
 def test_no_bound_is_reported_where_no_theorem_holds() -> None:
@@ -234,21 +224,12 @@ def test_no_bound_is_reported_where_no_theorem_holds() -> None:
     assert Engine(PRESETS["nano_vllm"]).watch.bound() is None
 
 
-def to_the_tail(self: LiveRequests, entry: Entry) -> None:
-    """Whoever is preempted stands behind all that arrived meanwhile."""
-    if entry.preemptions:
-        self.arrivals += 1
-        entry.order = entry.rank = (0, self.arrivals)
-    self.waiting.push(entry)
-
-
 SENT_BACK = (tiny(num_gpu_blocks=5, max_num_seqs=4, max_num_batched_tokens=4), (3, 3), (2, 3), 2)
 
 
-def test_going_back_to_the_tail_is_an_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LiveRequests, "wait", to_the_tail)
+def test_going_back_to_the_tail_is_an_alarm() -> None:
     with pytest.raises(Stalled, match="does not advance: it is the first"):
-        endless(*SENT_BACK)
+        endless(*SENT_BACK, rules=TAIL_REQUEUE)
 
 
 @pytest.mark.parametrize("workload", [SKIPPED, SENT_BACK])

@@ -6,8 +6,9 @@ import ast
 from collections import Counter
 
 import pytest
-from decision_edits import EDITS
+from decision_edits import DECISION_EDITS
 from faulty import ANY_FIT
+from step_edits import STEP_EDITS
 from sweep import ROOT, judged
 
 from lineclear.config import Config
@@ -18,6 +19,13 @@ from lineclear.oracle import RULES, Oracle, Undone
 from lineclear.oracle.rules import EXEMPTIONS
 from lineclear.request import InvalidRequest, Request
 from lineclear.scheduler import Scheduler
+
+#: Name -> (file, text, what stands there instead).
+EDITS = {
+    what: (file, *texts)
+    for file, edits in [*DECISION_EDITS.items(), *STEP_EDITS.items()]
+    for what, texts in edits.items()
+}
 
 
 def name_of(file: str) -> str:

@@ -79,6 +79,34 @@ def test_each_failure_is_reported_under_the_policys_name(what: str) -> None:
     assert output or what in NO_FAILURE
 
 
+TENANT_CALLS = ["backlogged", "idle", "admitted", "sampled", "decode_batch_changed"]
+
+
+@pytest.mark.parametrize(
+    ("where", "what"),
+    [
+        *[("first", what) for what in ("no such tenant", "none", "error", "list")],
+        *[(where, "error") for where in TENANT_CALLS],
+    ],
+)
+def test_each_call_of_a_tenant_policy_may_fail_and_everybody_is_served(
+    where: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its second call of this method fails."""
+    policy = Landlord({})
+    asked_before, plain = [0], getattr(policy, where)
+
+    def failing(*arguments: Any) -> Any:
+        asked_before[0] += 1
+        policy.script = {policy.calls + 1: what} if asked_before[0] == 2 else {}
+        return plain(*arguments)
+
+    monkeypatch.setattr(policy, where, failing)
+    (failure,) = survive(CONFIG, policy).scheduler.policy_failures
+    assert policy.done == [what]
+    assert failure.startswith("landlord: ")
+
+
 # ---- one by one --------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -10,10 +11,10 @@ import pytest
 from bounded import drawn, held_rows, hold
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_shares import PlainShares, PlainTurns, PlainVirtualTime
 
 import lineclear.policies.drr as drr_module
 import lineclear.policies.vtc as vtc_module
+from lineclear.oracle.own_tenants import Turns, VirtualTokenCounters
 from lineclear.policies import accounts, make
 from lineclear.policies.drr import DeficitRoundRobin
 from lineclear.policies.mlfq import MultiLevelFeedbackQueue
@@ -51,17 +52,19 @@ class Pair:
 
     def __init__(self, name: str, chosen: int, keep: int) -> None:
         prompt, output, quantum, weights = SETTINGS[chosen]
-        prices = (fraction(prompt), fraction(output))
-        shares = {tenant: fraction(weight) for tenant, weight in weights.items()}
         self.policy: TenantPolicy
-        self.plain: PlainTurns | PlainVirtualTime
+        self.plain: Turns | VirtualTokenCounters
         if name == "drr":
-            self.policy = turns = DeficitRoundRobin(quantum, prompt, output, weights)
-            self.plain = PlainTurns(prices, shares, fraction(quantum), turns.unit)
+            self.policy = DeficitRoundRobin(quantum, prompt, output, weights)
+            self.plain = Turns(self.policy)
+            assert self.plain.quantum == fraction(quantum)
         else:
             self.policy = VirtualTokenCounter(prompt, output, weights)
-            self.plain = PlainVirtualTime(prices, shares)
+            self.plain = VirtualTokenCounters(self.policy)
+        assert (self.plain.prompt, self.plain.output) == (fraction(prompt), fraction(output))
+        assert self.plain.weights == {name: fraction(weight) for name, weight in weights.items()}
         drr_module.FORGOTTEN = vtc_module.FORGOTTEN = keep
+        self.decodes: Counter[str] = Counter()
         self.step = 0
 
     def do(self, event: Event) -> None:
@@ -71,28 +74,28 @@ class Pair:
         waits = tenant in plain.waiting
         if kind == "wait" and not waits:
             policy.backlogged(tenant, step)
-            plain.backlogged(tenant)
+            plain.backlogged(tenant, step)
         elif kind == "idle" and waits:
             policy.idle(tenant, step)
-            plain.idle(tenant)
+            plain.idle(tenant, step)
         elif kind in ("serve", "last") and plain.waiting:
-            first = plain.first()
+            first = plain.first(step)
             assert policy.first(step) == first
             if kind == "last":  # the queue empties before the admission is reported
                 policy.idle(first, step)
-                plain.idle(first)
+                plain.idle(first, step)
             policy.admitted(first, count, step)
-            plain.admitted(first, count)
+            plain.admitted(first, count, step)
         elif kind == "sample":
             policy.sampled(tenant, count, step)
-            plain.sampled(tenant, count)
-        elif kind == "join" or (kind == "leave" and plain.in_decode_batch[tenant]):
+            plain.sampled([tenant] * count)
+        elif kind == "join" or (kind == "leave" and self.decodes[tenant]):
             change = 1 if kind == "join" else -1
             policy.decode_batch_changed(tenant, change, step)
-            plain.in_decode_batch[tenant] += change
+            self.decodes[tenant] += change
         elif kind == "tick":
             self.step += 1
-            plain.tick()
+            plain.sampled(self.decodes.elements())
 
     def compare(self) -> None:
         """All that is stored, in the unit of the prices and without tolerance."""
@@ -103,21 +106,21 @@ class Pair:
                 assert account.waiting == (tenant in plain.waiting)
                 if isinstance(policy, VirtualTokenCounter) or tenant in plain.waiting:
                     assert kept(policy, tenant, step) == shown(plain, tenant)
-            elif isinstance(plain, PlainVirtualTime):
-                assert plain.charged[tenant] <= plain.virtual
+            elif isinstance(plain, VirtualTokenCounters):
+                assert shown(plain, tenant) <= plain.virtual
             else:
-                assert plain.credit(tenant) + plain.away[tenant] >= 0
-                assert not plain.in_decode_batch[tenant]
+                assert shown(plain, tenant) + plain.away.get(tenant, 0) >= 0
+                assert not self.decodes[tenant]
         if isinstance(policy, VirtualTokenCounter):
-            assert isinstance(plain, PlainVirtualTime)
+            assert isinstance(plain, VirtualTokenCounters)
             assert policy.virtual * policy.unit == plain.virtual
         if isinstance(policy, DeficitRoundRobin):
-            assert isinstance(plain, PlainTurns)
+            assert isinstance(plain, Turns)
             assert list(policy.round) == plain.waiting
             assert list(policy.round.values()) == sorted(policy.round.values())
             assert policy.turn.begun == plain.begun
             for absent, left in policy.left.items():
-                assert (policy.turn.given - left) * policy.unit == plain.away[str(absent)]
+                assert (policy.turn.given - left) * policy.unit == plain.away[absent]
 
 
 def kept(policy: TenantPolicy, tenant: str, step: int) -> Fraction:
@@ -127,9 +130,10 @@ def kept(policy: TenantPolicy, tenant: str, step: int) -> Fraction:
     return policy.charged(tenant, step) * policy.unit
 
 
-def shown(plain: PlainShares, tenant: str) -> Fraction:
+def shown(plain: Turns | VirtualTokenCounters, tenant: str) -> Fraction:
     """The same of the second writing."""
-    return plain.credit(tenant) if isinstance(plain, PlainTurns) else plain.charged[tenant]
+    stored = plain.credit if isinstance(plain, Turns) else plain.counter
+    return stored.get(tenant, Fraction(0))
 
 
 @pytest.fixture(autouse=True)

@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 from device_orders import ORDERS, order_named
-from pressure import Pressure, with_drafts
+from scheduler_machine import World
 
 from lineclear.checks.walks import shrunk
 from lineclear.config import Config
 from lineclear.monitor.hazards import Hazard, Hazards
+from lineclear.monitor.liveness import Watch
 from lineclear.plan import BlockOperation, Joined, Plan, Scheduled
+from lineclear.request import Request
 from lineclear.scheduler import Scheduler
-from lineclear.testing.bench import Bench, Disagreement
+from lineclear.testing.bench import Disagreement
 from lineclear.testing.device import Device, WrongContent
 from lineclear.testing.operations import Dispatched, OperationRecord, RecordError
 
@@ -180,20 +182,96 @@ def test_the_host_knows_what_was_reported_and_what_a_committed_step_waited_for()
 # ---- no false alarm ----------------------------------------------------------------------------
 
 
+def with_drafts(config: Config) -> Config:
+    """The same with drafts, if these rules take any."""
+    most = max(config.max_num_batched_tokens, config.max_num_seqs * 3)
+    return replace(config, num_lookahead_slots=2, max_num_batched_tokens=most)
+
+
+class Pressed(World):
+    """A world under watch, whose users and copies do all they may."""
+
+    stops = 0.05
+
+    def __init__(self, config: Config, seed: int, order: str = "early") -> None:
+        super().__init__(config, seed, order=order)
+        self.watch, self.made = Watch(self.scheduler), 0
+
+    def run(self, turns: int) -> None:
+        """Users come and go, a step is made or committed, copies end or fail, and a report may be wrong."""
+        draw = self.random
+        for _ in range(turns):
+            while len(self.live) < 6:
+                self.ask()
+            if draw.random() < 0.1:
+                self.abort(draw.choice(list(self.live)))
+                self.check()
+            self.turn(eager=draw.random() < 0.5)
+            self.complete(draw.randint(0, 3), draw.random() < 0.3)
+            self.check()
+            if draw.random() < 0.1:
+                self.bench.misreport(draw.randrange(8))
+                self.check()
+
+    def ends(self, turns: int = 600) -> bool:
+        """Whether all requests end within this many turns, without arrivals and failures."""
+        for _ in range(turns):
+            if not self.live and not self.flights:
+                break
+            self.turn(eager=True, fail=0.0)
+            self.complete(len(self.copies), failing=False)
+            self.check()
+        return not self.live
+
+    def ask(self) -> None:
+        """A request, or one that is a token too large."""
+        draw, seats = self.random, self.config.max_num_seqs
+        self.made += 1
+        n = min(draw.choice((1, 1, 1, 2, 3)), seats)
+        if draw.random() < 0.1:
+            prompt = draw.randint(1, 12)
+            self.bench.overask(
+                Request(request_id="large", prompt_tokens=prompt, max_tokens=1, n=n)
+            )
+        elif (name := self.made % 7) not in self.live:
+            self.add(draw.randint(1, 12), draw.randint(1, 9), n, draw.randint(0, 2), name)
+            if name in self.live:
+                self.watch.added(name)
+        self.check()
+
+    def turn(self, eager: bool, fail: float = 0.15) -> None:
+        """Perhaps a step more; perhaps the oldest ends, some of whose copies fail before it runs."""
+        if len(self.flights) < self.config.max_steps_in_flight:
+            self.watch.scheduled(self.schedule())
+            self.check()
+        if self.flights and (eager or len(self.flights) == self.config.max_steps_in_flight):
+            needed = self.device.record.needed(self.flights[0].forward.number)
+            for number in needed.intersection(self.copies):
+                if self.random.random() < fail:
+                    self.device.spoil(number)
+            self.commit()
+            self.check()
+            self.watch.committed()
+
+
+MODES = ["swap", "recompute", "auto"]
+
+
 @pytest.mark.parametrize("depth", [1, 2])
-@pytest.mark.parametrize("mode", ["swap", "recompute", "auto"])
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("order", ORDERS)
 def test_no_alarm_without_an_error(order: str, mode: str, depth: int) -> None:
     seen: Counter[str] = Counter()
-    for number, policy in enumerate(("fcfs", "priority")):
+    first = 4 * [*ORDERS].index(order) + 24 * MODES.index(mode) + 2 * depth
+    for seed, policy in enumerate(("fcfs", "priority"), first):
         plain = shrunk(
             Config(scheduling_policy=policy, preemption_mode=mode, max_steps_in_flight=depth)
         )
         for config in (plain, with_drafts(plain)):
-            run = Pressure(Scheduler(config), order_named(order, number), number, hazards=True)
+            run = Pressed(config, seed, order)
             run.run(40)
-            assert run.end()
-            seen += run.seen
+            assert run.ends()
+            seen += run.counts
     assert seen["issue_step"] > 100
     assert min(seen[name] for name in ("fork", "prune", "abort", "finish", "reject")) > 0
     assert seen["swap_in"] or mode == "recompute"
@@ -201,34 +279,36 @@ def test_no_alarm_without_an_error(order: str, mode: str, depth: int) -> None:
 
 def test_two_runs_of_a_seed_are_equal() -> None:
     config = shrunk(Config(max_steps_in_flight=2, preemption_mode="swap"))
-    runs = [Pressure(Scheduler(config), order_named("random", 3), 3) for _ in range(2)]
+    runs = [Pressed(config, 3, "random") for _ in range(2)]
     for run in runs:
         run.run(30)
-    assert runs[0].moves == runs[1].moves
+    first, second = ([*run.ring.lines(run.scheduler.ledger.limits)] for run in runs)
+    assert first == second
 
 
 # ---- what the bench compares -------------------------------------------------------------------
 
 
-class Forgetful(Scheduler):
+abort = Scheduler.abort
+
+
+def forgetful(self: Scheduler, request_id: Any) -> bool:
     """Says of every live request that it is not."""
-
-    def abort(self, request_id: Any) -> bool:
-        return not super().abort(request_id)
+    return not abort(self, request_id)
 
 
-def test_a_wrong_answer_is_a_disagreement() -> None:
-    run = Pressure(Forgetful(shrunk(Config())), order_named("early"), 0)
+def test_a_wrong_answer_is_a_disagreement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Scheduler, "abort", forgetful)
+    run = Pressed(shrunk(Config()), 0)
+    run.bench.judge = None
     with pytest.raises(Disagreement, match="abort of"):
         run.run(200)
 
 
 def test_a_request_that_is_one_token_too_large_must_be_rejected() -> None:
-    config = replace(shrunk(Config()), num_gpu_blocks=3)
-    run = Pressure(Scheduler(config), order_named("early"), 0)
+    run = Pressed(replace(shrunk(Config()), num_gpu_blocks=3), 0)
     run.run(60)
-    assert any(move.startswith("rejected") for move in run.moves)
-    assert isinstance(run.bench, Bench)
+    assert run.counts["reject"]
 
 
 def test_an_unknown_order_is_named_with_the_known_ones() -> None:

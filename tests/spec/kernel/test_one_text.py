@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -12,6 +11,8 @@ from typing import Any
 import pytest
 
 z3 = pytest.importorskip("z3")
+
+from scripts import module_of
 
 from lineclear_spec.kernel import blocks, primitives, queries
 from lineclear_spec.kernel.ledger import Ledger
@@ -151,12 +152,7 @@ def changed(
     assert old in body
     path = folder / f"{name}.py"
     path.write_text(text[:begin] + body.replace(old, new, 1) + text[end:])
-    spec = importlib.util.spec_from_file_location(module.__name__, path)
-    assert spec is not None
-    assert spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return getattr(made, wanted or name)
+    return getattr(module_of(path, module.__name__), wanted or name)
 
 
 def red(unit: str) -> bool:

@@ -13,7 +13,8 @@ import pytest
 
 pytest.importorskip("z3")
 
-from lineclear.cli import main
+from refusals import printed
+
 from lineclear_spec.kernel import blocks, primitives, queries
 from lineclear_spec.kernel.containers import Calendar, DecodeMembers
 from lineclear_spec.kernel.ledger import Ledger
@@ -69,8 +70,7 @@ def test_what_an_operator_assumes_is_proved_by_a_lemma_or_said(
                 assuming.add(row.name)
                 assert row.lemmas or row.assumed, word
     assert {"new record", "pool"} <= assuming
-    assert main(["prove", "--operators"]) == 0
-    text = capsys.readouterr().out
+    text = printed(capsys, "prove", "--operators")
     for row in OPERATORS:
         assert f"assumed     {row.assumed}" in text or not row.assumed
     assert text.count("none: formulas define it") == sum(
@@ -179,10 +179,8 @@ def check_steps() -> None:
 
 
 def test_the_command_prints_every_operator(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["prove", "--operators"]) == 0
-    text = capsys.readouterr().out
-    assert main(["prove", "--operators", "--format", "json"]) == 0
-    rows = json.loads(capsys.readouterr().out)["operators"]
+    text = printed(capsys, "prove", "--operators")
+    rows = json.loads(printed(capsys, "prove", "--operators", "--format", "json"))["operators"]
     assert [row["name"] for row in rows] == [row.name for row in OPERATORS]
     for row in OPERATORS:
         assert row.plain in text

@@ -7,7 +7,6 @@ Every snippet here was run on formulas once, and what was proved of it was about
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from typing import Any
 import pytest
 
 z3 = pytest.importorskip("z3")
+
+from scripts import module_of
 
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.kernel import blocks
@@ -123,12 +124,7 @@ def load(folder: Path, text: str, name: str = "hostile") -> Any:
     """A module with this text."""
     path = folder / f"{name}.py"
     path.write_text(text)
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_of(path)
 
 
 def prune(folder: Path, between: str) -> Any:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 pytest.importorskip("z3")
+
+from scripts import module_of
 
 from lineclear_spec.language.dialect import check_functions
 from lineclear_spec.language.source import Forbidden
@@ -77,17 +77,10 @@ FUNCTIONS = {
 def made(tmp_path: Path) -> Iterator[object]:
     """Makes a module of this text, called as if it were a built-in policy's."""
 
-    def make(text: str) -> ModuleType:
-        name = "lineclear.policies.made_up"
+    def make(text: str) -> Any:
         path = tmp_path / "made_up.py"
         path.write_text(HEAD + text + "\n")
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-        return module
+        return module_of(path, "lineclear.policies.made_up", listed=True)
 
     yield make
     sys.modules.pop("lineclear.policies.made_up", None)

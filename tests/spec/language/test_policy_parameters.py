@@ -7,14 +7,14 @@ Each case here was proved once although an execution shows that it is wrong.
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("z3")
+
+from scripts import module_of
 
 from lineclear_spec.language.dialect import objection
 
@@ -42,13 +42,7 @@ def policy_of(folder: Path, key: str, share: str, more: str = "") -> Any:
     path.write_text(
         text + more if more else text.replace("    policy.weight = -policy.weight", "    pass")
     )
-    spec = importlib.util.spec_from_file_location("changing", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["changing"] = module
-    spec.loader.exec_module(module)
-    return module.Mine()
+    return module_of(path, listed=True).Mine()
 
 
 def test_a_parameter_that_nothing_changes_is_allowed(tmp_path: Path) -> None:
