@@ -32,7 +32,6 @@ from lineclear.request import (
 from lineclear.rules import load, rules_of
 from lineclear.scheduling.cache_calls import CacheCalls
 from lineclear.scheduling.commit import Commit, CommitParts
-from lineclear.scheduling.copies import Copies
 from lineclear.scheduling.counters import Counters
 from lineclear.scheduling.decode_batch import DecodeBatch
 from lineclear.scheduling.dispatch import Dispatch
@@ -43,6 +42,7 @@ from lineclear.scheduling.plan_changes import PlanChanges
 from lineclear.scheduling.policy_adapter import PolicyAdapter
 from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear.scheduling.step import Step, StepParts
+from lineclear.scheduling.swap_reports import SwapReports
 from lineclear.scheduling.transitions import Transitions
 from lineclear.scheduling.victims import Victims
 from lineclear_spec import actions
@@ -115,7 +115,7 @@ class Scheduler(CacheCalls):
             config.max_steps_in_flight > 1,
             cache,
         )
-        self._copies = Copies(ledger, live, transitions)
+        self._swap_reports = SwapReports(ledger, live, transitions)
         self.admission_blocked_by = ""
 
     # ---- requests ------------------------------------------------------------------------------
@@ -302,7 +302,7 @@ class Scheduler(CacheCalls):
                 after a commit said that it was done; nothing has changed.
         """
         self.adapter.check_caller()
-        return self._copies.complete(operations, failed)
+        return self._swap_reports.complete(operations, failed)
 
     # ---- reports -------------------------------------------------------------------------------
 

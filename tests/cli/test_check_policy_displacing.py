@@ -113,14 +113,14 @@ def test_a_policy_that_breaks_the_scheduler_is_found(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The search of small worlds finds what this policy could do to an unsafe scheduler."""
-    from lineclear.scheduling.entry import Entry
+    from lineclear.scheduling.live_request import LiveRequest
     from lineclear.scheduling.queues import RunningOrder
     from lineclear.scheduling.step import Step
 
     right = Step._displace  # pyright: ignore[reportPrivateUsage]
 
     def careless(self: Step, jobs: list[Any]) -> list[Any]:
-        def from_the_last(running: RunningOrder, entry: Entry) -> Iterator[Entry]:
+        def from_the_last(running: RunningOrder, entry: LiveRequest) -> Iterator[LiveRequest]:
             for other in reversed(list(running.entries.values())):
                 self.ledger.gpu.free -= other.number > 1
             return iter(())

@@ -13,7 +13,7 @@ from lineclear.checks.walks import Job, jobs, walked
 from lineclear.explore.worlds import hard_worlds
 
 DISPATCH, OUTCOME = "lineclear.scheduling.dispatch", "lineclear.scheduling.commit"
-COPIES, FLIGHT = "lineclear.scheduling.copies", "lineclear.scheduling.flight"
+COPIES, FLIGHT = "lineclear.scheduling.swap_reports", "lineclear.scheduling.flight"
 LIVE, BATCH = "lineclear.scheduling.live_requests", "lineclear.scheduling.decode_batch"
 BLOCKS, QUERIES = "lineclear_spec.kernel.blocks", "lineclear_spec.kernel.queries"
 PRIMITIVES = "lineclear_spec.kernel.primitives"
@@ -29,10 +29,10 @@ WALKS: dict[str, Edit] = {
     "a commit settles copies that it did not wait for": (
         OUTCOME, "Commit._commit_step", "number <= wait]", "number <= ledger.dispatched]"),
     "a failed copy out counts as good": (
-        COPIES, "Copies.complete", "or record.open_swap != number else",
+        COPIES, "SwapReports.complete", "or record.open_swap != number else",
         "or record.open_swap != number or record.phase == 3 else"),
     "a failed copy counts as good": (
-        COPIES, "Copies.complete", "self.transitions.lose(entry)",
+        COPIES, "SwapReports.complete", "self.transitions.lose(entry)",
         "actions.complete_copy(ledger, number); continue"),
     "samples of the steps in flight are not void": (
         PRIMITIVES, "forget_samples", "sequence.void = ledger.steps", "sequence.void = ledger.committed"),
@@ -65,7 +65,7 @@ WALKS: dict[str, Edit] = {
         "tuple(operation.blocks) if operation.kind != 'swap_in' else "
         "tuple(zip([a for a, _ in operation.blocks], [b for _, b in operation.blocks][::-1]))"),
     "a failure that comes too late is no error": (
-        COPIES, "Copies.complete", "if known and operation is None and number in bad",
+        COPIES, "SwapReports.complete", "if known and operation is None and number in bad",
         "if False"),
     "a copy out is not remembered": (PREEMPTION, "swap_out", "request.open_swap = number", "pass"),
     "a row that left the decode batch is forgotten": (
@@ -77,7 +77,7 @@ WALKS: dict[str, Edit] = {
 #: Found by the searches with any environment, in the stage `behaviours`.
 WORLDS: dict[str, Edit] = {
     "a completion settles every earlier copy": (
-        COPIES, "Copies.complete",
+        COPIES, "SwapReports.complete",
         "if number in ledger.operations:\n            actions.complete_copy(ledger, number)",
         "for n in sorted(n for n in ledger.operations if n <= number and ledger.is_copy(n)):\n"
         "            actions.complete_copy(ledger, n)"),

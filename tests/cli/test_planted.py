@@ -80,7 +80,7 @@ def test_p11_preempting_a_request_that_is_ahead_is_red_with_its_moves(
     """The search checks by ranks alone who preempts whom."""
     from lineclear.checks import behaviours
     from lineclear.explore.policy_worlds import of_policy
-    from lineclear.scheduling.entry import Entry
+    from lineclear.scheduling.live_request import LiveRequest
     from lineclear.scheduling.queues import RunningOrder
 
     bounds = of_policy("fcfs", "last", "recompute", chunked=True, live=3)
@@ -88,7 +88,7 @@ def test_p11_preempting_a_request_that_is_ahead_is_red_with_its_moves(
     def chosen(_: Context) -> list[Any]:
         return [bounds]
 
-    def first_of_all(self: RunningOrder, entry: Entry) -> Entry | None:
+    def first_of_all(self: RunningOrder, entry: LiveRequest) -> LiveRequest | None:
         return self.entries[self.orders[0]] if self.orders else None
 
     monkeypatch.setattr(behaviours, "chosen", chosen)

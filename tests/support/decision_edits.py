@@ -55,7 +55,7 @@ DECISION_EDITS: dict[str, dict[str, tuple[str, str]]] = {
             "entry.kept_a_token = displacing",
         ),
     },
-    "scheduling/entry.py": {
+    "scheduling/live_request.py": {
         "branches of a request in the queue do not count": (
             "return self.prompt + self.n * (self.record.limit - self.prompt)",
             "return self.record.limit",

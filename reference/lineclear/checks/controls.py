@@ -121,7 +121,7 @@ def wrongly_accepted(make: Callable[[], Any], why: str) -> str:
 def false_statements() -> Iterator[tuple[str, str]]:
     """Each control by name, and what the prover accepted of it, "" if nothing."""
     from lineclear.policies import load_claims
-    from lineclear_spec.language.questions import refuse_questions
+    from lineclear_spec.language.forbidden_questions import refuse_questions
     from lineclear_spec.language.source import Forbidden
     from lineclear_spec.mutation.misuses import places_given_up
     from lineclear_spec.proof.obligations import build

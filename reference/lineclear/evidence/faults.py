@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from lineclear.scheduling.entry import Entry
+from lineclear.scheduling.live_request import LiveRequest
 from lineclear.scheduling.sequence_demand import SequenceDemand
 from lineclear.scheduling.step import Step, StepParts
 from lineclear.scheduling.victims import worst
@@ -69,5 +69,5 @@ class LongestVictim(Step):
     needs: dict[str, Any] = {"victim": "longest", "pause_after_preemption": False}  # noqa: RUF012
     replaces = False
 
-    def _victim_after(self, entry: Entry) -> Entry | None:
+    def _victim_after(self, entry: LiveRequest) -> LiveRequest | None:
         return worst(self.live.running.entries.values(), "longest", self.ledger)

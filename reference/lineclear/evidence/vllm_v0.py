@@ -10,7 +10,7 @@ Sources: vLLM 0.6.3.post1, `core/scheduler.py` and `core/block_manager.py`; nano
 
 from __future__ import annotations
 
-from lineclear.scheduling.entry import Entry
+from lineclear.scheduling.live_request import LiveRequest
 from lineclear.scheduling.sequence_demand import SequenceDemand
 from lineclear.scheduling.step import Step, StepParts
 from lineclear_spec.kernel.lifecycle import Phase
@@ -32,7 +32,7 @@ class V0Step(Step):
     def __init__(self, parts: StepParts) -> None:
         """Nothing is scheduled yet."""
         super().__init__(parts)
-        self.preempted_now: list[Entry] = []  # in this step
+        self.preempted_now: list[LiveRequest] = []  # in this step
 
     def build(self) -> None:
         """Prompts, if nothing is swapped out; else, or if there was none, decodes and swap-ins."""
@@ -69,7 +69,7 @@ class V0Step(Step):
         """How many of a prompt's tokens are computed at once: all or none."""
         return tokens if tokens <= self.room.left else 0
 
-    def _begin(self, entry: Entry) -> None:
+    def _begin(self, entry: LiveRequest) -> None:
         """It will stand behind every request that runs."""
         entry.order = (0, entry.number)  # where it stood when it arrived, should it wait again
         orders = self.live.running.orders
@@ -80,7 +80,7 @@ class V0Step(Step):
     def _decodes(self) -> None:
         """Each in its place grows by a token; one without room preempts the last, or itself."""
         running, ledger = self.live.running, self.ledger
-        done: set[Entry] = set()
+        done: set[LiveRequest] = set()
         for rank in tuple(running.orders):
             entry = running.entries.get(rank)
             if entry is None:
@@ -111,7 +111,7 @@ class V0Step(Step):
             return len(demands)
         return sum([demand.blocks for demand in demands])
 
-    def _give_way(self, victim: Entry) -> None:
+    def _give_way(self, victim: LiveRequest) -> None:
         """It is preempted, and stands last among those that are swapped out if it is swapped."""
         waiting, transitions = self.live.waiting, self.transitions
         self.preempted = True
@@ -163,7 +163,7 @@ class V0ChunkedStep(V0Step):
     def _prompts(self) -> None:
         """Waiting requests do not stand behind those that are swapped out or were just preempted."""
         queue = self.live.waiting
-        aside: list[Entry] = []
+        aside: list[LiveRequest] = []
         while (entry := queue.head()) is not None and (
             entry.record.phase == Phase.SWAPPED or entry in self.preempted_now
         ):

@@ -9,7 +9,7 @@ from typing import Any
 
 from lineclear.plan import Plan
 from lineclear.scheduler import Scheduler
-from lineclear.scheduling.entry import Entry
+from lineclear.scheduling.live_request import LiveRequest
 from lineclear.scheduling.step import Step
 from lineclear_spec.kernel.ledger import Ledger
 from lineclear_spec.kernel.lifecycle import Phase
@@ -122,7 +122,7 @@ class Notes:
         elif name == "discard_swapped":
             seen.add("a less important CPU copy is discarded")
 
-    def aborted(self, scheduler: Scheduler, entry: Entry) -> None:
+    def aborted(self, scheduler: Scheduler, entry: LiveRequest) -> None:
         """A request is about to be aborted."""
         ledger, record = scheduler.ledger, entry.record
         self.seen.add(f"aborted while it {WORDS[record.phase]}")
@@ -131,7 +131,7 @@ class Notes:
         if record.open_swap:
             self.seen.add("aborted while a copy of it is open")
 
-    def failed(self, entry: Entry, kind: str) -> None:
+    def failed(self, entry: LiveRequest, kind: str) -> None:
         """A copy of the request is about to be reported as failed."""
         self.seen.add("a copy in failed" if kind == "swap_in" else "a copy out failed")
         self.seen.add(f"a copy failed while its request {WORDS[entry.record.phase]}")
@@ -167,8 +167,8 @@ def noted(scheduler: Scheduler, notes: Notes) -> tuple[type[Step], type[Step]]:
     class NotedStep(plain):  # type: ignore[misc,valid-type]
         """A step whose preemptions are noted."""
 
-        def _victim_after(self, entry: Entry) -> Entry | None:
-            victim: Entry | None = super()._victim_after(entry)
+        def _victim_after(self, entry: LiveRequest) -> LiveRequest | None:
+            victim: LiveRequest | None = super()._victim_after(entry)
             sentence = "preempted to let an earlier one grow" if victim else "preempted itself"
             notes.seen.add(sentence)
             if victim not in (None, entry) and not behind(entry.rank, victim.rank):

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from lineclear.monitor.stall import Stall
 from lineclear.monitor.stall_report import stall_report
-from lineclear.scheduling.entry import Entry
+from lineclear.scheduling.live_request import LiveRequest
 from lineclear.theorems.starvation import Sizes, steps_of_the_first, steps_to_a_token
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Watch:
         self.dry = 0  # commits since anybody learned a token
         self.patience = PATIENCE  # commits without a token after which it is counted again
         self.seen = -1  # tokens generated, aborts and failed copies, none of which is undone
-        self.first: Entry | None = None
+        self.first: LiveRequest | None = None
         self.known = 0  # tokens of the first
         self.waited = 0  # commits since it learned one
         self.allowed = PATIENCE
@@ -206,7 +206,7 @@ class Watch:
         if not order:
             self.first = None
             return
-        first: Entry = order[0][2]
+        first: LiveRequest = order[0][2]
         known = first.num_tokens(scheduler.ledger)
         self.since = self.since + 1 if first is self.first else 0
         self.slowest = max(self.slowest, self.since)
@@ -219,7 +219,7 @@ class Watch:
         if self.waited > self.allowed:
             self._count_for_the_first(first)
 
-    def _count_for_the_first(self, first: Entry) -> None:
+    def _count_for_the_first(self, first: LiveRequest) -> None:
         """It must not wait longer than what those that run have left now, and its own prompt."""
         if self.allowed > PATIENCE:
             self._alarm(

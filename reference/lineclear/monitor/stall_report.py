@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lineclear.monitor.relief import CANNOT_HELP, HELPS, NOTHING, Relief, relief
 from lineclear.monitor.stall import BlockedRequest, Holder, Stall
-from lineclear.scheduling.entry import Entry
+from lineclear.scheduling.live_request import LiveRequest
 from lineclear.scheduling.step import Step
 from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.progress import Need
@@ -62,7 +62,7 @@ def stall_report(scheduler: Readings) -> Stall:
     )
 
 
-def holder(scheduler: Readings, entry: Entry) -> Holder:
+def holder(scheduler: Readings, entry: LiveRequest) -> Holder:
     """The holdings of the request."""
     record, blocks = entry.record, scheduler.cache.referred_to(entry.record)
     return Holder(
@@ -106,7 +106,7 @@ def queued(scheduler: Readings) -> list[BlockedRequest]:
     step.room.due = scheduler.ledger.due().count
     planned = step.planned()
     found: list[BlockedRequest] = []
-    ahead: dict[Hashable, Entry] = {}  # by tenant, if the policy shares among them
+    ahead: dict[Hashable, LiveRequest] = {}  # by tenant, if the policy shares among them
     for position, entry in enumerate(waiting):
         lane = entry.tenant if scheduler.tenants is not None else None
         first = ahead.setdefault(lane, entry)
@@ -121,7 +121,7 @@ def queued(scheduler: Readings) -> list[BlockedRequest]:
 
 
 def with_change(
-    scheduler: Readings, entry: Entry, guard: str, figures: dict[str, Any]
+    scheduler: Readings, entry: LiveRequest, guard: str, figures: dict[str, Any]
 ) -> BlockedRequest:
     """The guard with what would lift it, and whether waiting can.
 
@@ -155,7 +155,7 @@ def with_change(
     )
 
 
-def beyond_the_watermark(scheduler: Readings, entry: Entry) -> int:
+def beyond_the_watermark(scheduler: Readings, entry: LiveRequest) -> int:
     """Blocks that an empty pool lacks for it, if the preset keeps the watermark even then."""
     ledger, config, record = scheduler.ledger, scheduler.config, entry.record
     if "the watermark is waived when nothing runs" not in config.lacking:
@@ -165,7 +165,9 @@ def beyond_the_watermark(scheduler: Readings, entry: Entry) -> int:
     return wants + config.watermark_blocks - ledger.gpu.total
 
 
-def change_for(scheduler: Readings, entry: Entry, guard: str, figures: dict[str, Any]) -> Relief:
+def change_for(
+    scheduler: Readings, entry: LiveRequest, guard: str, figures: dict[str, Any]
+) -> Relief:
     """The smallest change that lifts a guard.
 
     Args:
@@ -195,7 +197,7 @@ def change_for(scheduler: Readings, entry: Entry, guard: str, figures: dict[str,
 
 
 def head_of_queue(
-    scheduler: Readings, step: Step, entry: Entry, planned: Need
+    scheduler: Readings, step: Step, entry: LiveRequest, planned: Need
 ) -> tuple[str, dict[str, Any]]:
     """The guard that keeps the head of the queue, and its figures.
 

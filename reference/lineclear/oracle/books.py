@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lineclear.config import Config
     from lineclear.plan import Plan
     from lineclear.scheduler import Scheduler
-    from lineclear.scheduling.entry import Entry
+    from lineclear.scheduling.live_request import LiveRequest
 
 __all__ = [
     "Charges", "check_answer", "check_books", "check_plan", "check_shelters", "fits", "has_room", "refuses",
@@ -194,7 +194,7 @@ class Charges:
         self.prompts: Counter[Hashable] = Counter()
         self.tokens: Counter[Hashable] = Counter()
 
-    def plan(self, scheduler: Scheduler, plan: Plan, started: Iterable[Entry]) -> None:
+    def plan(self, scheduler: Scheduler, plan: Plan, started: Iterable[LiveRequest]) -> None:
         """A plan samples, and requests run for the first time."""
         for entry in started:
             self.prompts[entry.tenant] += entry.record.prompt

@@ -21,7 +21,7 @@ from lineclear_spec.kernel.records import Sequence
 if TYPE_CHECKING:
     from lineclear.config import Config
     from lineclear.scheduler import Scheduler
-    from lineclear.scheduling.entry import Entry
+    from lineclear.scheduling.live_request import LiveRequest
 
 __all__ = ["OracleRequest", "OracleSequence", "OracleState", "ceil_div", "live_of", "observe"]
 
@@ -271,7 +271,7 @@ def observe(
 
 def live_of(
     scheduler: Scheduler,
-    entry: Entry,
+    entry: LiveRequest,
     listed: dict[Sequence, int],
     protected: bool,
     names: BlockNumbers,

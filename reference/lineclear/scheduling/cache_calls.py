@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 
 from lineclear.kv_events import CacheEvent
 from lineclear.request import SchedulerError, checked_names
-from lineclear.scheduling.entry import Entry
+from lineclear.scheduling.live_request import LiveRequest
 from lineclear.scheduling.readings import Readings
 from lineclear.scheduling.receiver import Receiver
 from lineclear_spec.kernel.records import Sequence
@@ -100,7 +100,9 @@ class CacheCalls(Readings):
         self.cache.listener = Receiver(receive, self.adapter)
 
 
-def next_to_name(entries: Mapping[Hashable, Entry], request_id: Hashable, branch: int) -> Sequence:
+def next_to_name(
+    entries: Mapping[Hashable, LiveRequest], request_id: Hashable, branch: int
+) -> Sequence:
     """The sequence of a branch.
 
     Raises:

@@ -14,8 +14,8 @@ from typing import Any, cast
 import numpy as np
 
 from lineclear.request import SampledError
-from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.flight import IssuedStep
+from lineclear.scheduling.live_request import LiveRequest
 from lineclear_spec.kernel.progress import may_fork
 from lineclear_spec.kernel.records import Request as Record
 
@@ -31,7 +31,7 @@ Lengths = dict[int, tuple[int, ...]]
 Stops = dict[int, frozenset[int] | None]
 
 
-def lengths_of(flight: IssuedStep, sampled: Any, of: Mapping[Record, Entry]) -> Lengths:
+def lengths_of(flight: IssuedStep, sampled: Any, of: Mapping[Record, LiveRequest]) -> Lengths:
     """Lengths of the continuations at each position where they are not simply one token.
 
     Args:
@@ -113,7 +113,7 @@ def sizes_of(position: int, entry: Any, most: int) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def check_seats(flight: IssuedStep, lengths: Lengths, of: Mapping[Record, Entry]) -> None:
+def check_seats(flight: IssuedStep, lengths: Lengths, of: Mapping[Record, LiveRequest]) -> None:
     """No request gets more sequences than it has seats."""
     more: Counter[Record] = Counter()
     for position, sizes in lengths.items():

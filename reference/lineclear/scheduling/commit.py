@@ -19,8 +19,8 @@ from lineclear.scheduling.check_output import (
 )
 from lineclear.scheduling.counters import Counters
 from lineclear.scheduling.decode_batch import DecodeBatch
-from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.flight import IssuedStep
+from lineclear.scheduling.live_request import LiveRequest
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear.scheduling.transitions import Transitions
@@ -87,7 +87,7 @@ class Commit:
         self.ends: dict[Sequence, str] = {}
         self.touched: list[Sequence] = []  # may end, may join the decode batch
         self.finished: list[Finished] = []
-        self.regrouped: dict[Entry, None] = {}  # have other sequences than before
+        self.regrouped: dict[LiveRequest, None] = {}  # have other sequences than before
         self.time: float | None = None
 
     @staticmethod
@@ -202,7 +202,7 @@ class Commit:
 
     def _fork(
         self,
-        entry: Entry,
+        entry: LiveRequest,
         sequence: Sequence,
         sizes: tuple[int, ...],
         ending: frozenset[int] | None,
@@ -230,7 +230,7 @@ class Commit:
     def _end(self, sequence: Sequence, reason: str) -> None:
         """One branch ends, and with the last one its request."""
         parts, ledger = self.parts, self.ledger
-        entry: Entry = parts.live.of[sequence.request]
+        entry: LiveRequest = parts.live.of[sequence.request]
         if sequence.in_decode_batch:
             parts.batch.leave(sequence)
         if entry.record.width >= 2:
@@ -244,7 +244,7 @@ class Commit:
         parts.transitions.end(entry)
         self._over(entry, sequence, reason)
 
-    def _over(self, entry: Entry, sequence: Sequence, reason: str) -> None:
+    def _over(self, entry: LiveRequest, sequence: Sequence, reason: str) -> None:
         """The request has ended with its last sequence."""
         outputs = entry.add_output(sequence, reason)
         self.parts.counters.finished[reason] += 1

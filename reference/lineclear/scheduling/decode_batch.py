@@ -7,8 +7,8 @@ the ledger's batch in its order. A step costs nothing for a member.
 from __future__ import annotations
 
 from lineclear.plan import Scheduled
-from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.flight import InFlight
+from lineclear.scheduling.live_request import LiveRequest
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.policy_adapter import PolicyAdapter
 from lineclear_spec import actions
@@ -87,14 +87,14 @@ class DecodeBatch:
                 flight.leave(sequence)
         del self.members[sequence]
 
-    def forget(self, sequence: Sequence, entry: Entry) -> None:
+    def forget(self, sequence: Sequence, entry: LiveRequest) -> None:
         """The sequence, which no step in flight has, has ended."""
         if self.adapter.tenants is not None:
             self.adapter.tell("decode_batch_changed", entry.tenant, -1, self.ledger.steps)
         del self.joined[sequence]
         del self.members[sequence]
 
-    def leave_all(self, entry: Entry) -> None:
+    def leave_all(self, entry: LiveRequest) -> None:
         """None of the request's sequences is in the decode batch any longer."""
         for sequence in entry.record.members:
             if sequence.in_decode_batch:

@@ -14,7 +14,7 @@ from lineclear.config import Config
 from lineclear.policies.view import View
 from lineclear.request import InvalidRequest, Rejected, Request
 from lineclear.scheduling.counters import Counters
-from lineclear.scheduling.entry import Entry
+from lineclear.scheduling.live_request import LiveRequest
 from lineclear.scheduling.policy_adapter import PolicyAdapter
 from lineclear.scheduling.queues import RunningOrder, WaitingQueue
 from lineclear.scheduling.tenant_queue import TenantQueue
@@ -62,8 +62,8 @@ class LiveRequests:
         self.ledger = ledger
         self.adapter = adapter
         self.counters = counters
-        self.entries: dict[Hashable, Entry] = {}
-        self.of: dict[Record, Entry] = {}
+        self.entries: dict[Hashable, LiveRequest] = {}
+        self.of: dict[Record, LiveRequest] = {}
         self.running = RunningOrder()
         self.waiting = WaitingQueue(config.swapped_first)
         if adapter.tenants is not None:
@@ -74,7 +74,7 @@ class LiveRequests:
         self.queued_tokens = 0
         self.draining = False
         self.paused = ""
-        self.reviews: dict[int, list[Entry]] | None = {} if adapter.reviews else None
+        self.reviews: dict[int, list[LiveRequest]] | None = {} if adapter.reviews else None
         self.reviewed = 0  # entries in these lists
         adapter.on_failure = self._order_by_arrival
 
@@ -84,7 +84,7 @@ class LiveRequests:
 
     # ---- arrival -------------------------------------------------------------------------------
 
-    def add(self, request: Request) -> Entry | Rejected:
+    def add(self, request: Request) -> LiveRequest | Rejected:
         """Submits a request, which then waits, or rejects it with the reason.
 
         Raises:
@@ -133,7 +133,9 @@ class LiveRequests:
             actions.reject(self.ledger, record)
             return self._reject(request, *self._explain(record, refused.guard))
         self.arrivals += 1
-        entry = Entry(request, record, sequence, self.arrivals, ())  # before the policy sees it
+        entry = LiveRequest(
+            request, record, sequence, self.arrivals, ()
+        )  # before the policy sees it
         # A policy from outside is shown a copy, never an object of the caller's.
         seen = entry.user if self.adapter.foreign else request
         key, rank = self.adapter.places(View(seen, self.arrivals))
@@ -178,14 +180,14 @@ class LiveRequests:
 
     # ---- phases --------------------------------------------------------------------------------
 
-    def wait(self, entry: Entry) -> None:
+    def wait(self, entry: LiveRequest) -> None:
         """The request waits from now on."""
         entry.since = self.ledger.steps
         self.waiting.push(entry)
         if self.reviews is not None:
             self.look_again(entry)
 
-    def run(self, entry: Entry) -> None:
+    def run(self, entry: LiveRequest) -> None:
         """The request has left the queue and runs from now on."""
         self.of[entry.record] = entry
         self.running.add(entry)
@@ -197,32 +199,32 @@ class LiveRequests:
         if self.reviews is not None:
             self.look_again(entry)
 
-    def count_seats(self, entry: Entry) -> None:
+    def count_seats(self, entry: LiveRequest) -> None:
         """A request that runs has the seats that it needs from now on, and no other."""
         seats = entry.seats
         self.seats += seats - entry.seats_taken
         entry.seats_taken = seats
 
-    def stop(self, entry: Entry) -> None:
+    def stop(self, entry: LiveRequest) -> None:
         """The request runs no longer."""
         self._give_back(entry)
         self.queued_tokens += entry.most_tokens
 
-    def finish(self, entry: Entry) -> None:
+    def finish(self, entry: LiveRequest) -> None:
         """The request, which ran, has ended."""
         self._give_back(entry)
         del self.entries[entry.request_id], self.of[entry.record]
         if self.adapter.closes and not self.adapter.failures:
             self.adapter.closed(entry.view(self.ledger))
 
-    def _give_back(self, entry: Entry) -> None:
+    def _give_back(self, entry: LiveRequest) -> None:
         """Its place among those that run, its seats and the blocks that it may have needed are free."""
         self.running.remove(entry)
         self.seats -= entry.seats_taken
         entry.seats_taken = 0
         self.worst -= entry.worst_taken
 
-    def remove(self, entry: Entry) -> None:
+    def remove(self, entry: LiveRequest) -> None:
         """The request, which neither runs nor waits any more, has ended."""
         del self.entries[entry.request_id]
         self.queued_tokens -= entry.most_tokens
@@ -242,7 +244,7 @@ class LiveRequests:
             if self.entries.get(entry.request_id) is entry and entry.review == self.ledger.steps:
                 self.look_again(entry)
 
-    def look_again(self, entry: Entry) -> None:
+    def look_again(self, entry: LiveRequest) -> None:
         """Asks the policy where the request stands now, and when to look at it again."""
         if self.reviews is None:
             return
@@ -273,7 +275,7 @@ class LiveRequests:
 
     def _forget_reviews(self) -> None:
         """Keeps the last look at each live request alone: a far one would be kept for as long."""
-        kept: dict[int, list[Entry]] = {}
+        kept: dict[int, list[LiveRequest]] = {}
         for entry in self.entries.values():
             if entry.review > self.ledger.steps:
                 kept.setdefault(entry.review, []).append(entry)

@@ -19,8 +19,8 @@ from itertools import islice, takewhile
 from lineclear.config import Config
 from lineclear.kv_events import CacheEvent, Cleared, Removed, Stored
 from lineclear.scheduling.counters import Counters
-from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.eviction import EVICTION, EvictionKey, KeyedOrder
+from lineclear.scheduling.live_request import LiveRequest
 from lineclear.scheduling.receiver import Receiver
 from lineclear_spec import actions
 from lineclear_spec.kernel.ledger import Ledger
@@ -321,7 +321,7 @@ class PrefixCache:
             published = [index for index in range(first, end) if words[index] in new]
             self._tell_stored(self.listener, words, published)
 
-    def publish_output(self, entry: Entry, members: Iterable[Branch]) -> None:
+    def publish_output(self, entry: LiveRequest, members: Iterable[Branch]) -> None:
         """Asks for the names of output that these sequences are about to give up or to share, and publishes what
         committed steps have computed of it: of the last entries of a table, as many as the request has private blocks.
         """
@@ -351,7 +351,7 @@ class PrefixCache:
             len(q.block_names) > q.request.prompt // size for q in ended
         )
 
-    def finish_each(self, ended: dict[Branch, Entry]) -> None:
+    def finish_each(self, ended: dict[Branch, LiveRequest]) -> None:
         """Asks for the names of output of the sequences that `actions.finish_each` ends, and ends them: it publishes
         what they have computed.
         """

@@ -9,7 +9,7 @@ import heapq
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator
 
-from lineclear.scheduling.entry import Cell, Entry, Order
+from lineclear.scheduling.live_request import Cell, LiveRequest, Order
 from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.progress import behind
 
@@ -25,13 +25,13 @@ class RunningOrder:
     def __init__(self) -> None:
         """No request runs."""
         self.orders: list[Order] = []
-        self.entries: dict[Order, Entry] = {}
+        self.entries: dict[Order, LiveRequest] = {}
 
     def __len__(self) -> int:
         """How many."""
         return len(self.orders)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: LiveRequest) -> None:
         """The request runs."""
         orders, rank = self.orders, entry.rank
         if not orders or rank > orders[-1]:
@@ -40,17 +40,17 @@ class RunningOrder:
             insort(orders, rank)
         self.entries[rank] = entry
 
-    def remove(self, entry: Entry) -> None:
+    def remove(self, entry: LiveRequest) -> None:
         """The request runs no longer."""
         at = bisect_left(self.orders, entry.rank)
         del self.orders[at]
         del self.entries[entry.rank]
 
-    def after(self, entry: Entry) -> list[Entry]:
+    def after(self, entry: LiveRequest) -> list[LiveRequest]:
         """The entries strictly after this one, in order."""
         return [self.entries[o] for o in self.orders[bisect_right(self.orders, entry.rank) :]]
 
-    def from_the_last(self, entry: Entry) -> Iterator[Entry]:
+    def from_the_last(self, entry: LiveRequest) -> Iterator[LiveRequest]:
         """The entries strictly after this one, the last one first."""
         # of this moment: a policy that fails meanwhile has all sorted again
         entries = self.entries
@@ -59,7 +59,7 @@ class RunningOrder:
                 return
             yield entries[order]
 
-    def last_after(self, entry: Entry) -> Entry | None:
+    def last_after(self, entry: LiveRequest) -> LiveRequest | None:
         """The very last one, if it is strictly after the entry."""
         if not self.orders or not behind(entry.rank, self.orders[-1]):
             return None
@@ -84,11 +84,11 @@ class WaitingQueue:
         self.swapped_first = swapped_first
         self.stale = 0  # cells in the heap that are void
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[LiveRequest]:
         """All that wait or are swapped out, in no order."""
         return (cell[1] for cell in self.heap if cell[1].cell is cell and cell[1].queued)
 
-    def push(self, entry: Entry) -> None:
+    def push(self, entry: LiveRequest) -> None:
         """The request waits, at its place in the order; an earlier place is void."""
         place = entry.order
         if self.swapped_first:
@@ -110,7 +110,7 @@ class WaitingQueue:
             heapq.heappush(heap, cell)
         self._tidy()
 
-    def leave(self, entry: Entry) -> None:
+    def leave(self, entry: LiveRequest) -> None:
         """The request is no longer to be found here."""
         entry.queued = False
         self.stale += 1
@@ -132,7 +132,7 @@ class WaitingQueue:
         self.heap = kept
         self.stale = 0
 
-    def head(self) -> Entry | None:
+    def head(self) -> LiveRequest | None:
         """The first one, which stays."""
         heap = self.heap
         while heap:
@@ -146,7 +146,7 @@ class WaitingQueue:
             self.stale -= 1
         return None
 
-    def pop(self) -> Entry:
+    def pop(self) -> LiveRequest:
         """Takes the head out, which `head` has named."""
         entry = heapq.heappop(self.heap)[1]
         entry.queued, entry.cell = False, None
@@ -159,7 +159,7 @@ class WaitingQueue:
         self.heap.clear()
         self.stale = 0
 
-    def rebuild(self, entries: Iterable[Entry]) -> None:
+    def rebuild(self, entries: Iterable[LiveRequest]) -> None:
         """Starts over with these, in their present order."""
         waiting = list(entries)
         self.clear()

@@ -14,8 +14,8 @@ from lineclear.policies import Policy
 from lineclear.policies.tenants import TenantPolicy
 from lineclear.scheduling.counters import Counters
 from lineclear.scheduling.decode_batch import DecodeBatch
-from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.flight import InFlight, IssuedStep
+from lineclear.scheduling.live_request import LiveRequest
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.plan_changes import PlanChanges
 from lineclear.scheduling.policy_adapter import PolicyAdapter
@@ -49,7 +49,7 @@ class Readings:
     admission_blocked_by: str
 
     @property
-    def entries(self) -> dict[Hashable, Entry]:
+    def entries(self) -> dict[Hashable, LiveRequest]:
         """Live requests by id."""
         return self.live.entries
 
@@ -58,7 +58,7 @@ class Readings:
         return bool(self.live.entries)
 
     @property
-    def of(self) -> dict[Record, Entry]:
+    def of(self) -> dict[Record, LiveRequest]:
         """Live requests that ran once, by their record."""
         return self.live.of
 
@@ -88,7 +88,7 @@ class Readings:
         return self.live.draining
 
     @property
-    def reviews(self) -> dict[int, list[Entry]] | None:
+    def reviews(self) -> dict[int, list[LiveRequest]] | None:
         """Requests by the step before which the policy looks at them again."""
         return self.live.reviews
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import ceil
 
 from lineclear.config import Config
-from lineclear.scheduling.entry import Entry
+from lineclear.scheduling.live_request import LiveRequest
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear.scheduling.sequence_demand import (
@@ -70,7 +70,7 @@ class Room:
         self.most = config.most_of_a_prompt
         self.watermark = config.watermark_blocks
         self.counts_worst = config.capacity_policy != "max_utilization"
-        self.longs: set[Entry] = set()
+        self.longs: set[LiveRequest] = set()
 
     @property
     def left(self) -> int:
@@ -81,7 +81,7 @@ class Room:
         )
         return left
 
-    def demands_of(self, entry: Entry, drafts: bool = True) -> list[SequenceDemand]:
+    def demands_of(self, entry: LiveRequest, drafts: bool = True) -> list[SequenceDemand]:
         """Demands of one request's sequences, with drafts if they may have any."""
         ledger, config, members = self.ledger, self.config, entry.record.members
         if len(members) == 1:
@@ -93,7 +93,7 @@ class Room:
         spare_last_holders(ledger, found)
         return found
 
-    def want(self, entry: Entry) -> Need:
+    def want(self, entry: LiveRequest) -> Need:
         """The resources that the entry needs to run in this step."""
         ledger, record = self.ledger, entry.record
         if record.phase == Phase.SWAPPED:
@@ -125,7 +125,7 @@ class Room:
         free, seats = self._available(), self.config.max_num_seqs
         return room(free, self.due, kept, seats, live.seats, self.left)
 
-    def offered(self, entry: Entry, watermark: bool = True) -> tuple[Need, Need]:
+    def offered(self, entry: LiveRequest, watermark: bool = True) -> tuple[Need, Need]:
         """What there is for admission, and what the entry needs of it; with worst cases and long prompts, if
         these count.
         """
@@ -145,7 +145,7 @@ class Room:
         share: int = share_of(demand.tokens, demand.decode, self.most)
         return share
 
-    def is_long(self, entry: Entry) -> bool:
+    def is_long(self, entry: LiveRequest) -> bool:
         """Whether a request that waits could use more than the share of a prompt when it enters."""
         record = entry.record
         if record.phase == Phase.SWAPPED:

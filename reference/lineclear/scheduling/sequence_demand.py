@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lineclear.config import Config
-from lineclear.scheduling.entry import Entry
+from lineclear.scheduling.live_request import LiveRequest
 from lineclear_spec.kernel.ledger import Ledger
 from lineclear_spec.kernel.progress import (
     decodes,
@@ -42,7 +42,7 @@ class SequenceDemand:
     """
 
     sequence: Sequence
-    entry: Entry
+    entry: LiveRequest
     tokens: int
     drafts: int
     slots: int
@@ -53,7 +53,7 @@ class SequenceDemand:
 
 
 def demand_of(
-    ledger: Ledger, config: Config, sequence: Sequence, entry: Entry, *, drafts: bool = True
+    ledger: Ledger, config: Config, sequence: Sequence, entry: LiveRequest, *, drafts: bool = True
 ) -> SequenceDemand | None:
     """The demand of the sequence in this step, or None.
 
@@ -92,7 +92,7 @@ def demand_of(
 def sized(
     ledger: Ledger,
     sequence: Sequence,
-    entry: Entry,
+    entry: LiveRequest,
     exist: int,
     last: int,
     reach: int,

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from lineclear.config import Config
 from lineclear.plan import Scheduled
 from lineclear.scheduling.decode_batch import DecodeBatch
-from lineclear.scheduling.entry import Entry
+from lineclear.scheduling.live_request import LiveRequest
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.policy_adapter import PolicyAdapter
 from lineclear.scheduling.prefix_cache import PrefixCache
@@ -164,7 +164,7 @@ class Step:
             self.transitions.preempt_for_growth(victim)
             demands = [demand for demand in demands if demand.entry is not victim]
 
-    def _first_that_cannot_grow(self, demands: list[SequenceDemand], lacking: int) -> Entry:
+    def _first_that_cannot_grow(self, demands: list[SequenceDemand], lacking: int) -> LiveRequest:
         """The first in the order for which, after those before it, no blocks are left.
 
         By the rule `last` the last one stands for itself and the one before it for all others, which have the
@@ -175,7 +175,7 @@ class Step:
             lacking: blocks that all together want and that are not available, at least 1.
         """
         due, running = self.ledger.boundaries.get(self.ledger.steps, {}), self.live.running
-        wants: Counter[Entry] = Counter()
+        wants: Counter[LiveRequest] = Counter()
         for demand in demands:
             wants[demand.entry] += demand.blocks
         at = len(running)
@@ -186,7 +186,7 @@ class Step:
             lacking -= wants.get(entry, 0) + sum([q in due for q in entry.record.members])
         return running.entries[running.orders[at]]
 
-    def _victim_after(self, entry: Entry) -> Entry | None:
+    def _victim_after(self, entry: LiveRequest) -> LiveRequest | None:
         """The victim among the running requests strictly behind the entry."""
         return self.victims.after(entry)
 
@@ -277,7 +277,7 @@ class Step:
         """
         queue = self.live.waiting
         most = self.max_bypasses
-        passed: list[Entry] = []
+        passed: list[LiveRequest] = []
         while (entry := queue.head()) is not None:
             have, want = self.room.offered(entry)
             beside = not self.room.longs or enters_beside(True, entry.record.width)
@@ -300,14 +300,14 @@ class Step:
         for entry in passed:
             queue.push(entry)
 
-    def _awaits(self, entry: Entry) -> bool:
+    def _awaits(self, entry: LiveRequest) -> bool:
         """Whether it waits for a block that one before it in the order computes: so the first never does."""
         if entry.record.phase != Phase.WAITING:
             return False
         found = self.cache.computing(entry.record.members[0])
         return any(behind(self.live.of[other.request].rank, entry.rank) for other in found)
 
-    def _enter(self, entry: Entry, displacing: bool = False) -> None:
+    def _enter(self, entry: LiveRequest, displacing: bool = False) -> None:
         """The request runs, and computes what the step has tokens for."""
         drafts = entry.record.phase == Phase.SWAPPED  # those of one that waits are not counted
         self.transitions.enter(entry, is_sheltered(displacing, bool(self.room.longs)))
@@ -321,14 +321,14 @@ class Step:
         taken = sum(self._uses(self._demands()).values(), Need())
         return Need(taken.blocks, 0, min(taken.tokens, self.room.left), 0, taken.longs)
 
-    def _uses(self, demands: list[SequenceDemand]) -> dict[Entry, Need]:
+    def _uses(self, demands: list[SequenceDemand]) -> dict[LiveRequest, Need]:
         """The resources that each running request will take, if there are tokens for all of it.
 
         A prompt that goes on takes what a victim leaves, up to its share: a request that waits has tokens
         only if every prompt that runs has its share.
         """
-        uses: dict[Entry, Need] = {}
-        long: set[Entry] = set()
+        uses: dict[LiveRequest, Need] = {}
+        long: set[LiveRequest] = set()
         for demand in demands:
             share = self.room.share(demand)
             uses[demand.entry] = uses.get(demand.entry, Need()) + Need(demand.blocks, 0, share)
@@ -352,10 +352,10 @@ class Step:
         have, want = self.room.offered(head)
         if (have - planned).covers(want):
             return demands  # it is admitted anyway
-        candidates: list[Entry] = []  # those looked at; all of them if no victims are found
+        candidates: list[LiveRequest] = []  # those looked at; all of them if no victims are found
         seen = head.view(self.ledger)
 
-        def from_the_last() -> Iterator[Entry]:
+        def from_the_last() -> Iterator[LiveRequest]:
             for entry in running.from_the_last(head):
                 spared = not may_be_displaced(entry.sheltered, entry.kept_a_token)
                 if not spared and self.adapter.may_displace(seen, entry.view(self.ledger)):
@@ -368,7 +368,7 @@ class Step:
         # A group may have several branches that are due, each of one block.
         due = Counter([self.live.of[sequence.request] for sequence in self.ledger.due().records])
 
-        def gain(entry: Entry) -> Need:
+        def gain(entry: LiveRequest) -> Need:
             batched = sum([sequence.in_decode_batch for sequence in entry.record.members])
             most = ledger.worst_case(entry.record)
             own = Need(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any
 
 from lineclear.policies.validation import whatever
-from lineclear.scheduling.entry import Entry
+from lineclear.scheduling.live_request import LiveRequest
 from lineclear.scheduling.queues import WaitingQueue
 
 __all__ = ["TenantQueue"]
@@ -38,12 +38,12 @@ class TenantQueue(WaitingQueue):
         self.queues: dict[Hashable, WaitingQueue] = {}
         self.plain: WaitingQueue | None = None  # takes over once the policy has failed
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[LiveRequest]:
         """All that wait or are swapped out, in no order."""
         for queue in (*self.queues.values(), *filter(None, [self.plain])):
             yield from queue
 
-    def push(self, entry: Entry) -> None:
+    def push(self, entry: LiveRequest) -> None:
         """The request waits."""
         if self.plain is not None:
             self.plain.push(entry)
@@ -56,7 +56,7 @@ class TenantQueue(WaitingQueue):
         if empty:
             self._tell("backlogged", entry.tenant)
 
-    def leave(self, entry: Entry) -> None:
+    def leave(self, entry: LiveRequest) -> None:
         """The request is no longer to be found here."""
         if self.plain is not None:
             self.plain.leave(entry)
@@ -65,7 +65,7 @@ class TenantQueue(WaitingQueue):
         queue.leave(entry)
         self._look(entry.tenant, queue)
 
-    def head(self) -> Entry | None:
+    def head(self) -> LiveRequest | None:
         """The first request of the tenant whose turn it is."""
         if self.plain is not None:
             return self.plain.head()
@@ -81,7 +81,7 @@ class TenantQueue(WaitingQueue):
             raise ValueError(f"it is the turn of {tenant!r}, of whom no request waits")
         return queue
 
-    def pop(self) -> Entry:
+    def pop(self) -> LiveRequest:
         """Takes the head out."""
         entry = self.head()
         if self.plain is not None:
@@ -102,7 +102,7 @@ class TenantQueue(WaitingQueue):
         """Tells the policy; one that raises is asked no more."""
         self.ask(event, whatever, None, tenant, self.clock())
 
-    def rebuild(self, entries: Iterable[Entry]) -> None:
+    def rebuild(self, entries: Iterable[LiveRequest]) -> None:
         """The policy has failed: from now on these, and all that come, in one plain queue."""
         waiting = list(entries)
         for queue in self.queues.values():

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from lineclear.config import Config
 from lineclear.scheduling.counters import Counters
 from lineclear.scheduling.decode_batch import DecodeBatch
-from lineclear.scheduling.entry import Entry
+from lineclear.scheduling.live_request import LiveRequest
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.plan_changes import PlanChanges
 from lineclear.scheduling.policy_adapter import PolicyAdapter
@@ -54,7 +54,7 @@ class Transitions:
 
     # ---- running -------------------------------------------------------------------------------
 
-    def enter(self, entry: Entry, sheltered: bool = False) -> None:
+    def enter(self, entry: LiveRequest, sheltered: bool = False) -> None:
         """The request is admitted or swapped in; `sheltered`: it is not displaced before a token of it is committed."""
         ledger, record = self.ledger, entry.record
         self.live.waiting.leave(entry)
@@ -88,14 +88,14 @@ class Transitions:
         if demand.slots > sequence.own_slots:
             actions.append_slots(ledger, sequence, demand.slots - sequence.own_slots)
 
-    def _stop(self, entry: Entry, members: Iterable[Sequence]) -> None:
+    def _stop(self, entry: LiveRequest, members: Iterable[Sequence]) -> None:
         """The request runs no longer."""
         self.live.stop(entry)
         entry.sheltered = False
         for sequence in members:
             self.batch.explicit.pop(sequence, None)
 
-    def end(self, entry: Entry, action: Callable[..., object] = actions.finish) -> None:
+    def end(self, entry: LiveRequest, action: Callable[..., object] = actions.finish) -> None:
         """The request ends, by `finish` or by `abort`, and nothing of it is kept."""
         if self.cache.enabled:
             self.cache.publish_output(entry, entry.record.members)
@@ -109,12 +109,12 @@ class Transitions:
         self.live.remove(entry)
         self.changes.ended.append(entry.request_id)
 
-    def end_each(self) -> dict[Sequence, Entry]:
+    def end_each(self) -> dict[Sequence, LiveRequest]:
         """Ends every request whose only sequence is in the decode batch and has all its tokens; these, with their
         requests.
         """
         ledger = self.ledger
-        ended: dict[Sequence, Entry] = {}
+        ended: dict[Sequence, LiveRequest] = {}
         if ledger.steps not in ledger.endings or ledger.steps != ledger.committed:
             return ended
         live, ended_names = self.live, self.changes.ended
@@ -134,12 +134,12 @@ class Transitions:
 
     # ---- preemption ----------------------------------------------------------------------------
 
-    def preempt_for_growth(self, victim: Entry) -> None:
+    def preempt_for_growth(self, victim: LiveRequest) -> None:
         """A running request is preempted because it, or one before it in the order, cannot grow."""
         self.counters.preempted_alone += len(self.live.running) == 1
         self.preempt(victim)
 
-    def preempt(self, entry: Entry, *, swap: bool = True) -> None:
+    def preempt(self, entry: LiveRequest, *, swap: bool = True) -> None:
         """Takes a running request's blocks: by swap if that is allowed, the mode says so and there is room."""
         ledger, record = self.ledger, entry.record
         self.batch.leave_all(entry)
@@ -161,14 +161,14 @@ class Transitions:
         self.changes.preempted.append((entry.request_id, mode))
         self.live.wait(entry)
 
-    def _discard_for(self, entry: Entry) -> bool:
+    def _discard_for(self, entry: LiveRequest) -> bool:
         """Discards less important CPU copies if that makes room; whether there is room now."""
         ledger, live = self.ledger, self.live
         others = [live.of[record] for record in ledger.swapped]
         others = [other for other in others if behind(entry.rank, other.rank)]
         others.sort(key=lambda other: other.rank, reverse=True)
         room = ledger.cpu.free
-        chosen: list[Entry] = []
+        chosen: list[LiveRequest] = []
         for other in others:
             if room >= entry.record.blocks:
                 break
@@ -180,7 +180,7 @@ class Transitions:
             self._discard(other)
         return True
 
-    def _discard(self, entry: Entry) -> None:
+    def _discard(self, entry: LiveRequest) -> None:
         """Frees the CPU copy of a swapped request, which waits at its place."""
         self.counters.recomputed_tokens += entry.num_computed_tokens(self.ledger)
         actions.discard_swapped(self.ledger, entry.record)
@@ -194,7 +194,7 @@ class Transitions:
         for record in tuple(self.ledger.swapped):
             self._discard(self.live.of[record])
 
-    def restart(self, entry: Entry) -> None:
+    def restart(self, entry: LiveRequest) -> None:
         """The request's KV is lost: it waits at its place, and is computed again from its tokens.
 
         The record ends, and with it all samples of steps in flight; the entry goes on with a new record, whose prompt
@@ -222,7 +222,7 @@ class Transitions:
 
     # ---- copies --------------------------------------------------------------------------------
 
-    def lose(self, entry: Entry) -> None:
+    def lose(self, entry: LiveRequest) -> None:
         """A copy of the request failed: it waits, and the tokens that it knows are kept."""
         self.batch.leave_all(entry)
         if entry.record.phase == Phase.RUNNING:

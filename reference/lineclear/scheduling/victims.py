@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lineclear.config import Config
-from lineclear.scheduling.entry import Entry
+from lineclear.scheduling.live_request import LiveRequest
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear_spec.kernel.ledger import Ledger
 from lineclear_spec.kernel.progress import Need, behind
@@ -19,7 +19,7 @@ from lineclear_spec.kernel.progress import Need, behind
 __all__ = ["RULES", "Victims", "choose", "swaps", "worst"]
 
 #: For each victim rule the key whose largest value is preempted first.
-RULES: dict[str, Callable[[Entry, Ledger], tuple[Any, ...]]] = {
+RULES: dict[str, Callable[[LiveRequest, Ledger], tuple[Any, ...]]] = {
     "last": lambda entry, _: entry.rank,
     "lowest_priority": lambda entry, _: (-entry.priority, entry.rank),
     "longest": lambda entry, ledger: (entry.num_tokens(ledger), entry.rank),
@@ -41,7 +41,7 @@ class Victims:
     ledger: Ledger
     live: LiveRequests
 
-    def after(self, entry: Entry) -> Entry | None:
+    def after(self, entry: LiveRequest) -> LiveRequest | None:
         """The victim for a running request that has to grow, or None if none runs after it."""
         running = self.live.running
         if self.rule == "last":
@@ -50,8 +50,12 @@ class Victims:
         return victim if victim and behind(entry.rank, victim.rank) else None
 
     def choose(
-        self, candidates: Iterable[Entry], gain: Callable[[Entry], Need], have: Need, want: Need
-    ) -> list[Entry] | None:
+        self,
+        candidates: Iterable[LiveRequest],
+        gain: Callable[[LiveRequest], Need],
+        have: Need,
+        want: Need,
+    ) -> list[LiveRequest] | None:
         """The victims that make room for a waiting request, see `choose`.
 
         Args:
@@ -63,20 +67,20 @@ class Victims:
         return choose(candidates, gain, have, want, self.rule, self.ledger)
 
 
-def worst(candidates: Iterable[Entry], rule: str, ledger: Ledger) -> Entry | None:
+def worst(candidates: Iterable[LiveRequest], rule: str, ledger: Ledger) -> LiveRequest | None:
     """The candidate that the rule preempts first."""
     key = RULES[rule]
     return max(candidates, key=lambda entry: key(entry, ledger), default=None)
 
 
 def choose(
-    candidates: Iterable[Entry],
-    gain: Callable[[Entry], Need],
+    candidates: Iterable[LiveRequest],
+    gain: Callable[[LiveRequest], Need],
     have: Need,
     want: Need,
     rule: str,
     ledger: Ledger,
-) -> list[Entry] | None:
+) -> list[LiveRequest] | None:
     """The victims that let `want` be met, or None if all candidates together would not.
 
     Victims are chosen by the rule until they suffice; then each that turns out not to be needed is
@@ -95,7 +99,7 @@ def choose(
     ranked = candidates
     if rule != "last":
         ranked = sorted(candidates, key=lambda entry: key(entry, ledger), reverse=True)
-    gains: dict[Entry, Need] = {}
+    gains: dict[LiveRequest, Need] = {}
     total, enough = have, have.covers(want)
     for entry in () if enough else ranked:
         gains[entry] = gain(entry)
@@ -114,7 +118,7 @@ def choose(
     return chosen
 
 
-def swaps(config: Config, entry: Entry, computed: int, ledger: Ledger) -> bool:
+def swaps(config: Config, entry: LiveRequest, computed: int, ledger: Ledger) -> bool:
     """Whether the mode prefers to swap this victim; whether it can is another question.
 
     Args:

@@ -12,7 +12,7 @@ from typing import Any
 import z3
 
 from lineclear_spec.kernel import progress
-from lineclear_spec.liveness.exactly import exactly
+from lineclear_spec.liveness.exact_decisions import exact_decisions
 from lineclear_spec.logic import and_, implies, not_, or_, smaller
 from lineclear_spec.symbolic.terms import Misuse, Term, raw
 
@@ -319,6 +319,6 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             "when no request runs no block is kept free",
             raw(progress.kept_free(whole("watermark"), 0) == 0),
         ),
-        *[(label, raw(condition)) for label, condition in exactly(whole, truth)],
+        *[(label, raw(condition)) for label, condition in exact_decisions(whole, truth)],
     ]
     return [*total_order(), here], goals

@@ -19,6 +19,6 @@ def enters(step: Any, *runs: Any) -> None:
 
     Args:
         step: the class.
-        runs: what these run, whose source `language/questions.py` looks at.
+        runs: what these run, whose source `language/forbidden_questions.py` looks at.
     """
     STEP[:] = [step, *runs]

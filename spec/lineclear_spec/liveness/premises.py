@@ -52,7 +52,7 @@ PREMISES: dict[str, Premise] = {
             "F4",
             "a request keeps its place in the order for as long as it lives",
             "guard",
-            "`Entry.order` is made once, on arrival; a policy that fails is replaced by the order "
+            "`LiveRequest.order` is made once, on arrival; a policy that fails is replaced by the order "
             "of arrival, which is counted: `policy_failures`",
         ),
         Premise(
@@ -99,7 +99,7 @@ PREMISES: dict[str, Premise] = {
             "a tenant is charged for its prompts once, and for no more tokens than its requests "
             "may generate",
             "monitored",
-            "`Entry.started` charges a prompt once; a sampled token is charged when its step is "
+            "`LiveRequest.started` charges a prompt once; a sampled token is charged when its step is "
             "issued, and one that a failed copy loses is charged again: `Counters.failed_copies`; off "
             "with two steps in flight and swaps, as a recompute may lose it too while its copy in is "
             "under way, and with drafts, as a step is charged as one token",

@@ -14,7 +14,7 @@ from typing import Any
 from lineclear_spec.kernel import progress
 from lineclear_spec.kv import salts
 from lineclear_spec.language import dialect
-from lineclear_spec.language.questions import ENTERING_FIELDS, refuse_questions
+from lineclear_spec.language.forbidden_questions import ENTERING_FIELDS, refuse_questions
 from lineclear_spec.liveness import admission, decisions, empty_pool, orders
 from lineclear_spec.liveness.entering import STEP
 from lineclear_spec.liveness.theorems import ADMISSION, CLAIMS, ORDER

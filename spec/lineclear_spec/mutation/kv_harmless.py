@@ -1,7 +1,7 @@
 # pyright: basic
 """Broken tables in which no token is wrong, or none was found: of each what shows it.
 
-Guarantees: a row of `mutation/kv_harmless.json` was computed, by a proof (`mutation/kv_without.py`) or by a search
+Guarantees: a row of `mutation/kv_harmless.json` was computed, by a proof (`mutation/kv_what_holds.py`) or by a search
 (`mutation/kv_search.py`); `docs/make_kv.py --harmless` computes all of them anew.
 """
 
@@ -14,8 +14,8 @@ from typing import Any
 from lineclear_spec.mutation.kv_declared import Tried
 from lineclear_spec.mutation.kv_mutants import of_kv
 from lineclear_spec.mutation.kv_search import Searched, searched
-from lineclear_spec.mutation.kv_second import doubted
-from lineclear_spec.mutation.kv_without import Kept, what_holds
+from lineclear_spec.mutation.kv_second_solver import doubted
+from lineclear_spec.mutation.kv_what_holds import Kept, what_holds
 
 __all__ = ["BEGINNINGS", "PROVED", "harmless", "read", "said"]
 

@@ -2,7 +2,8 @@
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
 """Why a step may write into a sealed block, where a guard that forbids it is missing.
 
-Guarantees: nothing by itself; `mutation/kv_without.py` uses a clause here only once it is proved of the broken table.
+Guarantees: nothing by itself; `mutation/kv_what_holds.py` uses a clause here only once it is proved of the broken
+table.
 
 A sequence that begins to compute inside a block that it shares writes there what stands there: its own tokens are those
 of the block's name, and all that it reads lies in sealed blocks, which rest on no copy. One sequence at a time does,

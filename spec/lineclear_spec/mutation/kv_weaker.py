@@ -1,8 +1,8 @@
 # pyright: basic
 """Weaker invariants, for proofs that no token is wrong although a statement of the table is missing.
 
-Guarantees: nothing by itself. Each clause here is a candidate: `mutation/kv_without.py` uses it only once it is proved
-of the broken table.
+Guarantees: nothing by itself. Each clause here is a candidate: `mutation/kv_what_holds.py` uses it only once it is
+proved of the broken table.
 """
 
 from __future__ import annotations

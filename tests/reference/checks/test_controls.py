@@ -18,11 +18,11 @@ from lineclear_spec.symbolic.state import State, quantify
 #: What is changed in the prover, and a word of the control that is accepted then.
 EDITS: dict[str, tuple[Edit, str]] = {
     "`is not` may be asked": (
-        ("lineclear_spec.language.questions", "asks", "ast.Is | ast.IsNot", "ast.Is"),
+        ("lineclear_spec.language.forbidden_questions", "asks", "ast.Is | ast.IsNot", "ast.Is"),
         "free is not self",
     ),
     "a name may be asked": (
-        ("lineclear_spec.language.questions", "asks", " or name in ASKING", ""),
+        ("lineclear_spec.language.forbidden_questions", "asks", " or name in ASKING", ""),
         "isinstance(free, int)",
     ),
     "a block step may write what it does not list": (
@@ -63,7 +63,7 @@ EDITS: dict[str, tuple[Edit, str]] = {
     ),
     "a helper is not looked at": (
         (
-            "lineclear_spec.language.questions",
+            "lineclear_spec.language.forbidden_questions",
             "reached",
             "return function.__globals__.get(node.id)",
             "return None",

@@ -44,7 +44,7 @@ EDITS: dict[str, tuple[str, str, str, str]] = {
         "branches that decode in every step",
     ),
     "a stale failure hits the request again": (
-        "scheduling.copies",
+        "scheduling.swap_reports",
         "None if record is None or record.open_swap != number else self.live.of.get(record)",
         "None if record is None or not record.open_swap else self.live.of.get(record)",
         "a copy that was freed",
@@ -74,7 +74,7 @@ EDITS: dict[str, tuple[str, str, str, str]] = {
         "branches wait beside a prompt",
     ),
     "a request that may fork later gives seats back": (
-        "scheduling.entry",
+        "scheduling.live_request",
         "self.branches_made, self.may_fork_later)",
         "self.branches_made, False)",
         "branches that end give their seats back",

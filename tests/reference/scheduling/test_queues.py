@@ -6,19 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lineclear.request import Request
-from lineclear.scheduling.entry import Entry
+from lineclear.scheduling.live_request import LiveRequest
 from lineclear.scheduling.queues import FORGOTTEN, WaitingQueue
 from lineclear_spec.kernel.ledger import Ledger
 from lineclear_spec.kernel.records import Limits
 
 
-def entry(number: int) -> Entry:
+def entry(number: int) -> LiveRequest:
     """A request that waits nowhere yet."""
     ledger = Ledger(Limits(block_size=4, gpu_blocks=4))
     record = ledger.new_request(3, 5, 1)
     sequence = ledger.add_member(record)
     user = Request(request_id=number, prompt_tokens=3, max_tokens=2)
-    return Entry(user, record, sequence, number, (0,))
+    return LiveRequest(user, record, sequence, number, (0,))
 
 
 @given(
@@ -33,7 +33,7 @@ def entry(number: int) -> Entry:
 )
 def test_the_head_is_the_first_in_the_order(steps: list[tuple[str, int, int]]) -> None:
     queue, entries = WaitingQueue(swapped_first=False), [entry(k) for k in range(12)]
-    waiting: list[Entry] = []
+    waiting: list[LiveRequest] = []
     for what, k, key in steps:
         one = entries[k]
         if what == "pop":

@@ -13,8 +13,8 @@ from lineclear_spec.mutation.kv_declared import Tried
 from lineclear_spec.mutation.kv_harmless import BEGINNINGS, PROVED, harmless
 from lineclear_spec.mutation.kv_mutants import of_kv, read, shows, unproved
 from lineclear_spec.mutation.kv_search import searched
-from lineclear_spec.mutation.kv_second import doubted, follows
-from lineclear_spec.mutation.kv_without import Kept, what_holds
+from lineclear_spec.mutation.kv_second_solver import doubted, follows
+from lineclear_spec.mutation.kv_what_holds import Kept, what_holds
 from lineclear_spec.proof.obligations import Goal
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from lineclear.policies import accounts, feedback, turns, virtual_time
 from lineclear.policies.accounts import Account, any_account, kept
 from lineclear.policies.claims.turn_pairs import any_round
-from lineclear_spec.language.questions import refuse_questions
+from lineclear_spec.language.forbidden_questions import refuse_questions
 from lineclear_spec.liveness.theorems import unchecked
 from lineclear_spec.logic import and_
 

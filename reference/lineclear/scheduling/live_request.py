@@ -16,7 +16,7 @@ from lineclear_spec.kernel.progress import seats_of
 from lineclear_spec.kernel.records import Request as Record
 from lineclear_spec.kernel.records import Sequence
 
-__all__ = ["Cell", "Entry", "Order"]
+__all__ = ["Cell", "LiveRequest", "Order"]
 
 #: The parts of the policy's key, then the number of the arrival.
 Order = tuple[Any, ...]
@@ -25,7 +25,7 @@ new_view: Callable[[type[View], tuple[Any, ...]], View] = getattr(tuple, "__new_
 NO_HINTS = (None, None, None)
 
 
-class Entry:
+class LiveRequest:
     """One live request."""
 
     __slots__ = (
@@ -168,4 +168,4 @@ class Entry:
 
 
 #: What stands for a request in a heap: its place in the order, and the request.
-Cell = tuple[Order, Entry]
+Cell = tuple[Order, LiveRequest]

@@ -17,7 +17,7 @@ import z3
 from lineclear_spec.crosscheck.second_solver import ask
 from lineclear_spec.crosscheck.smtlib import write
 from lineclear_spec.mutation.kv_declared import broken_table
-from lineclear_spec.mutation.kv_without import Kept, Sweep, as_it_was, cores, premises_of
+from lineclear_spec.mutation.kv_what_holds import Kept, Sweep, as_it_was, cores, premises_of
 from lineclear_spec.mutation.mutants import Mutant
 from lineclear_spec.proof.obligations import Goal, Unit
 from lineclear_spec.proof.prove import BUDGET, make_solver

@@ -61,7 +61,7 @@ class Kept(NamedTuple):
             more.
         raises: preconditions, `unit: text`, where the action ends with an error.
         tried: what was tried besides the clauses of the table as it is.
-        doubted: goals, `unit/kind/label`, that the second solver does not prove (`mutation/kv_second.py`).
+        doubted: goals, `unit/kind/label`, that the second solver does not prove (`mutation/kv_second_solver.py`).
     """
 
     weaker: tuple[str, ...]

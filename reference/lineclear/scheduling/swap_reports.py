@@ -15,11 +15,11 @@ from lineclear_spec import actions
 from lineclear_spec.kernel.ledger import Ledger
 from lineclear_spec.kernel.records import SWAP_IN, SWAP_OUT
 
-__all__ = ["Copies"]
+__all__ = ["SwapReports"]
 
 
 @dataclass(eq=False, slots=True)
-class Copies:
+class SwapReports:
     """Takes reports.
 
     Attributes:

@@ -13,7 +13,7 @@ from typing import Any
 from lineclear_spec.kernel import progress
 from lineclear_spec.logic import and_, implies, not_, or_
 
-__all__ = ["exactly"]
+__all__ = ["exact_decisions"]
 
 
 def one_of(value: Any, first: Any, other: Any) -> Any:
@@ -26,7 +26,9 @@ def same(one: Any, other: Any) -> Any:
     return and_(implies(one, other), implies(other, one))
 
 
-def exactly(whole: Callable[[str], Any], truth: Callable[[str], Any]) -> list[tuple[str, Any]]:
+def exact_decisions(
+    whole: Callable[[str], Any], truth: Callable[[str], Any]
+) -> list[tuple[str, Any]]:
     """Conditions by label, about the functions that run.
 
     Args:

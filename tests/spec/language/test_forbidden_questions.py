@@ -17,7 +17,7 @@ pytest.importorskip("z3")
 
 from lineclear.policies import accounts, load_claims
 from lineclear.theorems.entering import EmptyRoom
-from lineclear_spec.language.questions import ENTERING_FIELDS, refuse_questions
+from lineclear_spec.language.forbidden_questions import ENTERING_FIELDS, refuse_questions
 from lineclear_spec.language.source import Forbidden
 from lineclear_spec.liveness.entering import STEP
 from lineclear_spec.liveness.theorems import CLAIMS
