@@ -14,8 +14,6 @@ from lineclear.config import Config
 from lineclear.request import Request
 from lineclear.scheduler import Scheduler
 
-__all__ = ["finished", "waiting"]
-
 #: Number of requests with traced memory: tracing is slow, and each costs the same.
 TRACED = 20_000
 #: Live requests while others come and go.

@@ -9,8 +9,6 @@ import argparse
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-__all__ = ["page"]
-
 
 def page(
     path: Path,

@@ -18,8 +18,6 @@ from lineclear.policies import BUILT_IN
 from lineclear.request import Request
 from lineclear.scheduler import Scheduler
 
-__all__ = ["policy_steps"]
-
 BLOCK_SIZE = 16
 PROMPT = (64, 512)
 OUTPUT = (200, 600)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["page"]
-
 #: Rows whose tolerance was set before the first run.
 FIRST = ("pairs first scheduled", "peak of")
 PARTS = ("mean", "p50", "p90", "p99", "max")

@@ -16,10 +16,6 @@ from statistics import linear_regression, median
 
 from lineclear.simulation.steptime import StepTime
 
-__all__ = [
-    "BLOCKS", "BLOCK_SIZE", "BUDGET", "TIMES", "Second", "Served", "clock", "fit", "read", "single_steps",
-]  # fmt: skip
-
 #: The engine's settings.
 BLOCKS, BLOCK_SIZE, BUDGET = 2588, 16, 2048
 #: Moments of the log closer than this many seconds are the same.

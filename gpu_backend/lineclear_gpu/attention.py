@@ -20,8 +20,6 @@ from torch import Tensor
 
 from lineclear_gpu.batch import Batch
 
-__all__ = ["AttentionBackend", "Gather", "Rows"]
-
 #: Decode rows are padded to one length unless that gathers more than this many times the slots.
 PADDING = 1.5
 #: The fast kernels need rows of a mask to start at multiples of this many elements.

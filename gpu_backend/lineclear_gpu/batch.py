@@ -13,8 +13,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["UNKNOWN", "Batch", "BatchError", "Sampling", "slots_of"]
-
 Integers: TypeAlias = npt.NDArray[np.signedinteger[Any]]
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 

@@ -17,8 +17,6 @@ from lineclear.request import Accepted, Rejected
 from lineclear.scheduler import Scheduler
 from lineclear_gpu.book import Book
 
-__all__ = ["BlockNames", "NamedRequest", "serving_settings"]
-
 
 def serving_settings(chosen: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a server: prefix caching is on, unless the choice says otherwise.

@@ -19,8 +19,6 @@ from lineclear.monitor.hazards import Access
 from lineclear.plan import NewBlocks, Plan, Scheduled
 from lineclear_gpu.batch import UNKNOWN, Batch
 
-__all__ = ["Book"]
-
 Name = tuple[Hashable, int]
 
 

@@ -19,8 +19,6 @@ from torch import Tensor
 from lineclear_gpu.graphs import Graphs, Recorded
 from lineclear_gpu.staging import ALIGNED, Staging
 
-__all__ = ["Buckets", "Field", "bucket_sizes"]
-
 NUMPY: dict[torch.dtype, Any] = {
     torch.int32: np.int32,
     torch.int64: np.int64,

@@ -18,8 +18,6 @@ from lineclear.cli.numbers import whole
 from lineclear.cli.output import add_format, write_json, write_text
 from lineclear_gpu.model_arguments import add_model, device_of, dtype_of
 
-__all__ = ["add_parser", "run"]
-
 EPILOG = """\
 The costs are microseconds per token: to move its KV out and in again, and to compute its KV again in a
 step of many tokens. `lineclear run` and LLM read them from the file when preemption_mode is auto and the

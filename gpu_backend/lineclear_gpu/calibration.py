@@ -20,8 +20,6 @@ import torch
 from lineclear_gpu.costs import Costs
 from lineclear_gpu.model import Model
 
-__all__ = ["CalibrationError", "Subject", "default_path", "load", "save"]
-
 #: Names the file, instead of the user's own.
 ENVIRONMENT = "LINECLEAR_CALIBRATION"
 VERSION = 1

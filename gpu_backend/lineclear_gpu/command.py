@@ -20,8 +20,6 @@ from lineclear.cli.settings import add_settings, read_settings
 from lineclear.cli.simulate import add_workload
 from lineclear_gpu.model_arguments import SMALL, add_model, device_of
 
-__all__ = ["add_parser", "run"]
-
 EPILOG = """\
 Prompts are random tokens; prompt and output lengths come from the workload. All requests are added
 at once, in order.

@@ -21,8 +21,6 @@ from lineclear.config import Config
 from lineclear_gpu.forwards import Runner
 from lineclear_gpu.reserve import largest_step, prompt_step
 
-__all__ = ["CopyEngine", "Costs", "measure", "warm_up", "weighs"]
-
 #: Blocks of a swap that is timed: those of a request of about a thousand tokens.
 BLOCKS = 64
 #: Tokens of a step that is timed, and of its longest row.

@@ -20,8 +20,6 @@ from lineclear_gpu.pool import KVPool
 from lineclear_gpu.streams import STREAMS, CudaStreams, Streams, streams_of
 from lineclear_gpu.transfer import Transfer
 
-__all__ = ["Executor", "Launched", "accesses_of"]
-
 #: Kind of copy -> (tier it reads, tier it writes).
 TIERS = {"swap_out": ("gpu", "cpu"), "swap_in": ("cpu", "gpu"), "copy_block": ("gpu", "gpu")}
 

@@ -17,8 +17,6 @@ from lineclear_gpu.executor import Launched
 from lineclear_gpu.outputs import Decode, RequestOutput, Text
 from lineclear_gpu.params import SamplingParams
 
-__all__ = ["DecodeRows", "EngineRequest", "Flight"]
-
 
 class EngineRequest:
     """A request that is not finished."""

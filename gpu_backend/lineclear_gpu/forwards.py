@@ -18,8 +18,6 @@ import torch
 from lineclear_gpu.batch import UNKNOWN, Batch
 from lineclear_gpu.staging import fetch
 
-__all__ = ["ForwardRunner", "Runner", "Sampled", "error_text"]
-
 #: torch.cuda, whose streams carry no types.
 cuda: Any = torch.cuda
 

@@ -20,8 +20,6 @@ from torch import Tensor, nn
 
 from lineclear_gpu.kernels.fused import GATES, gated, rms_norm, rotate
 
-__all__ = ["fuse", "fused"]
-
 #: Tolerance of a part's result, relative to its norm.
 BOUNDS = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
 #: Whether the replacements are active.

@@ -20,8 +20,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["CudaGraphs", "Graphs", "NotRecordable", "Recorded"]
-
 
 class NotRecordable(RuntimeError):
     """The work needs a device value on the host."""

@@ -19,8 +19,6 @@ from lineclear_gpu.params import ParamsError, SamplingParams, shown, whole_numbe
 from lineclear_gpu.section import EngineError
 from lineclear_gpu.split import parts_of
 
-__all__ = ["Intake"]
-
 #: Why a group is turned away although its sequences, one by one, may not be.
 APART = ("num_gpu_blocks", "max_num_seqs")
 

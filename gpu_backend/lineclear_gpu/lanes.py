@@ -18,8 +18,6 @@ from lineclear_gpu.batch import Batch, Sampling
 from lineclear_gpu.book import Book
 from lineclear_gpu.flights import DecodeRows, EngineRequest
 
-__all__ = ["Lanes"]
-
 #: More tokens than any vocabulary has: all of them.
 MOST_TOP_K = 1 << 31
 

@@ -11,8 +11,6 @@ from typing import Any
 
 import torch
 
-__all__ = ["available", "host_rows", "release"]
-
 
 def available(device: torch.device) -> tuple[int, int]:
     """Free and total bytes of the device; of the host if it is the CPU."""

@@ -11,8 +11,6 @@ from typing import Any
 
 from lineclear.cli.exits import UsageError
 
-__all__ = ["SMALL", "add_model", "device_of", "dtype_of"]
-
 #: Defaults for a drawn workload: a pool that is too small.
 SMALL = {
     "num_gpu_blocks": 30,

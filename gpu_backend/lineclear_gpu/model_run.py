@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from lineclear.workload.workload import Workload
     from lineclear_gpu.model import Model
 
-__all__ = ["run_model"]
-
 #: Requests per second; arrival times have no effect here.
 EVERYBODY_AT_ONCE = 1e9
 #: A model with fewer weights is computed by one thread.

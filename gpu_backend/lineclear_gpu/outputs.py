@@ -10,8 +10,6 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-__all__ = ["Completion", "Decode", "Delta", "RequestOutput", "Text"]
-
 #: Converts token ids to text.
 Decode = Callable[[list[int]], str]
 #: How a decoder shows bytes that are no complete character yet.

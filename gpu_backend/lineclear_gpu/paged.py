@@ -14,8 +14,6 @@ from lineclear_gpu.attention import AttentionBackend, Gather, Rows
 from lineclear_gpu.kernels.copying import has_triton
 from lineclear_gpu.kernels.paged import paged_attention
 
-__all__ = ["Paged", "attend_by_table", "paged_here"]
-
 
 class Paged(AttentionBackend):
     """Reads keys and values through the block tables, without copying them."""

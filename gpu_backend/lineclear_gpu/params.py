@@ -13,8 +13,6 @@ import operator
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["ParamsError", "SamplingParams", "drawn_seed", "shown", "whole_numbers"]
-
 #: Seeds are whole numbers below this; engines draw seeds of requests without one from elsewhere.
 SEEDS = 1 << 63
 #: The engine makes an object for each sequence before it asks the scheduler: without a limit one

@@ -17,10 +17,6 @@ from lineclear_gpu.attention import AttentionBackend, Rows
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = [
-    "NAME", "ForwardContext", "Unsupported", "attend", "check_cap", "own_attention", "register",
-]  # fmt: skip
-
 #: The name under which transformers has the function. It treats names with "flash" or "paged|" specially.
 NAME = "lineclear_pool"
 

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["PRESETS", "preset"]
-
 #: Vocabulary of the small models: 256 bytes, and room for special tokens.
 VOCABULARY = 320
 

@@ -10,8 +10,6 @@ import sys
 import time
 from typing import Any
 
-__all__ = ["ProgressView"]
-
 #: Seconds between two updates on a terminal, and between two lines elsewhere.
 PICTURES, LINES = 0.2, 10.0
 

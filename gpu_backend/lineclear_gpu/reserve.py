@@ -22,8 +22,6 @@ from lineclear_gpu.pool import KVPool
 from lineclear_gpu.runner import ModelRunner
 from lineclear_gpu.shape import KVShape
 
-__all__ = ["largest_step", "prompt_step", "reserve"]
-
 #: Bytes of a graph that shares the memory of a larger one: kept by the driver for each.
 GRAPH = 16 << 20
 

@@ -22,8 +22,6 @@ from lineclear_gpu.flights import DecodeRows, EngineRequest, Flight
 from lineclear_gpu.outputs import Delta
 from lineclear_gpu.split import SplitGroups
 
-__all__ = ["Results"]
-
 #: Builds a Delta from its parts.
 NEW_DELTA: Callable[[Any], Delta] = partial(tuple.__new__, Delta)
 

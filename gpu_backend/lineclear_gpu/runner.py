@@ -25,8 +25,6 @@ from lineclear_gpu.sampling import sample
 from lineclear_gpu.staging import Staging
 from lineclear_gpu.steps import Steps, records
 
-__all__ = ["ModelRunner", "RunnerPool", "exact_float32"]
-
 
 class RunnerPool(Protocol):
     """The interface of a block pool that a runner needs."""

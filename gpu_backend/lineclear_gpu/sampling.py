@@ -14,8 +14,6 @@ from torch import Tensor
 
 from lineclear_gpu.philox import uniform
 
-__all__ = ["probabilities", "sample"]
-
 
 def probabilities(
     logits: Tensor,

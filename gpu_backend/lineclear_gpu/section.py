@@ -13,8 +13,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["EngineError", "Section"]
-
 
 class EngineError(RuntimeError):
     """The engine cannot continue, or was called with invalid arguments."""

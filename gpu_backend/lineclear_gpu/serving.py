@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from lineclear_gpu.outputs import RequestOutput
     from lineclear_gpu.params import SamplingParams
 
-__all__ = ["params_of", "serve", "summary"]
-
 
 def params_of(workload: Workload, arguments: argparse.Namespace) -> list[SamplingParams]:
     """How each request of the workload is sampled.

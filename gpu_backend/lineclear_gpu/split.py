@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 from lineclear_gpu.outputs import Delta, RequestOutput
 
-__all__ = ["Branch", "SplitGroups", "parts_of"]
-
 
 class Branch(NamedTuple):
     """The id of the request that is one sequence of a group."""

@@ -15,8 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["BUFFERS", "Staging", "fetch"]
-
 BUFFERS = 3
 #: torch.cuda, whose events carry no types.
 cuda: Any = torch.cuda

@@ -27,8 +27,6 @@ from lineclear_gpu.model import Model
 from lineclear_gpu.paged import Paged
 from lineclear_gpu.plug import ForwardContext
 
-__all__ = ["GREEDY", "SAMPLED", "Steps", "mixed_sizes", "records"]
-
 #: Steps that take the most probable tokens; steps whose logits are sampled afterwards.
 GREEDY, SAMPLED = "greedy", "sampled"
 #: Tokens of the largest recorded step with chunks: beyond it launches are cheap in comparison.

@@ -13,8 +13,6 @@ from typing import Any
 
 import torch
 
-__all__ = ["STREAMS", "CudaStreams", "ImmediateStreams", "Job", "Streams", "streams_of"]
-
 #: Kind of operation -> its stream.
 STREAMS = {"forward": "compute", "copy_block": "compute", "swap_out": "out", "swap_in": "in"}
 

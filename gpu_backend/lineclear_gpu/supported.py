@@ -12,8 +12,6 @@ from typing import Any
 
 from lineclear_gpu.plug import Unsupported
 
-__all__ = ["check_class", "check_config", "soft_cap", "windows"]
-
 #: Attributes that count as set unless they are None, False or 0.
 REFUSED = {
     "is_encoder_decoder": "an encoder beside its decoder",

@@ -9,8 +9,6 @@ from typing import Any
 
 from lineclear.config import Config
 
-__all__ = ["EventCounts", "Load", "pressure"]
-
 
 def pressure(**changes: Any) -> Config:
     """Settings that make everything happen: both kinds of preemption, forks, full pools."""

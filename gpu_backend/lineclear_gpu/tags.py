@@ -22,8 +22,6 @@ from lineclear_gpu.graphs import Graphs
 from lineclear_gpu.pool import KVPool
 from lineclear_gpu.staging import Staging
 
-__all__ = ["RecordedTags", "TagRunner", "prefixes", "sampled_token"]
-
 #: Tags are whole numbers below this; float32 holds them exactly.
 TOKENS = 1 << 20
 #: Numbers of a slot that hold the tag: what comes before, position, token.

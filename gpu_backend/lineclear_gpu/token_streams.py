@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from lineclear_gpu.engine import Engine
 from lineclear_gpu.outputs import Delta, RequestOutput
 
-__all__ = ["TokenStream", "TokenStreams"]
-
 
 class TokenStreams:
     """Steps an engine, and keeps the output of each open stream until it is read.

@@ -22,8 +22,6 @@ import torch
 from lineclear_gpu.kernels.copying import OVER_LINK, copy_rows_triton, has_triton
 from lineclear_gpu.pool import KVPool
 
-__all__ = ["KERNEL_BELOW", "Transfer", "runs"]
-
 Pairs = list[tuple[int, int]]
 
 #: Runs of fewer bytes than this, on average, are copied by a kernel.

@@ -14,11 +14,6 @@ from typing import Any, cast
 from lineclear.rules import OWN, RulesError, rules_of
 from lineclear_spec.kernel.records import Limits
 
-__all__ = [
-    "CACHING", "MODES", "MOST_BLOCKS", "POLICIES", "PRESETS", "VICTIMS", "Config", "ConfigError",
-    "in_todays_words",
-]  # fmt: skip
-
 #: Blocks of one pool, at most: a larger one is a slip of the hand, and its lists alone would take
 #: gigabytes of the host's memory.
 MOST_BLOCKS = 1 << 24

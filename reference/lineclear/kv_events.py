@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 
 from lineclear.prefix_names import PrefixNames, unpacked
 
-__all__ = ["CacheEvent", "Cleared", "KVEventLog", "Removed", "Stored", "written"]
-
 
 class Stored(NamedTuple):
     """Blocks can be found under these names, each after the one before; `parent` comes before the first, 0 for none."""

@@ -10,8 +10,6 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, overload
 
-__all__ = ["BlockOperation", "Joined", "NewBlock", "NewBlocks", "Plan", "Scheduled", "Table"]
-
 #: (request id, branch, block id) and (request id, branch, block ids of the whole table).
 NewBlock = tuple[Hashable, int, int]
 Table = tuple[Hashable, int, tuple[int, ...]]

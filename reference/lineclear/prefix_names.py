@@ -12,8 +12,6 @@ from collections import Counter
 from collections.abc import Container, Hashable, Iterable, Sequence
 from itertools import chain, islice
 
-__all__ = ["PrefixNames", "unpacked"]
-
 #: Names that are kept beside those in use before the others are looked for.
 SPARE = 1024
 #: The name before the first block.

@@ -14,10 +14,6 @@ import pytest
 if TYPE_CHECKING:
     from lineclear.testing import SchedulerUnderTest
 
-__all__ = [
-    "SchedulerItem", "check_scheduler", "pytest_addoption", "pytest_collection_modifyitems", "pytest_configure",
-]  # fmt: skip
-
 #: Random runs of an item, and of the fixture unless another number is asked for.
 RUNS = 200
 

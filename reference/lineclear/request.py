@@ -12,12 +12,6 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-__all__ = [
-    "Accepted", "Finished", "InvalidRequest", "Output", "PlanError", "Rejected", "Request", "Sample", "Sampled",
-    "SampledError", "SchedulerError", "checked_names",
-]  # fmt: skip
-
-
 Token = int | np.integer[Any]
 #: What a step sampled for one sequence: a token, or its continuations, each a list of tokens.
 Sample = Token | Sequence[Sequence[Token]]

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-__all__ = ["OWN", "RULES", "Rules", "RulesError", "load", "rules_of"]
-
 #: The name of lineclear's own way.
 OWN = "lineclear"
 

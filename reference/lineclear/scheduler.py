@@ -48,8 +48,6 @@ from lineclear.scheduling.victims import Victims
 from lineclear_spec import actions
 from lineclear_spec.kernel.ledger import Ledger
 
-__all__ = ["Scheduler"]
-
 #: How a pause treats the requests that are live.
 PAUSES = ("keep", "wait", "recompute")
 Journal = Callable[[str, tuple[object, ...]], None]

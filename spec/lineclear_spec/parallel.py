@@ -23,8 +23,6 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, TypeVar
 
-__all__ = ["BACKENDS", "cores", "in_parallel", "on_backend", "rows_in_parallel", "while_waiting"]
-
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 Named = TypeVar("Named", bound=tuple[Any, ...])

@@ -16,8 +16,6 @@ from lineclear.simulation.simulate import Simulation
 from lineclear.theorems.bound_checks import BoundCheck, Holding
 from lineclear.workload.workload import Arrival, Workload
 
-__all__ = ["OPTIONS", "Driven", "drawn", "held_rows", "hold"]
-
 #: Clients of a `Driven`.
 TENANTS = ("a", "b", "c")
 

@@ -11,8 +11,6 @@ import pytest
 
 from lineclear.scheduling.prefix_cache import PrefixCache
 
-__all__ = ["evict_what_is_held", "evict_what_is_shared"]
-
 
 def evict_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     """Eviction takes no notice of readers."""

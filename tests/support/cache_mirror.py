@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from lineclear.kv_events import CacheEvent, Cleared, Removed
 
-__all__ = ["CacheMirror"]
-
 
 class CacheMirror:
     """The names under which blocks can be found, by the events alone.

@@ -14,8 +14,6 @@ from lineclear.scheduling.room import Room
 from lineclear.scheduling.step import Step
 from lineclear.scheduling.transitions import Transitions
 
-__all__ = ["EDITS"]
-
 #: What is wrong -> (class, function, text, what stands there instead).
 EDITS: dict[str, tuple[Any, str, str, str]] = {
     "blocks at rest are not available": (

@@ -25,8 +25,6 @@ from lineclear.request import Request
 from lineclear.scheduler import Scheduler
 from lineclear_spec.kernel.records import Limits
 
-__all__ = ["WORLDS", "Run", "journal_of", "limits_of", "log_of", "written"]
-
 SWAPS = ("swap_in", "swap_out")
 #: Settings under which different things happen.
 WORLDS: dict[str, dict[str, Any]] = {

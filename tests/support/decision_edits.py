@@ -5,8 +5,6 @@ Invariant: the text to be replaced stands exactly once in its file (`test_oracle
 
 from __future__ import annotations
 
-__all__ = ["DECISION_EDITS"]
-
 #: File -> name -> (text, what stands there instead).
 DECISION_EDITS: dict[str, dict[str, tuple[str, str]]] = {
     "scheduling/transitions.py": {

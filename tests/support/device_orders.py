@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 
 from lineclear.testing.operations import Dispatched, OperationRecord, Order
 
-__all__ = ["ORDERS", "Adversarial", "Favour", "Late", "Shuffled", "order_named"]
-
 
 class Late(Order):
     """Nothing runs before the host waits for it; then the last of what it waits for comes first."""

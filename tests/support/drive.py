@@ -19,8 +19,6 @@ from lineclear.policies import Policy
 from lineclear.request import Accepted, Finished, Rejected, Request
 from lineclear.scheduler import Scheduler
 
-__all__ = ["Drive", "dump", "rows", "small"]
-
 #: A block holds 4 tokens; 8 blocks in each pool; no blocks are kept free.
 SMALL: Mapping[str, Any] = MappingProxyType(
     {

@@ -16,8 +16,6 @@ from importlib import import_module
 from types import FunctionType
 from typing import Any
 
-__all__ = ["Edit", "edited", "written"]
-
 #: (module, function or Class.method, old text, new text).
 Edit = tuple[str, str, str, str]
 

@@ -20,8 +20,6 @@ from lineclear_spec.modelcheck.ghosts import GhostLedger
 from lineclear_spec.modelcheck.snapshot import ConcreteView
 from lineclear_spec.symbolic.state import CONSTANTS, FIELDS
 
-__all__ = ["SORTS", "Reading", "Values", "reading"]
-
 SORTS = {"Request": "request", "Sequence": "sequence", "Block": "block"}
 Reading = Callable[[Any, tuple[Any, ...]], Any]
 PLAIN: dict[int, Callable[..., Any]] = {

@@ -12,8 +12,6 @@ from lineclear_gpu.engine import Engine
 from lineclear_gpu.llm import LLM
 from lineclear_gpu.params import SamplingParams
 
-__all__ = ["failing_with", "outputs_of", "outputs_of_run"]
-
 Forward = Callable[[Any], Any]
 
 

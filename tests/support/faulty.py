@@ -18,16 +18,6 @@ from lineclear.policies.view import View
 from lineclear.scheduler import Scheduler
 from lineclear.scheduling.step import Step
 
-__all__ = [
-    "ANY_FIT",
-    "BROKEN",
-    "BROKEN_WORLDS",
-    "LONGEST_VICTIM",
-    "TAIL_REQUEUE",
-    "Livelocked",
-    "review_of_waiting_in_a_row",
-]
-
 TAIL_REQUEUE = "lineclear.evidence.faults:TailRequeue"
 ANY_FIT = "lineclear.evidence.faults:AnyFit"
 LONGEST_VICTIM = "lineclear.evidence.faults:LongestVictim"

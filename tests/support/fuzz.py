@@ -27,10 +27,6 @@ from hypothesis import strategies as st
 
 from lineclear.cli import COMMANDS, main, make_parser
 
-__all__ = [
-    "SECONDS", "WORK", "Began", "called", "command_lines", "damaged", "folder_state", "search", "search_long",
-]  # fmt: skip
-
 #: Examples of a long search: about an hour by default.
 LONG = int(os.environ.get("LINECLEAR_FUZZ", "20000"))
 #: Seconds that the long searches of one run share; 0 for no limit.

@@ -13,10 +13,6 @@ from lineclear.policies.view import View
 from lineclear.request import Request, SchedulerError
 from lineclear.scheduler import Scheduler
 
-__all__ = [
-    "ANSWERS", "DEEDS", "Everything", "Hostile", "Landlord", "LyingFloat", "LyingInt", "Stop",
-]  # fmt: skip
-
 
 class Raising:
     """Raises on any use."""

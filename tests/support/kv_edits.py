@@ -11,8 +11,6 @@ from typing import Any, NamedTuple
 
 from lineclear_spec.modelcheck.worlds import Bounds
 
-__all__ = ["EDITS", "LONG", "NAMES", "ONE", "SMALL", "TWO", "WALKED", "Edit"]
-
 SMALL = Bounds(
     "small", block_size=2, gpu_blocks=5, cpu_blocks=4, live=2, shapes=((1, 4, 1), (3, 6, 1), (2, 6, 2)),
     tokens=(1, 2, 3), drafts=(0, 1), accepted=(1, 2), max_num_seqs=3, max_num_batched_tokens=6, open=5,

@@ -17,8 +17,6 @@ from lineclear_spec.modelcheck.concrete import Breach, ConcreteView
 from lineclear_spec.modelcheck.ghosts import GhostLedger
 from lineclear_spec.modelcheck.kv_concrete import LEARNING, Executed, step_breaches
 
-__all__ = ["kv_of_a_journal"]
-
 
 def wrong_reads(ledger: GhostLedger) -> list[Breach]:
     """T1: what a forward read of a sequence was right, or the copy that its request waited for has failed."""

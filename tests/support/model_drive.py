@@ -29,8 +29,6 @@ from lineclear_gpu.runner import ModelRunner
 from lineclear_gpu.shape import KVShape
 from lineclear_gpu.streams import Streams
 
-__all__ = ["Drive"]
-
 
 @dataclass
 class Drive:

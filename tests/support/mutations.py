@@ -10,8 +10,6 @@ from typing import Any
 
 from lineclear.conform.schema import free_lists
 
-__all__ = ["mutants", "verdict"]
-
 Event = dict[str, Any]
 
 

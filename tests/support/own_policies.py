@@ -10,8 +10,6 @@ import pytest
 
 from lineclear.cli import main
 
-__all__ = ["BODIES", "PLAIN", "check", "codes", "write"]
-
 POLICY = """
 from lineclear_spec.liveness.theorems import CLAIMS, Claims, Fact, claim
 from lineclear_spec.logic import if_else, given, implies

@@ -19,8 +19,6 @@ from lineclear.testing.protocol import NO_TOKEN, Copy, Execute, Limits, Observat
 from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.records import CPU
 
-__all__ = ["LineclearUnderTest", "small"]
-
 
 def small(preset: str, **changed: object) -> Config:
     """A preset with a pool that a few short requests fill."""

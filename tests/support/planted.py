@@ -22,8 +22,6 @@ from lineclear_spec.modelcheck import ghosts
 from lineclear_spec.modelcheck.worlds import Bounds
 from lineclear_spec.mutation import mutants
 
-__all__ = ["BUGS", "Bug", "Patch", "no_request_is_admitted", "only"]
-
 Patch = pytest.MonkeyPatch
 
 

@@ -13,8 +13,6 @@ from lineclear_gpu.attention import AttentionBackend, Rows
 from lineclear_gpu.batch import Batch, slots_of
 from lineclear_gpu.kernels.storing import store_kv
 
-__all__ = ["BOUNDS", "CHUNKED", "DECODE", "MIXED", "SIZE", "Case"]
-
 #: Accepted relative L2 error, by type.
 BOUNDS = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
 SIZE = 8

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from kv_edits import LONG, Edit
 
-__all__ = ["UNREFINED"]
-
 COMPUTED = "submit 1 6 2, admit r1, schedule_tokens s1 1 0, issue_step, run 1, commit_step, "
 LEARNED = COMPUTED + "sample s1 1 1 0"
 

@@ -6,8 +6,6 @@ import pytest
 
 from lineclear.cli import main
 
-__all__ = ["printed", "refused"]
-
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
     """What the command prints, which ends with this code."""

@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-__all__ = ["module_of"]
-
 
 def module_of(path: Path, name: str = "", *, listed: bool = False) -> Any:
     """The module that a file makes, under its own name or another; listed: `sys.modules` has it and keeps it."""

@@ -15,10 +15,6 @@ from lineclear_gpu.llm import LLM
 from lineclear_gpu.model import Model, load_model
 from lineclear_gpu.params import SamplingParams
 
-__all__ = [
-    "BASE", "GREEDY", "MEMORY_PRESSURE", "SAMPLED", "ask", "expected", "made", "model", "prompts", "tokens",
-]  # fmt: skip
-
 BASE: dict[str, Any] = {
     "block_size": 8,
     "max_num_seqs": 8,

@@ -11,8 +11,6 @@ from typing import TypeVar, cast
 
 import pytest
 
-__all__ = ["once"]
-
 T = TypeVar("T")
 
 

@@ -19,8 +19,6 @@ from lineclear.config import Config
 from lineclear.request import Rejected, Request
 from lineclear.scheduler import Scheduler
 
-__all__ = ["BLOCKS", "BUDGETS", "Work", "WorkloadRun", "family", "run", "settings"]
-
 #: Prompt and tokens to generate, of each request in the order of arrival.
 Work = tuple[tuple[int, int], ...]
 SHAPES = tuple(itertools.product(range(1, 5), range(1, 4)))

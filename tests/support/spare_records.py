@@ -12,8 +12,6 @@ from typing import Any
 from lineclear_spec.kernel.ledger import Ledger
 from lineclear_spec.kernel.records import GPU, Block
 
-__all__ = ["assert_apart"]
-
 
 def led_to(ledger: Ledger, requests: list[Any]) -> set[Block]:
     """Records that a table, a set of a request or a name leads to."""

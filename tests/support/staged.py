@@ -6,8 +6,6 @@ from collections.abc import Callable
 
 from lineclear.checks.stage import Context, Finding, Outcome, ReportCase, Stage
 
-__all__ = ["Counted", "outcome", "stage"]
-
 BAD = "rule <broken> & \x07 by a|b: 50%, see\nbelow"
 PLACE = ("spec/table.py", 12)
 

@@ -22,8 +22,6 @@ from lineclear_gpu.attention import Gather
 from lineclear_gpu.graphs import Graphs, NotRecordable, Recorded
 from lineclear_gpu.streams import Job, Streams
 
-__all__ = ["KINDS", "DelayedStreams", "NoCap", "RecordedGraphs"]
-
 #: Stream -> one kind of operation that runs on it, as orders name it.
 KINDS = {"compute": "forward", "out": "swap_out", "in": "swap_in"}
 

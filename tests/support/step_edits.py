@@ -5,8 +5,6 @@ Invariant: as in `decision_edits.py`.
 
 from __future__ import annotations
 
-__all__ = ["STEP_EDITS"]
-
 #: File -> name -> (text, what stands there instead).
 STEP_EDITS: dict[str, dict[str, tuple[str, str]]] = {
     "scheduling/step.py": {

@@ -14,8 +14,6 @@ from lineclear_spec.kernel.ledger import pairs_of
 from lineclear_spec.modelcheck.ghosts import GhostLedger
 from lineclear_spec.modelcheck.kv_ghosts import KvDevice
 
-__all__ = ["everything", "fields_of"]
-
 
 def fields_of(record: Any) -> list[str]:
     """Names of all that a record or a ledger stores, in slots or not."""

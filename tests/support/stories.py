@@ -11,8 +11,6 @@ from typing import Any
 
 from lineclear.conform import Header
 
-__all__ = ["BASES", "BREAKS", "Break", "change", "e", "step"]
-
 Event = dict[str, Any]
 Log = list[Event]
 

@@ -20,8 +20,6 @@ from lineclear.request import Request
 from lineclear.scheduler import Scheduler
 from lineclear.scheduling.queues import RunningOrder, WaitingQueue
 
-__all__ = ["CONFIG", "asked", "survive"]
-
 CONFIG = Config(
     num_gpu_blocks=9,
     num_cpu_blocks=5,

@@ -32,8 +32,6 @@ from lineclear_spec.kernel.ledger import Ledger
 from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.records import CPU, GPU, Limits, Pool, Refused, Request
 
-__all__ = ["FROM", "MOVES", "Toy", "ToyResult", "capacity_breaches", "search_toy"]
-
 #: Tokens that a request ever has, and positions of a block.
 MOST_TOKENS = 6
 BLOCK_SIZE = 2

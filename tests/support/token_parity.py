@@ -16,8 +16,6 @@ import torch
 from lineclear_gpu.model import Model
 from lineclear_gpu.plug import own_attention
 
-__all__ = ["Divergence", "Parity", "compare", "reference_tokens"]
-
 Tokens = list[int]
 
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-__all__ = ["plain_toy"]
-
 NEW, WAITING, RUNNING, SWAPPED, OVER = range(5)
 Row = tuple[int, int, tuple[int, ...]]
 State = tuple[Row, ...]

@@ -16,8 +16,6 @@ from lineclear.explore.search import search
 from lineclear.explore.world import Executor, Trace, World
 from lineclear.scheduler import Scheduler
 
-__all__ = ["Transition", "cases", "drive", "replay_transitions"]
-
 
 @dataclass(frozen=True, slots=True)
 class Transition:

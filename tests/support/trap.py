@@ -19,8 +19,6 @@ from lineclear_spec.kernel.ledger import Ledger
 from lineclear_spec.kernel.records import Block, Operation, Pool, Request, Sequence
 from lineclear_spec.modelcheck.ghosts import GhostLedger
 
-__all__ = ["Trap", "Trespass", "write_trap"]
-
 RECORDS: tuple[type, ...] = (Block, Operation, Pool, Request, Sequence, Ledger)
 #: Owned by the user of the ledger.
 FREE = frozenset({"journal", "collecting"})

@@ -57,7 +57,7 @@ class Both:
         name, sort = f"given{len(self.given)}", DOMAINS[kind]
         at, seat = (
             z3.Function(name, z3.IntSort(), sort),
-            z3.Function(f"{name}_seat", sort, z3.IntSort()),
+            z3.Function(f"{name}_index", sort, z3.IntSort()),
         )
         size = z3.Int(f"{name}_size")
         self.given |= listed(name, elements) | {f"{name}_size": lambda: len(elements)}
@@ -68,7 +68,7 @@ def listed(name: str, elements: list[Any]) -> dict[str, Callable[..., Any]]:
     """What the functions of a vector are for a list of distinct elements."""
     return {
         name: lambda k: elements[k] if 0 <= k < len(elements) else None,
-        f"{name}_seat": lambda x: elements.index(x) if x in elements else -1,
+        f"{name}_index": lambda x: elements.index(x) if x in elements else -1,
     }
 
 

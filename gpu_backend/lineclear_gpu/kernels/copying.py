@@ -15,8 +15,6 @@ try:
 except ImportError:  # torch is used instead
     triton = None
 
-__all__ = ["INSIDE", "OVER_LINK", "copy_rows", "copy_rows_triton", "has_triton"]
-
 #: Words that one program of the kernel moves, and its warps: inside the device, and over the link to
 #: the host, as measured there.
 INSIDE, OVER_LINK = (512, 4), (1024, 8)

@@ -17,8 +17,6 @@ try:
 except ImportError:  # torch is used instead
     triton = None
 
-__all__ = ["GATES", "gated", "rms_norm", "rotate"]
-
 #: Activations of a gate, by their names in transformers' settings.
 GATES = {"silu": 0, "gelu_pytorch_tanh": 1}
 #: Numbers that one program of the gate computes; heads that one program rotates.

@@ -33,8 +33,6 @@ try:
 except ImportError:  # torch is used instead
     triton = None
 
-__all__ = ["paged_attention"]
-
 LOG2E = 1.4426950408889634
 
 if triton is not None:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["LEAST", "LaunchPlan", "decode_plan", "power", "prefill_plan", "splits_for"]
-
 #: Minimum positions of one split of a context; a shorter context leaves splits empty.
 LEAST = 256
 #: Maximum splits of a context.

@@ -14,8 +14,6 @@ try:
 except ImportError:  # torch is used instead
     triton = None
 
-__all__ = ["store_every", "store_kv", "store_kv_triton"]
-
 if triton is not None:
 
     @triton.jit

@@ -16,8 +16,6 @@ from lineclear.checks.saved_moves import bounds_of, moves_of
 if TYPE_CHECKING:
     from lineclear.explore.world import Trace, World
 
-__all__ = ["occurs"]
-
 #: How often a cycle is repeated before it counts as endless.
 ROUNDS = 12
 

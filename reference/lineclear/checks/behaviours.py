@@ -20,8 +20,6 @@ from lineclear.policies.probe import CLOCKS, reads
 if TYPE_CHECKING:
     from lineclear.explore.bounds import SearchBounds
 
-__all__ = ["behaviours", "chosen", "look"]
-
 RAISED = {
     "InvariantViolation": "LC401", "Undone": "LC401", "WrongContent": "LC403", "Hazard": "LC403",
     "Disagreement": "LC404",

@@ -18,8 +18,6 @@ from pathlib import Path
 from lineclear.checks.sources import PACKAGES, closure, files, folder_of
 from lineclear.checks.stage import Context, Outcome, Stage
 
-__all__ = ["FOLDER", "folder", "key", "load", "modules_of", "save"]
-
 FOLDER = ".lineclear"
 FORMAT = "lineclear check 1"
 

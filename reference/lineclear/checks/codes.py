@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 from lineclear.conform.rules import RULES
 
-__all__ = ["CODES", "GROUPS", "Code", "markdown"]
-
 
 @dataclass(frozen=True, slots=True)
 class Code:

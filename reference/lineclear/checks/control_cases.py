@@ -12,8 +12,6 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["accepts", "orders", "rests_on_nothing", "written"]
-
 
 def written(
     name: str, parameters: str, body: str, others: Mapping[str, Any] = MappingProxyType({})

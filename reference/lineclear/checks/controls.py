@@ -21,8 +21,6 @@ from lineclear.checks.control_cases import (
 )
 from lineclear.checks.stage import Context, Finding, Outcome, ReportCase
 
-__all__ = ["controls", "false_statements"]
-
 #: Statements with a construct that a formula and a number answer differently.
 CONSTRUCTS = (
     "if request.open_swap == 0: ledger.move(request, 'finish')",

@@ -16,12 +16,6 @@ if TYPE_CHECKING:
     from lineclear_spec.modelcheck.ghosts import GhostLedger
     from lineclear_spec.mutation.trial import Evidence
 
-__all__ = [
-    "FORMAT", "Counterexample", "CounterexampleError", "ExecutionResult", "from_mutant", "from_scheduler",
-    "from_table",
-]  # fmt: skip
-
-
 FORMAT = "lineclear counterexample 1"
 #: Blocks and slots that an execution lists at most, so that a damaged file takes no memory.
 MOST = 10_000

@@ -13,8 +13,6 @@ from xml.etree import ElementTree
 from lineclear.checks.codes import CODES
 from lineclear.checks.stage import Finding, Outcome
 
-__all__ = ["FORMATS", "as_json", "github", "junit", "markdown", "text"]
-
 FORMATS = ("text", "json", "junit", "github", "markdown")
 #: Findings shown per stage on a screen; the other formats have them all.
 MOST = 3

@@ -12,8 +12,6 @@ from pathlib import Path
 
 from lineclear.checks.stage import Context, Finding, Outcome, ReportCase
 
-__all__ = ["content", "diagrams"]
-
 EMBEDDED = re.compile(r"^<!-- lineclear diagram (\w+) --format (\w+) -->$", re.MULTILINE)
 NAMES = {"lifecycle", "actions", "matrix"}
 FOLDERS = (".", "docs")

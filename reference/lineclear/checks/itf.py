@@ -12,8 +12,6 @@ from typing import Any, cast
 
 from lineclear.checks.counterexample import FORMAT, Counterexample, CounterexampleError
 
-__all__ = ["dumps", "emit_test", "read", "write"]
-
 
 def dumps(saved: Counterexample) -> str:
     """The file's text; for the scheduler, its states are its moves."""

@@ -21,8 +21,6 @@ from lineclear.policies.view import View
 if TYPE_CHECKING:
     from lineclear_spec.liveness.theorems import Claims
 
-__all__ = ["answers", "asked", "made", "order", "place_of_policy"]
-
 SAMPLES = {"fast": 60, "default": 300, "deep": 3000}
 #: The obligations that hold for any policy, and the one that implies that no request starves.
 TOTAL = ("the order is ", "the rank is ")

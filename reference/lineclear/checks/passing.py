@@ -21,8 +21,6 @@ from lineclear.policies import may_starve
 if TYPE_CHECKING:
     from lineclear.config import Config
 
-__all__ = ["Contest", "contests", "starvation"]
-
 Kind = Mapping[str, Any]
 #: Steps in which the waiting request computes nothing.
 HORIZON = {"fast": 1500, "default": 1500, "deep": 20_000}

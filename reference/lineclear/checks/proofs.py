@@ -14,8 +14,6 @@ from lineclear.checks.stage import Context, Finding, Outcome, ReportCase, place_
 if TYPE_CHECKING:
     from lineclear_spec.proof.prove import Result
 
-__all__ = ["proofs", "second_solver", "stability"]
-
 CODE = {"refuted": "LC101", "unknown": "LC201"}
 #: Units for the second solver with `--fast`: one of each kind.
 FEW = ("arithmetic", "start", "clear_table", "finish", "commit_step")

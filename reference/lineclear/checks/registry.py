@@ -11,8 +11,6 @@ from importlib import import_module
 
 from lineclear.checks.stage import Context, Outcome, Stage
 
-__all__ = ["POLICY_STAGES", "STAGES"]
-
 SOLVERS = ("z3-solver", "cvc5")
 BOTH = ("spec", "reference")
 #: What solvers prove depends on the specification, on policies with claims, and on what

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from lineclear.explore.bounds import SearchBounds
     from lineclear.explore.world import Trace
 
-__all__ = ["bounds_of", "by_moves", "moves_of"]
-
 
 def by_moves(
     code: str, rule: str, bounds: SearchBounds, trace: Iterable[Any], cycle: Iterable[Any] = ()

@@ -13,8 +13,6 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-__all__ = ["PACKAGES", "closure", "files", "folder_of"]
-
 PACKAGES = {"spec": "lineclear_spec", "reference": "lineclear"}
 SUFFIXES = (".py", ".json", ".toml")
 

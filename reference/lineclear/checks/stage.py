@@ -15,10 +15,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lineclear.config import Config
 
-__all__ = [
-    "MODES", "Context", "Finding", "Outcome", "ReportCase", "Stage", "place_of", "run_stage", "shown",
-]  # fmt: skip
-
 MODES = ("fast", "default", "deep")
 STATUSES = ("passed", "refuted", "unknown", "skipped")
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from lineclear_spec.modelcheck.worlds import Bounds
     from lineclear_spec.mutation.judge import Verdict
 
-__all__ = ["exploration", "explored", "mutants", "witnesses"]
-
 #: `--fast` searches worlds of at most this many states.
 FEW_STATES = 500
 #: Kinds of mutants that lack a statement.

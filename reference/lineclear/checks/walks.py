@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from lineclear.explore.bounds import SearchBounds
     from lineclear.explore.world import Trace
 
-__all__ = ["configurations", "shrunk", "walks"]
-
 #: Random worlds, besides those made for one rule and those that cover all settings.
 DRAWN = {"fast": 0, "default": 40, "deep": 780}
 #: Short walks in which more important requests arrive, and how many of them make one job.

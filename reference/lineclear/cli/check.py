@@ -22,8 +22,6 @@ from lineclear.cli.settings import option, usable
 if TYPE_CHECKING:
     from lineclear.checks.stage import Context, Outcome, Stage
 
-__all__ = ["add_parser", "code_of", "run", "run_stages"]
-
 #: Where counterexamples go unless asked otherwise; `cache.FOLDER` too.
 FOLDER = ".lineclear"
 #: Equals `formats.FORMATS`, which `--help` does not import.

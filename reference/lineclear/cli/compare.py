@@ -29,8 +29,6 @@ from lineclear.cli.summary import prefix_line
 if TYPE_CHECKING:
     from lineclear.simulation.compare import PolicyRow
 
-__all__ = ["add_parser", "run", "table"]
-
 EPILOG = """\
 Times are in seconds. `passed` is the most requests that overtook one that arrived before them,
 `gap` the largest difference in service between two tenants while both had requests waiting, and

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from lineclear.checks.stage import Outcome
     from lineclear.conform.result import Conformance
 
-__all__ = ["add_parser", "run"]
-
 FORMATS = ("text", "json", "junit", "github", "markdown")
 
 EPILOG = """\

@@ -13,8 +13,6 @@ from lineclear.cli.exits import PASSED, REFUTED, UsageError
 from lineclear.cli.files import need_file, read, replace
 from lineclear.cli.output import write_text
 
-__all__ = ["add_parser", "run"]
-
 SUBJECTS = ("lifecycle", "actions", "matrix")
 FORMATS = ("mermaid", "dot", "svg", "md", "json")
 SUFFIXES = {

@@ -5,10 +5,6 @@ Guarantees: each code has one meaning; 0 only for what ran and passed.
 
 from __future__ import annotations
 
-__all__ = [
-    "BROKEN_PIPE", "INCONCLUSIVE", "INTERRUPTED", "PASSED", "REFUTED", "USAGE", "UsageError", "missing_extra",
-]  # fmt: skip
-
 PASSED = 0
 REFUTED = 1
 USAGE = 2

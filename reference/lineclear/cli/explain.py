@@ -15,8 +15,6 @@ from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
 from lineclear.cli.files import need_file, need_new, read, replace
 from lineclear.cli.output import add_format, write_json, write_text
 
-__all__ = ["add_parser", "run"]
-
 EPILOG = """\
 examples:
   lineclear explain                list every name

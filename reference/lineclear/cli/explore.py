@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from lineclear.explore.bounds import RequestShape, SearchBounds
     from lineclear.explore.report import Report
 
-__all__ = ["add_parser", "run"]
-
 EPILOG = """\
 Without settings it searches the worlds of continuous integration, with --deep larger ones.
 A request is PROMPT+MOST, then xN for N sequences, then pP for priority P: 1+3, 1+3x2, 2+2p1.

@@ -16,10 +16,6 @@ from typing import TextIO
 
 from lineclear.cli.exits import UsageError
 
-__all__ = [
-    "need_file", "need_folder", "need_new", "read", "reading", "reading_errors", "reason", "replace", "writing",
-]  # fmt: skip
-
 
 def reason(error: OSError | UnicodeDecodeError) -> str:
     """Why a file could not be read or written, in a few words."""

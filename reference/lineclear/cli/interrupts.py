@@ -13,8 +13,6 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["kept_interrupts"]
-
 #: Seconds until an interrupt is raised again: finalizers of formulas end in microseconds.
 AGAIN = 0.01
 

@@ -11,8 +11,6 @@ from lineclear.cli.exits import PASSED, REFUTED, UsageError
 from lineclear.cli.output import write_json, write_text
 from lineclear.cli.settings import SETTINGS
 
-__all__ = ["run_lesson"]
-
 
 def run_lesson(arguments: argparse.Namespace) -> int:
     """Runs one lesson or all of them, or lists them."""

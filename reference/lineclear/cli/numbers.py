@@ -9,8 +9,6 @@ import argparse
 import math
 from collections.abc import Callable
 
-__all__ = ["SEED", "real", "shown", "whole"]
-
 
 def shown(text: str) -> str:
     """What was written, shortened."""

@@ -18,10 +18,6 @@ from lineclear.cli.exits import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = [
-    "add_backend", "add_format", "console", "count", "discard_output", "write_json", "write_text",
-]  # fmt: skip
-
 
 def add_format(parser: argparse.ArgumentParser) -> None:
     """Adds `--format text|json`."""

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from lineclear.report.properties import Cell
     from lineclear_spec.liveness.standings import Standing
 
-__all__ = ["add_parser", "run"]
-
 EPILOG = """\
 examples:
   lineclear policies                                 the table

@@ -12,8 +12,6 @@ import time
 from functools import partial
 from types import TracebackType
 
-__all__ = ["Progress"]
-
 #: Seconds between two lines where standard error is not a terminal, and before the first.
 SILENCE = 20.0
 

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from lineclear_spec.mutation.judge import Verdict
     from lineclear_spec.proof.prove import Result
 
-__all__ = ["add_parser", "mutant_counts", "proof_lines", "prove_json", "run", "status_of"]
-
 EPILOG = """\
 examples:
   lineclear prove                              everything, then every mutant

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lineclear_spec.proof.prove import Result
 
-__all__ = ["NAME", "kv_json", "kv_lines"]
-
 #: What is asked for on the command line.
 NAME = "kv"
 WIDTH = 100

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from lineclear.checks.counterexample import Counterexample
     from lineclear_spec.kernel.ledger import Ledger
 
-__all__ = ["add_parser", "run"]
-
 EPILOG = """\
 A truncated journal is replayed to its end; the exit code is then 3.
 

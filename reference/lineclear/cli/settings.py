@@ -19,8 +19,6 @@ from lineclear.cli.numbers import real, whole
 if TYPE_CHECKING:
     from lineclear.config import Config
 
-__all__ = ["SETTINGS", "add_settings", "import_from_here", "read_settings", "usable"]
-
 #: Every setting of `Config`: type, default and help. Written here because importing it takes too
 #: long for `--help`; a test compares the two.
 SETTINGS: dict[str, tuple[type, object, str]] = {

@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from lineclear.theorems.bound_checks import BoundCheck, Holding
     from lineclear.workload.workload import Workload
 
-__all__ = [
-    "EMBEDDED_POOL", "add_parser", "add_workload", "check_every", "load", "run", "step_time",
-]  # fmt: skip
-
 EPILOG = """\
 WORKLOAD is a CSV or JSONL file, identified by its columns, or - for standard input:
   arrival_time,prompt_tokens,output_tokens    seconds and tokens; optional columns are request_id,

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lineclear.simulation.result import RunResult
 
-__all__ = ["prefix_line", "summary"]
-
 COLUMNS = ("mean", "p50", "p90", "p99", "max")
 SPREADS = {
     "TTFT": "ttft",

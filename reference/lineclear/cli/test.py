@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from lineclear.testing.campaign import Campaign
     from lineclear.testing.failure import Action, Failure
 
-__all__ = ["add_parser", "run"]
-
 EPILOG = """\
 TARGET is a function that creates a scheduler, or an adapter to one: four methods and its limits.
 docs/test_your_scheduler.md shows how to write it.
@@ -335,6 +333,7 @@ class Ticker:
         return self
 
     def __call__(self, line: str) -> None:
+        """Writes the line if the last one is old enough."""
         now = time.monotonic()
         if now - self.last < self.every:
             return

@@ -14,8 +14,6 @@ from lineclear.cli.exits import PASSED, REFUTED, UsageError
 from lineclear.cli.numbers import whole
 from lineclear.cli.output import add_format, write_json, write_text
 
-__all__ = ["add_parser", "run"]
-
 EPILOG = """\
 For each live request: the first guard that is false, with its numbers; the smallest change that
 would make it true; and whether waiting can. Waiting cannot help if the guard is false even if every

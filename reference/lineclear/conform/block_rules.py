@@ -12,8 +12,6 @@ from lineclear.conform.events import EventError
 from lineclear.conform.rule_context import RuleContext
 from lineclear.conform.state import DEFAULT, HOLE, LoggedPool, LoggedSequence, LoggedTable
 
-__all__ = ["HANDLERS", "holders", "pool_of"]
-
 
 def pool_of(check: RuleContext, name: str) -> LoggedPool:
     """The pool with this name.

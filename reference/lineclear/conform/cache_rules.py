@@ -13,8 +13,6 @@ from lineclear.conform.rule_context import RuleContext
 from lineclear.conform.schema import free_lists
 from lineclear.conform.state import DEFAULT
 
-__all__ = ["HANDLERS", "conserve"]
-
 
 def store(check: RuleContext, event: dict[str, Any]) -> None:
     """Blocks are published."""

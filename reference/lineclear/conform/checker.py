@@ -21,9 +21,6 @@ from lineclear.conform.rule_context import RuleContext, Violation
 from lineclear.conform.rules import RuleCoverage, standings
 from lineclear.conform.schema import check_event
 
-__all__ = ["Checker", "Violation"]
-
-
 #: The function that checks and applies an event, by kind.
 HANDLERS = {
     **life_rules.HANDLERS,

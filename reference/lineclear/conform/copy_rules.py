@@ -12,8 +12,6 @@ from lineclear.conform.block_rules import exists, holders, pool_of
 from lineclear.conform.rule_context import RuleContext
 from lineclear.conform.state import DEFAULT, Copying, LoggedPool
 
-__all__ = ["HANDLERS", "steps_wait"]
-
 
 def copy(check: RuleContext, event: dict[str, Any]) -> None:
     """A copy of blocks is issued."""

@@ -8,8 +8,6 @@ An event is a plain dict, so a long log costs no more than its JSON.
 
 from typing import Any, TypeAlias
 
-__all__ = ["DEFAULT_POOL", "EVENTS", "HOW", "Event", "EventError", "RequestId"]
-
 RequestId: TypeAlias = str | int
 Event: TypeAlias = dict[str, Any]
 

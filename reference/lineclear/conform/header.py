@@ -13,8 +13,6 @@ from typing import Any, cast
 from lineclear.conform.events import EventError
 from lineclear.conform.schema import KINDS, is_count, is_object, is_positive, shown
 
-__all__ = ["FORMAT", "OMITTABLE", "ORDERS", "Header", "LayerGroup", "PoolSize"]
-
 #: The format version; a later version has another number.
 FORMAT = "lineclear event log 1"
 #: Blocks of one pool of a log: a check compares every one of them.

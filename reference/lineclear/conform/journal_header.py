@@ -13,8 +13,6 @@ from lineclear.conform.schema import is_list
 from lineclear.journal.file import parsed
 from lineclear_spec.kernel.records import Limits
 
-__all__ = ["header_of", "most_drafts"]
-
 
 def header_of(limits: Limits, drafts: int = 0) -> Header:
     """The header for a scheduler with these limits."""

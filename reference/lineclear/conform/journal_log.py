@@ -15,8 +15,6 @@ from lineclear.conform.translator import Translator
 from lineclear.journal.file import JournalError, Replay, do, limits_of, parsed
 from lineclear_spec.kernel.ledger import Ledger
 
-__all__ = ["journal_events"]
-
 
 def journal_events(
     lines: Iterable[str], drafts: int = 0, *, checks: bool = True

@@ -19,8 +19,6 @@ from lineclear.conform.events import EventError
 from lineclear.conform.header import Header
 from lineclear.conform.schema import KINDS, is_id, is_list, is_object, shown
 
-__all__ = ["HEADER", "is_kv_line", "kv_events"]
-
 TYPES = ("BlockStored", "BlockRemoved", "AllBlocksCleared")
 #: Fields of an event that is a list, after its type.
 FIELDS = {

@@ -13,8 +13,6 @@ from lineclear.conform.cache_rules import conserve
 from lineclear.conform.rule_context import RuleContext
 from lineclear.conform.state import DEFAULT, PREEMPTED, RUNNING, SWAPPED, WAITING, LoggedRequest
 
-__all__ = ["HANDLERS"]
-
 
 def submit(check: RuleContext, event: dict[str, Any]) -> None:
     """A request enters the waiting queue."""

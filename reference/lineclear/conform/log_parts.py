@@ -15,10 +15,6 @@ from lineclear.conform.rule_context import Violation
 from lineclear.conform.schema import free_lists
 from lineclear.conform.state import DEFAULT
 
-__all__ = [
-    "about", "completed", "filtered", "named_by", "renumbered", "touching", "upto", "without",
-]  # fmt: skip
-
 
 def upto(events: Iterable[Event], number: int) -> list[Event]:
     """The first events."""

@@ -17,8 +17,6 @@ from lineclear.conform.schema import free_lists
 from lineclear.conform.state import DEFAULT, ENDLESS, LoggedRequest, LogState
 from lineclear.conform.why import RequestState, Snapshot
 
-__all__ = ["Observed"]
-
 
 class Observed:
     """A checker that records when each request last kept a token.

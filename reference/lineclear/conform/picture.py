@@ -17,8 +17,6 @@ from lineclear.conform.rule_context import Violation
 from lineclear.conform.state import DEFAULT, ENDLESS, HOLE, LoggedPool, LoggedSequence, LogState
 from lineclear_spec.report.picture import LETTERS, MOST_BLOCKS, table
 
-__all__ = ["Letters", "call", "draw", "draw_state"]
-
 Who = tuple[RequestId, int]
 #: Rows of a table that are shown; of a longer one the last.
 MOST_ROWS = 40

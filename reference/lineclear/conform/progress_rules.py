@@ -10,8 +10,6 @@ import heapq
 from lineclear.conform.rule_context import RuleContext
 from lineclear.conform.state import PREEMPTED, WAITING, LoggedRequest
 
-__all__ = ["IDLE", "called", "idle", "in_order"]
-
 #: Calls in a row that schedule nothing, with nothing in flight, before the rule is broken.
 IDLE = 4
 

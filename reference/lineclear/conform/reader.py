@@ -13,8 +13,6 @@ from lineclear.conform.events import EventError
 from lineclear.conform.header import Header
 from lineclear.conform.schema import check_event
 
-__all__ = ["Reader", "Writer"]
-
 
 class Reader:
     """Reads a log.

@@ -28,8 +28,6 @@ from lineclear.conform.log_parts import (
 )
 from lineclear.conform.rule_context import Violation
 
-__all__ = ["Reduced", "reduce_log"]
-
 #: Budget of events for all trials together.
 BUDGET = 400_000
 #: Up to this many events, a reduced log keeps the values of the violation.

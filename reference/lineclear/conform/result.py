@@ -19,8 +19,6 @@ from lineclear.conform.rule_context import Violation
 from lineclear.conform.rules import RULES, RuleCoverage
 from lineclear.conform.source import Source
 
-__all__ = ["Conformance", "conform"]
-
 
 @dataclass(frozen=True, slots=True)
 class Conformance:

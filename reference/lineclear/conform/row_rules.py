@@ -23,8 +23,6 @@ from lineclear.conform.state import (
     LoggedTable,
 )
 
-__all__ = ["Issue", "look", "past_end", "promises"]
-
 
 class Issue:
     """A step being checked."""

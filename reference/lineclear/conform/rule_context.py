@@ -13,8 +13,6 @@ from lineclear.conform.header import Header
 from lineclear.conform.rules import CLAUSES, RULES, Rule, off
 from lineclear.conform.state import LogState
 
-__all__ = ["RuleContext", "Violation"]
-
 
 @dataclass(frozen=True, slots=True)
 class Violation:

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 from lineclear.conform.header import Header
 
-__all__ = ["CLAUSES", "RULES", "Rule", "RuleCoverage", "standings"]
-
 
 @dataclass(frozen=True, slots=True)
 class Rule:

@@ -9,11 +9,6 @@ from typing import Any, TypeAlias, cast
 
 from lineclear.conform.events import DEFAULT_POOL, EVENTS, HOW, EventError
 
-__all__ = [
-    "FIELDS", "KINDS", "check_event", "free_lists", "is_count", "is_id", "is_list", "is_object", "is_positive",
-    "shown",
-]  # fmt: skip
-
 #: Entries of one block table.
 MOST_ENTRIES = 1 << 22
 

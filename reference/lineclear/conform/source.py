@@ -15,8 +15,6 @@ from lineclear.conform.events import Event, EventError
 from lineclear.conform.header import Header
 from lineclear.conform.reader import Reader
 
-__all__ = ["Source"]
-
 
 class Source:
     """A file, reopened for each reading.

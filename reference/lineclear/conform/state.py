@@ -12,11 +12,6 @@ from typing import Any
 from lineclear.conform.events import DEFAULT_POOL, RequestId
 from lineclear.conform.header import Header
 
-__all__ = [
-    "DEFAULT", "ENDLESS", "HOLE", "PREEMPTED", "RUNNING", "SWAPPED", "WAITING", "Copying", "LogState",
-    "LoggedPool", "LoggedRequest", "LoggedSequence", "LoggedTable",
-]  # fmt: skip
-
 DEFAULT = DEFAULT_POOL
 #: A table entry without a block.
 HOLE = -1

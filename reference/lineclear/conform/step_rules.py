@@ -15,8 +15,6 @@ from lineclear.conform.row_rules import Issue, look, past_end, promises
 from lineclear.conform.rule_context import RuleContext
 from lineclear.conform.state import ENDLESS, LoggedSequence
 
-__all__ = ["HANDLERS"]
-
 
 def step(check: RuleContext, event: dict[str, Any]) -> None:
     """A forward pass over some rows."""

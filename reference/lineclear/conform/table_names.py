@@ -15,8 +15,6 @@ from lineclear_spec import actions
 from lineclear_spec.kernel.ledger import Ledger
 from lineclear_spec.kernel.records import Limits, Sequence
 
-__all__ = ["Differs", "TableError", "TableNames", "limits_of"]
-
 #: What a log may omit and still be replayed.
 SPARE = ("keys", "check", "free_ids", "reject", "idle")
 

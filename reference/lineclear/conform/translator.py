@@ -26,8 +26,6 @@ from lineclear_spec.kernel.records import (
     Sequence,
 )
 
-__all__ = ["Translator"]
-
 POOLS = {GPU: DEFAULT, CPU: "cpu"}
 #: Actions allowed between the commit of a step and its pending samples.
 AFTER_COMMIT = frozenset(

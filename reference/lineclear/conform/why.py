@@ -15,8 +15,6 @@ from typing import Any
 from lineclear.conform.state import PREEMPTED, RUNNING, SWAPPED, WAITING
 from lineclear.monitor.relief import CANNOT_HELP, HELPS, NOTHING, Relief, relief
 
-__all__ = ["GUARDS", "RequestState", "Snapshot", "Stuck", "Why", "why"]
-
 #: What can block a request: the name of a guard, and what holds while the guard is false.
 GUARDS = {
     "in_no_queue": "no queue of the engine names it",

@@ -14,8 +14,6 @@ from lineclear.scheduling.sequence_demand import SequenceDemand
 from lineclear.scheduling.step import Step, StepParts
 from lineclear.scheduling.victims import worst
 
-__all__ = ["AnyFit", "LongestVictim", "TailRequeue"]
-
 
 class TailRequeue(Step):
     """A request that was preempted stands behind every request of its key that has arrived."""

@@ -15,8 +15,6 @@ from lineclear.scheduling.sequence_demand import SequenceDemand
 from lineclear.scheduling.step import Step, StepParts
 from lineclear_spec.kernel.lifecycle import Phase
 
-__all__ = ["NanoStep", "V0ChunkedStep", "V0Step"]
-
 
 class V0Step(Step):
     """vLLM V0, default mode: a step is either prompts only or decodes only.

@@ -13,8 +13,6 @@ from typing import Any
 from lineclear.config import Config, ConfigError
 from lineclear.policies import BUILT_IN, make
 
-__all__ = ["KNOWN_POLICIES", "UNSAID", "RequestShape", "SearchBounds"]
-
 #: Policies of which `orders.py` knows what of them belongs to a state.
 KNOWN_POLICIES = tuple(BUILT_IN)
 #: What a saved world means that does not name a setting, where that is not the default of today.

@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations, product
 from typing import Any
 
-__all__ = ["CoverRow", "pairwise"]
-
 #: A value for each setting, by name.
 CoverRow = dict[str, Any]
 #: Two settings, and a value of each, by its position.

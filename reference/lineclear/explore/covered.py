@@ -15,8 +15,6 @@ from lineclear.explore.bounds import RequestShape, SearchBounds
 from lineclear.explore.cover import CoverRow, pairwise
 from lineclear.oracle.state import ceil_div
 
-__all__ = ["FACTORS", "OPTIONS", "covered", "pressed"]
-
 #: Options that are small, so that something comes of them in a few steps.
 OPTIONS: dict[str, tuple[tuple[str, Any], ...]] = {
     "aging": (("seconds_per_level", 2.0),),

@@ -10,8 +10,6 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from typing import TypeVar
 
-__all__ = ["components", "walk"]
-
 N = TypeVar("N", bound=Hashable)
 
 

@@ -16,8 +16,6 @@ from lineclear.explore.walks import ANSWER
 from lineclear.explore.world import Move
 from lineclear.oracle.state import ceil_div
 
-__all__ = ["encounter"]
-
 #: Policies of every other encounter; the rest are by priority.
 POLICIES = (
     "aging",

@@ -16,11 +16,6 @@ from lineclear.policies.priority import Priority
 from lineclear.policies.view import View
 from lineclear.policies.vtc import VirtualTokenCounter
 
-__all__ = [
-    "FailingDisplacements", "FailingPriorities", "FailingRanks", "FailingReviews", "FailingShares",
-    "FailingTurns",
-]  # fmt: skip
-
 
 def failing(what: str, kind: type[Any], question: str, after: int, **arguments: Any) -> type[Any]:
     """A policy that raises.

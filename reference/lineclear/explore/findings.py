@@ -24,8 +24,6 @@ from lineclear.explore.world import Trace, World
 from lineclear.policies import make, may_starve
 from lineclear.policies.probe import CLOCKS
 
-__all__ = ["ProgressFinding", "believed", "livelocks", "starvation", "stuck"]
-
 Tracked = tuple[int, int]
 
 

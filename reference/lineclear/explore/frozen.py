@@ -21,8 +21,6 @@ from lineclear.plan import BlockOperation, Plan, Scheduled
 from lineclear.request import Request
 from lineclear.testing.operations import Dispatched
 
-__all__ = ["UNCHANGING", "Freezer"]
-
 UNCHANGING = (Config, Request, Plan, Scheduled, BlockOperation, Dispatched, Issued)
 
 #: What the copy that is being thawed shares with others.

@@ -24,9 +24,6 @@ from lineclear_spec.modelcheck.keys import state_key
 if TYPE_CHECKING:
     from lineclear.explore.world import World
 
-__all__ = ["shown_to_policy", "world_key"]
-
-
 #: Index in the table's key of the flag that `lift_fences` is allowed. The scheduler lifts fences of its own accord
 #: when the clock of what is done matters, which decides nothing that it does otherwise.
 LIFT_FENCES = 3

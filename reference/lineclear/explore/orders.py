@@ -30,10 +30,6 @@ if TYPE_CHECKING:
     from lineclear.explore.bounds import RequestShape, SearchBounds
     from lineclear.scheduler import Scheduler
 
-__all__ = [
-    "MEMBERS", "REMEMBERS", "SHIFTED", "kept", "least", "remembers", "request_of", "shifted", "tokens_of",
-]  # fmt: skip
-
 #: Names and tokens of one family.
 MEMBERS = 100
 #: Whose order rests on arrivals besides on what a request is.

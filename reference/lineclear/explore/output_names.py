@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lineclear.testing.bench import Bench
 
-__all__ = ["OutputNames"]
-
 #: Sequences that a prompt may go on from.
 REMEMBERED = 3
 

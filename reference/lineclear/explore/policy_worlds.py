@@ -17,11 +17,6 @@ from lineclear.explore.bounds import RequestShape, SearchBounds
 from lineclear.explore.orders import REMEMBERS
 from lineclear.explore.small import CALM, LONG, SHORT, URGENT, small
 
-__all__ = [
-    "OF_POLICIES", "alike", "combinations", "live_of", "of_policy", "policies", "three_tenants",
-]  # fmt: skip
-
-
 #: For each policy, options that are small, and requests that it puts in another order than that of their arrival.
 OF_POLICIES: Mapping[str, tuple[Mapping[str, Any], tuple[RequestShape, ...]]] = MappingProxyType(
     {

@@ -16,8 +16,6 @@ from lineclear.explore.world import Trace, World
 from lineclear.journal.file import JournalFile
 from lineclear.scheduler import Scheduler
 
-__all__ = ["Report", "explore", "markdown", "record", "summary", "unreached"]
-
 
 @dataclass(slots=True)
 class Report:

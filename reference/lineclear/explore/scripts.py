@@ -16,9 +16,6 @@ from lineclear.explore.bounds import RequestShape, SearchBounds
 from lineclear.explore.walk_worlds import SMALL
 from lineclear.explore.world import Move, World
 
-__all__ = ["WalkScript", "begin_alike", "move_of", "script_alike", "scripts"]
-
-
 #: A step that is scheduled and committed.
 STEP: tuple[Move, ...] = (("schedule",), ("commit", "go"))
 #: Families that prompts may be of; 0 is none.

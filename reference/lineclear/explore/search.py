@@ -16,8 +16,6 @@ from lineclear.explore.keys import world_key
 from lineclear.explore.world import Move, Trace, World
 from lineclear.scheduler import Scheduler
 
-__all__ = ["Edge", "Graph", "search"]
-
 #: Live requests of the state before, by age: their place after the move (-1: ended), and whether
 #: the move served them (they learned a token, or ended).
 Names = tuple[tuple[int, bool], ...]

@@ -10,8 +10,6 @@ from typing import Any
 from lineclear.config import PRESETS, Config
 from lineclear.explore.bounds import RequestShape
 
-__all__ = ["CALM", "LONG", "PAIR", "SHORT", "SMALL", "URGENT", "small"]
-
 #: Three GPU blocks of one token each.
 SMALL: Mapping[str, Any] = MappingProxyType(
     {

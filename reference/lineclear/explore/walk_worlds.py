@@ -15,9 +15,6 @@ from lineclear.config import MODES, POLICIES, VICTIMS, Config
 from lineclear.explore.bounds import RequestShape, SearchBounds
 from lineclear.explore.covered import OPTIONS, pressed
 
-__all__ = ["SMALL", "drawn", "special"]
-
-
 #: What the worlds of one rule, and the scripts, change.
 SMALL = Config(
     long_prefill_token_threshold=0,

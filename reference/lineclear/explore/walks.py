@@ -15,8 +15,6 @@ from lineclear.explore.scripts import move_of
 from lineclear.explore.world import Move, Trace, World
 from lineclear.oracle.books import has_room
 
-__all__ = ["ANSWER", "WalkResult", "walk"]
-
 #: A wrong call comes after every so many moves, where any do.
 WRONG = 5
 #: A move that is written down: whatever a model may answer to the oldest step in flight.

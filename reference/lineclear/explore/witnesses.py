@@ -16,8 +16,6 @@ from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.progress import behind
 from lineclear_spec.modelcheck.situations import states_shown
 
-__all__ = ["NOT_BEHIND", "SOMETIMES", "Notes", "noted"]
-
 #: What must be seen in some search; the actions of the table and `situations.IN_STATES` aside.
 SOMETIMES = (
     "preempted by swap",

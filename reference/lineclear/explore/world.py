@@ -52,8 +52,6 @@ from lineclear.scheduler import Scheduler
 from lineclear.testing.bench import ONE, Bench, Sizes
 from lineclear.testing.device import Device
 
-__all__ = ["Executor", "Move", "Trace", "World"]
-
 Move = tuple[Any, ...]
 Trace = tuple[Move, ...]
 Journal = Callable[[str, tuple[Any, ...]], None]

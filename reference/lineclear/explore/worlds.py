@@ -18,8 +18,6 @@ from lineclear.explore.witnesses import SOMETIMES
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.modelcheck.situations import IN_STATES
 
-__all__ = ["caching", "ci_worlds", "deep_worlds", "hard_worlds", "required", "victims"]
-
 #: Nothing of these is reached on purpose: the shapes of a search are such that none is rejected, and a
 #: victim that names sealed blocks is recomputed. Outputs get no names there, so that a state has few.
 LEFT_OUT = frozenset(

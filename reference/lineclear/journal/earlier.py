@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["EARLIER_DIGEST", "in_earlier_words", "in_todays_words", "is_earlier"]
-
 FORMAT = "lineclear journal 1"
 EARLIER_DIGEST = "digest of format 1"
 #: Actions and limits, as format 1 calls them: today's words.

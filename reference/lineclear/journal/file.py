@@ -25,8 +25,6 @@ from lineclear_spec.kernel.ledger import Ledger
 from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.records import Broken, Limits, Refused, Request, Sequence
 
-__all__ = ["JournalError", "JournalFile", "NotAJournal", "Replay", "digest", "replay", "state"]
-
 #: A row that is no action: a caller gives names to blocks.
 NAMING = "name_blocks"
 FORMAT = "lineclear journal 2"

@@ -16,8 +16,6 @@ from lineclear_spec.actions import ACTIONS
 from lineclear_spec.kernel.records import Limits, Sequence
 from lineclear_spec.kernel.records import Request as Record
 
-__all__ = ["JournalRow", "Ring"]
-
 #: Name and arguments; a request or a sequence by its number. The first action of each request is written out in full:
 #: ("submit", (id, prompt, limit, parallel)), and behind them the names of its prompt's blocks if it has any.
 JournalRow = tuple[str, tuple[Any, ...]]

@@ -12,8 +12,6 @@ from lineclear.lessons import LESSONS
 from lineclear.lessons.errata import Settled, settle
 from lineclear.lessons.lesson import LessonResult, tell
 
-__all__ = ["Everything", "tell_all"]
-
 RULE = "=" * 99
 
 

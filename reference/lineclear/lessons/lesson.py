@@ -13,8 +13,6 @@ from lineclear.lessons.figures import FigureBreach, StateFigures
 from lineclear.lessons.run import SceneRun
 from lineclear.lessons.scene import Scene
 
-__all__ = ["Claim", "Lesson", "LessonResult", "tell"]
-
 
 @dataclass(frozen=True, slots=True)
 class Claim:

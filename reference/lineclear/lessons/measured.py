@@ -17,8 +17,6 @@ from lineclear.simulation.compare import PolicyRow, compare
 from lineclear.workload.generators import generate
 from lineclear.workload.workload import Workload
 
-__all__ = ["POLICY_TABLE", "Measured", "measure", "requests"]
-
 #: Settings under which requests wait for blocks, seats and tokens.
 CONFIG = Config(
     num_gpu_blocks=160,

@@ -14,8 +14,6 @@ from lineclear.lessons.lesson import Claim, Lesson
 from lineclear.lessons.run import SceneRun
 from lineclear.lessons.scene import Scene, SceneRequest
 
-__all__ = ["FCFS", "PRIORITY", "QUESTION_4", "SJF"]
-
 
 def back(run: SceneRun, name: str) -> int:
     """The step in which a request that was preempted is computed again."""

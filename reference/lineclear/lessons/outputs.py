@@ -17,8 +17,6 @@ from lineclear.plan import Plan
 from lineclear.request import InvalidRequest, Request
 from lineclear_spec.kernel.lifecycle import EVENTS, Phase
 
-__all__ = ["BUDGET", "OUTPUTS", "QUEUES"]
-
 # ---- queues ------------------------------------------------------------------------------------
 
 #: The arrows of the lesson's diagram.

@@ -13,8 +13,6 @@ from lineclear.evidence.refutations import Drive
 from lineclear.lessons.lesson import Claim, Lesson
 from lineclear.lessons.run import SceneRun
 
-__all__ = ["ORDER", "driven"]
-
 CONFIG = replace(
     PRESETS["lesson"],
     num_gpu_blocks=12,

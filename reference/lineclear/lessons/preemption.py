@@ -13,8 +13,6 @@ from lineclear.lessons.lesson import Claim, Lesson
 from lineclear.lessons.run import LessonStep, SceneRun
 from lineclear.lessons.scene import Scene, SceneRequest
 
-__all__ = ["SWAP_OR_RECOMPUTE", "VICTIM_RULES"]
-
 
 def preempting_step(run: SceneRun) -> LessonStep:
     """The first step that preempted a request."""

@@ -11,8 +11,6 @@ from typing import Any
 
 from lineclear_spec.kernel.lifecycle import Phase
 
-__all__ = ["LessonStep", "Outputs", "RequestAtStep", "SceneRun"]
-
 #: Requests up to which each has a column of its own, and steps that are shown of longer traces.
 MOST_COLUMNS, HEAD, TAIL = 8, 6, 2
 

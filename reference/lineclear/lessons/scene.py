@@ -20,8 +20,6 @@ from lineclear.scheduler import Scheduler
 from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.records import Request as Record
 
-__all__ = ["Scene", "SceneRequest"]
-
 #: A scene that is not over by then never will be.
 MOST_STEPS = 500
 

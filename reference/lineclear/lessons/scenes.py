@@ -13,8 +13,6 @@ from lineclear.lessons.lesson import Claim, Lesson
 from lineclear.lessons.run import SceneRun
 from lineclear.lessons.scene import Scene, SceneRequest
 
-__all__ = ["DECISION_TREE", "FIVE_STEP", "QUESTION_3", "QUESTION_5", "SIMULATOR", "WHY_PREEMPTION"]
-
 BLOCK_SIZE = 16
 
 

@@ -14,8 +14,6 @@ from lineclear.lessons.run import SceneRun
 from lineclear.lessons.scene import Scene, SceneRequest
 from lineclear.policies import make
 
-__all__ = ["FAIR", "WEIGHTED_FAIR"]
-
 BLOCK_SIZE = 16
 
 # ---- fair --------------------------------------------------------------------------------------

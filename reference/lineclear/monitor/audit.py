@@ -15,11 +15,6 @@ from lineclear_spec.kernel.records import CPU, GPU, Block, Pool, Request, Sequen
 if TYPE_CHECKING:
     from lineclear.scheduling.readings import Readings
 
-__all__ = [
-    "InvariantViolation", "audit", "audit_ledger", "audit_orders", "check_cache", "check_clocks",
-    "check_counters", "check_pool", "check_request", "queues",
-]  # fmt: skip
-
 
 class InvariantViolation(AssertionError):
     """An invariant does not hold; `invariant` is its name."""

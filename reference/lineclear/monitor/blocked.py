@@ -13,8 +13,6 @@ from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.records import CPU, GPU, Refused, Request
 from lineclear_spec.language.statements import guards_of
 
-__all__ = ["blocked"]
-
 guards = cache(guards_of)
 #: The action that lets a request of this phase go on.
 ONWARD = {Phase.WAITING: "admit", Phase.SWAPPED: "swap_in"}

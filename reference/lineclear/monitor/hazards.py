@@ -22,8 +22,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Access", "Hazard", "Hazards"]
-
 
 @dataclass(frozen=True, slots=True)
 class Access:

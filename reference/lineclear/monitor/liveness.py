@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from lineclear.plan import Plan
     from lineclear.scheduling.readings import Readings
 
-__all__ = ["Stalled", "Watch"]
-
 #: Calls of `schedule` without effect that are expected: the step after one that preempted
 #: admits, and one more for each step in flight.
 IDLE = 4

@@ -15,8 +15,6 @@ from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.records import COMPUTE, CPU, FORWARD, GPU, SWAP_IN, Operation, Sequence
 from lineclear_spec.kernel.records import Request as Record
 
-__all__ = ["Observer"]
-
 BlockIds = tuple[frozenset[int], frozenset[int]]  # of the GPU and of the CPU
 
 NOWHERE: BlockIds = (frozenset(), frozenset())

@@ -10,8 +10,6 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["CANNOT_HELP", "HELPS", "NOTHING", "Relief", "fewest", "relief"]
-
 #: What waiting does for a request.
 HELPS = "helps"
 CANNOT_HELP = "cannot help"

@@ -27,8 +27,6 @@ from lineclear_spec.kernel.records import CPU, GPU, Block, Pool, Request
 if TYPE_CHECKING:
     from lineclear.scheduling.readings import Readings
 
-__all__ = ["FreeList", "RepeatedAudit"]
-
 
 class FreeList:
     """The free blocks of one pool, and what of them was found right before.

@@ -13,8 +13,6 @@ from typing import Any
 
 from lineclear.monitor.relief import Relief
 
-__all__ = ["GUARDS", "BlockedRequest", "Holder", "Stall"]
-
 #: Every guard that a report names, and what would lift it.
 GUARDS = {
     "open_copy": "a copy of it is not complete; tell `complete` when it is",

@@ -19,8 +19,6 @@ from lineclear_spec.kernel.records import SWAP_IN, SWAP_OUT
 if TYPE_CHECKING:
     from lineclear.scheduling.readings import Readings
 
-__all__ = ["stall_report"]
-
 #: What has to happen where it is no matter of how many.
 CHANGES = {
     "open_copy": "the copy is complete",

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from lineclear.scheduling.readings import Readings
 
-__all__ = ["stats"]
-
 
 def stats(scheduler: Readings, prefix: str = "") -> dict[str, int | float]:
     """Gauges of this moment and counters since the start.

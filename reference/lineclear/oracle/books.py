@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from lineclear.scheduler import Scheduler
     from lineclear.scheduling.live_request import LiveRequest
 
-__all__ = [
-    "Charges", "check_answer", "check_books", "check_plan", "check_shelters", "fits", "has_room", "refuses",
-]  # fmt: skip
-
 
 def fits(config: Config, request: Request) -> bool:
     """Whether a request can ever run alone in an empty pool, by arithmetic."""

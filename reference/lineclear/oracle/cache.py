@@ -15,8 +15,6 @@ from lineclear_spec.kernel.records import Sequence as Branch
 if TYPE_CHECKING:
     from lineclear.scheduler import Scheduler
 
-__all__ = ["BlockNumbers", "OracleCache", "Uses", "cache_of", "cached_names", "uses_of"]
-
 
 class BlockNumbers(dict[Any, int]):
     """Numbers of blocks, given as they are asked for."""

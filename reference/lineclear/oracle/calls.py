@@ -21,8 +21,6 @@ from lineclear_spec.kernel.records import FORWARD
 if TYPE_CHECKING:
     from lineclear.plan import Plan, Scheduled
 
-__all__ = ["committed", "completed", "sizes_of"]
-
 #: By request, why branches of it ended in this commit, every branch, preemptions.
 Ended = dict[Hashable, tuple[set[str], list[Output], int]]
 

@@ -16,8 +16,6 @@ from lineclear_spec.kernel.lifecycle import Phase
 if TYPE_CHECKING:
     from lineclear.scheduler import Scheduler
 
-__all__ = ["by_name", "compare", "same"]
-
 
 def same(rule: str, what: str, found: Any, wanted: Any) -> None:
     """Raises if the two differ.

@@ -14,8 +14,6 @@ from lineclear.oracle.state import OracleRequest, OracleState, ceil_div
 from lineclear.oracle.work import Demand, Work, demand, most_blocks, work_of
 from lineclear_spec.kernel.lifecycle import Phase
 
-__all__ = ["Entering"]
-
 
 class Entering:
     """The part of a step that says who fits.

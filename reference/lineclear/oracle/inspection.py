@@ -24,8 +24,6 @@ from lineclear.scheduling.eviction import EVICTION
 if TYPE_CHECKING:
     from lineclear.scheduler import Scheduler
 
-__all__ = ["Inspection"]
-
 
 @dataclass(frozen=True, slots=True)
 class Inspection:

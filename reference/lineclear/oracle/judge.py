@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from lineclear.request import Finished
     from lineclear.scheduler import Scheduler
 
-__all__ = ["Oracle"]
-
 
 class Oracle:
     """Calls one scheduler and judges what it does; it is called in place of the scheduler.

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from lineclear.plan import Plan, Scheduled
     from lineclear.scheduler import Scheduler
 
-__all__ = ["Memory"]
-
 
 class Memory:
     """What cannot be seen from a scheduler at one moment.

@@ -18,8 +18,6 @@ from lineclear.oracle.state import OracleRequest, OracleState
 from lineclear.policies.tenants import TenantPolicy
 from lineclear_spec.kernel.lifecycle import Phase
 
-__all__ = ["Orders", "Uncopied", "parts"]
-
 
 class Uncopied(Exception):
     """The policy cannot be copied."""

@@ -25,8 +25,6 @@ from lineclear.policies.sjf import AgingShortestJobFirst, ShortestJobFirst
 from lineclear.policies.view import View
 from lineclear.policies.vtc import VirtualTokenCounter
 
-__all__ = ["own_order"]
-
 
 class Arrivals:
     """The order of arrival."""

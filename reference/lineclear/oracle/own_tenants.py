@@ -14,8 +14,6 @@ from typing import Any
 from lineclear.oracle.rules import Undone
 from lineclear.policies.view import View
 
-__all__ = ["Tenants", "Turns", "VirtualTokenCounters"]
-
 
 class Tenants(ABC):
     """Prices, and which tenants have requests that wait."""

@@ -16,8 +16,6 @@ from lineclear.oracle.state import OracleRequest, OracleState
 from lineclear.oracle.work import Work
 from lineclear_spec.kernel.lifecycle import Phase
 
-__all__ = ["NEW", "Preempting", "forget", "swaps", "void", "worst_first"]
-
 #: Number of a copy that the step decides.
 NEW = -1
 

@@ -15,8 +15,6 @@ from lineclear_spec.kernel.lifecycle import Phase
 if TYPE_CHECKING:
     from lineclear_spec.kernel.records import Sequence
 
-__all__ = ["Looked", "publish", "publish_computed", "publish_output", "watch"]
-
 #: Of the sequences with blocks to look at, the first one.
 Looked = dict["Sequence", int]
 

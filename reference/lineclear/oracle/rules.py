@@ -11,8 +11,6 @@ from types import MappingProxyType
 
 from lineclear.monitor.audit import InvariantViolation
 
-__all__ = ["EXEMPTIONS", "LIMITS", "NAME", "RULES", "Undone"]
-
 #: The name of the property, as findings print it.
 NAME = "work_conservation"
 

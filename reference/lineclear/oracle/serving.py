@@ -12,8 +12,6 @@ from lineclear.oracle.orders import Orders
 from lineclear.oracle.state import OracleRequest, OracleState
 from lineclear.oracle.work import Work, divides, grow
 
-__all__ = ["ServedRow", "Serving", "in_order_of_service"]
-
 #: Request, branch, tokens, drafts, first position, whether it samples, whether it is a prefill.
 ServedRow = tuple[Hashable, int, int, int, int, bool, bool]
 

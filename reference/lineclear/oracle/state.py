@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from lineclear.scheduler import Scheduler
     from lineclear.scheduling.live_request import LiveRequest
 
-__all__ = ["OracleRequest", "OracleSequence", "OracleState", "ceil_div", "live_of", "observe"]
-
-
 #: Request, branch and the names of its first blocks -> names of those behind them.
 Asked = Callable[[Hashable, int, tuple[int, ...]], tuple[int, ...]]
 

@@ -18,8 +18,6 @@ from lineclear.oracle.state import OracleRequest, OracleSequence, OracleState
 from lineclear.oracle.work import Demand, Work, demand, work_of
 from lineclear_spec.kernel.lifecycle import Phase
 
-__all__ = ["Expected"]
-
 
 class Expected:
     """One step.

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from lineclear.plan import Plan
     from lineclear.scheduler import Scheduler
 
-__all__ = ["check_levels", "counters_of", "judge"]
-
 
 def rows_of(plan: Plan) -> list[ServedRow]:
     """The rows of a plan in plain form; for one in the decode batch the first position is left out."""

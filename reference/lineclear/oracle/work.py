@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from lineclear.config import Config
 from lineclear.oracle.state import OracleRequest, OracleSequence, OracleState, ceil_div
 
-__all__ = ["Demand", "Work", "demand", "grow", "work_of"]
-
 
 @dataclass(eq=False, slots=True)
 class Work:

@@ -15,11 +15,6 @@ from typing import Any, NamedTuple
 
 from lineclear_spec.logic import and_, implies, not_
 
-__all__ = [
-    "CONTRACTS", "RUNS", "Account", "Rates", "accrued", "admitted", "any_account", "charge", "contracts",
-    "kept", "most_charged", "opened", "paid", "rests", "sampled", "settled", "waits", "with_batch_changed",
-]  # fmt: skip
-
 
 class Rates(NamedTuple):
     """Units that one token costs a tenant, its weight included.

@@ -12,8 +12,6 @@ from __future__ import annotations
 from lineclear.policies.view import View
 from lineclear_spec.logic import and_
 
-__all__ = ["Aging"]
-
 
 class Aging:
     """The earliest arrival first, each level of priority counting as an earlier one.

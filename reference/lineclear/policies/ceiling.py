@@ -9,8 +9,6 @@ from __future__ import annotations
 from lineclear.policies.view import View
 from lineclear_spec.logic import and_, larger, smaller
 
-__all__ = ["Ceiling"]
-
 
 class Ceiling:
     """A priority is a head start in the order of arrival.

@@ -20,8 +20,6 @@ from lineclear.policies.tenants import TenantPolicy
 from lineclear.policies.turns import Round
 from lineclear.policies.units import Exact, Number, exact
 
-__all__ = ["DeficitRoundRobin"]
-
 #: Tenants with nothing waiting, before they are looked through.
 FORGOTTEN = 64
 

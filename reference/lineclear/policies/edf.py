@@ -9,8 +9,6 @@ from __future__ import annotations
 from lineclear.policies.view import View
 from lineclear_spec.logic import given, if_else, or_else, precedes
 
-__all__ = ["EarliestDeadlineFirst"]
-
 
 class EarliestDeadlineFirst:
     """The earliest deadline first; it may displace a later one."""

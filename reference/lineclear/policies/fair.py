@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from lineclear.policies.view import View
 
-__all__ = ["Fair"]
-
 
 class Fair:
     """The order of arrival, and equal shares of a step for prompts that are not computed."""

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from lineclear.policies.view import View
 
-__all__ = ["FirstComeFirstServed"]
-
 
 class FirstComeFirstServed:
     """The order of arrival."""

@@ -11,10 +11,6 @@ from typing import Any, NamedTuple
 
 from lineclear_spec.logic import and_, if_else, implies, not_, or_, smaller
 
-__all__ = [
-    "RUNS", "Look", "covers", "lemmas", "level", "looked", "next_look", "overdue", "served", "used_up",
-]  # fmt: skip
-
 
 class Look(NamedTuple):
     """The memory of one request.

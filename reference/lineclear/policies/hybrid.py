@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from lineclear.policies.view import View
 
-__all__ = ["Hybrid"]
-
 
 class Hybrid:
     """The most important is admitted first; among those that run the order is that of arrival."""

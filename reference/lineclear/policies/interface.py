@@ -12,8 +12,6 @@ from typing import Any
 
 from lineclear.policies.tenants import TenantPolicy
 
-__all__ = ["NEEDED", "OF_TENANTS", "OPTIONAL", "complaints"]
-
 #: Methods that a policy must have, may have, and must have if it shares among tenants: what they are called with.
 NEEDED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"key": ("view",), "may_displace": ("waiting", "running")}

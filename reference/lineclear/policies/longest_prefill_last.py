@@ -10,8 +10,6 @@ from __future__ import annotations
 from lineclear.policies.sjf import ShortestJobFirst
 from lineclear.policies.view import View
 
-__all__ = ["LongestPrefillLast"]
-
 
 class LongestPrefillLast(ShortestJobFirst):
     """The shortest prompt first; the arguments are those of `ShortestJobFirst`."""

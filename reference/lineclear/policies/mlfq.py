@@ -17,8 +17,6 @@ from lineclear.policies.feedback import Look
 from lineclear.policies.view import View
 from lineclear_spec.logic import given, not_
 
-__all__ = ["MultiLevelFeedbackQueue"]
-
 #: Levels at most: each is looked through whenever a request is.
 MOST_LEVELS = 64
 

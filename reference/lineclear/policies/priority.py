@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from lineclear.policies.view import View
 
-__all__ = ["Priority"]
-
 
 class Priority:
     """Higher priority is more important, as in the lesson (vLLM's sign is the opposite)."""

@@ -13,8 +13,6 @@ from typing import Any
 from lineclear.policies.view import View
 from lineclear.request import Request
 
-__all__ = ["CLOCKS", "Spy", "reads", "views"]
-
 #: What changes as time goes by, and what a caller says of time.
 CLOCKS = frozenset({"step", "waiting", "arrival_time", "deadline", "request"})
 

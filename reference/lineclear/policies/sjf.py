@@ -10,8 +10,6 @@ from __future__ import annotations
 from lineclear.policies.view import View
 from lineclear_spec.logic import if_else, or_else, smaller
 
-__all__ = ["AgingShortestJobFirst", "ShortestJobFirst"]
-
 
 class ShortestJobFirst:
     """The fewest tokens to generate first.

@@ -17,8 +17,6 @@ from lineclear.policies.accounts import Account, Rates
 from lineclear.policies.units import Exact, Number, amount, exact, unit_of, whole
 from lineclear.policies.view import View
 
-__all__ = ["TenantPolicy"]
-
 
 class TenantPolicy(ABC):
     """Whose turn it is.

@@ -13,11 +13,6 @@ from lineclear.policies import accounts
 from lineclear.policies.accounts import Account
 from lineclear_spec.logic import and_, if_else, not_, smaller
 
-__all__ = [
-    "PARTS", "RUNS", "Round", "absent", "credit", "departed", "earned_back", "forgotten", "gap", "has_credit",
-    "joined", "passed", "portion", "refilled", "returned", "short_rounds", "skipped", "turned", "visited",
-]  # fmt: skip
-
 #: Parts of the unit that would hold all settings. With them a quantum is divided exactly by any
 #: number of waiting tenants up to 16; among more a tenant that is away is paid back less, never more.
 PARTS = 720_720

@@ -14,8 +14,6 @@ from collections.abc import Iterable
 from fractions import Fraction
 from math import gcd, isfinite, lcm
 
-__all__ = ["LIMIT_BITS", "Exact", "Number", "amount", "exact", "shown", "unit_of", "whole"]
-
 #: What a setting may be given as.
 Number = int | float | Fraction
 #: What follows from settings without rounding: an int where it is whole.

@@ -9,10 +9,6 @@ from __future__ import annotations
 import math
 from typing import Any, NoReturn
 
-__all__ = [
-    "at_least_one", "name_of", "numbers", "one_line", "report", "steps", "truth", "whatever",
-]  # fmt: skip
-
 #: Longest report of a failure.
 MOST = 300
 whole: Any = tuple

@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 from lineclear.request import Request
 
-__all__ = ["View"]
-
 
 class View(NamedTuple):
     """What the caller asked for, and how far the request has come.

@@ -13,10 +13,6 @@ from lineclear.policies import accounts
 from lineclear.policies.accounts import Account, any_account, kept
 from lineclear_spec.logic import and_, if_else, implies, larger, not_, or_
 
-__all__ = [
-    "RUNS", "admitted", "forgotten", "gap", "leads", "lemmas", "lifted", "returned", "stands",
-]  # fmt: skip
-
 
 def lifted(counter: Any, virtual: Any) -> Any:
     """The counter, or the virtual time if that is more."""

@@ -19,8 +19,6 @@ from lineclear.policies import accounts, virtual_time
 from lineclear.policies.tenants import TenantPolicy
 from lineclear.policies.units import Exact, Number, exact
 
-__all__ = ["VirtualTokenCounter"]
-
 #: Accounts of tenants that have nothing here any more, before they are looked through.
 FORGOTTEN = 64
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Hooks", "MissingHook"]
-
 
 class MissingHook(RuntimeError):
     """The engine lacks an attribute: it is another version than the recorder supports."""

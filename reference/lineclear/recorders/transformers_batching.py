@@ -19,8 +19,6 @@ from lineclear.testing.judge import header_of as header_of_limits
 from lineclear.testing.observed import frozen
 from lineclear.testing.protocol import Limits, Observation, Row
 
-__all__ = ["WRITTEN_FOR", "TransformersRecorder", "header_of", "limits_of"]
-
 #: The version that the recorder was tested with.
 WRITTEN_FOR = "5.23.0"
 ENGINE = "transformers' continuous batching"

@@ -12,8 +12,6 @@ from typing import Any, cast
 from lineclear.conform import Header
 from lineclear.recorders.hooks import Hooks, MissingHook
 
-__all__ = ["ENGINE", "WRITTEN_FOR", "VllmState", "header_of", "unsupported"]
-
 #: The version that the recorder was tested with.
 WRITTEN_FOR = "0.33.0"
 ENGINE = "vLLM V1"

@@ -21,8 +21,6 @@ from matplotlib.patches import Patch
 from lineclear.simulation.compare import PolicyRow
 from lineclear.simulation.history import PHASES
 
-__all__ = ["draw"]
-
 matplotlib.use("agg")
 
 COLOURS = {

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     Runs = Iterable[tuple[Refutation, Demonstration | NotShown]]
 
-__all__ = ["SIGNATURE", "as_json", "markdown", "text"]
-
 SIGNATURE = "lineclear policies --format markdown"
 MARKS = {"proved": "p", "refuted": "r", "both": "p/r", "not applicable": "-", "unknown": "?"}
 

@@ -14,8 +14,6 @@ from lineclear.evidence.refutations import REFUTATIONS, Demonstration, NotShown
 from lineclear_spec.liveness.standings import Standing
 from lineclear_spec.liveness.theorems import CLAIMS
 
-__all__ = ["PROPERTIES", "Cell", "cells", "property_of", "show_all"]
-
 Seen = Mapping[str, "Demonstration | NotShown"]
 
 PROPERTIES: dict[str, str] = {

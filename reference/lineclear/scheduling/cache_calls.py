@@ -14,8 +14,6 @@ from lineclear.scheduling.readings import Readings
 from lineclear.scheduling.receiver import Receiver
 from lineclear_spec.kernel.records import Sequence
 
-__all__ = ["CacheCalls"]
-
 
 class CacheCalls(Readings):
     """What callers give to the prefix cache of a scheduler and ask of it."""

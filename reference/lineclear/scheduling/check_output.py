@@ -19,8 +19,6 @@ from lineclear.scheduling.live_request import LiveRequest
 from lineclear_spec.kernel.progress import may_fork
 from lineclear_spec.kernel.records import Request as Record
 
-__all__ = ["NOTHING", "ONE", "Lengths", "Stops", "lengths_of", "positions_of"]
-
 #: What a caller leaves out: no position ends.
 NOTHING: tuple[int, ...] = ()
 #: One continuation of one token.

@@ -29,8 +29,6 @@ from lineclear_spec.kernel.ledger import Ledger
 from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.records import Sequence
 
-__all__ = ["Commit", "CommitParts"]
-
 
 class CommitParts(NamedTuple):
     """The parts of a scheduler that a commit changes.
@@ -188,44 +186,27 @@ class Commit:
         self, sequence: Sequence, sizes: tuple[int, ...], ending: frozenset[int] | None
     ) -> None:
         """One sequence learns its first continuation, and a branch forks for each other one."""
-        parts, sampled = self.parts, sizes[0]
+        parts, ledger = self.parts, self.ledger
         parts.counters.generated_tokens += sum(sizes)
         if sequence.in_decode_batch:
             return  # its clock has counted the token
         self.touched.append(sequence)
         entry = parts.live.of[sequence.request]
         entry.kept_a_token = True  # here before any of its sequences can be in the decode batch
-        if len(sizes) > 1:
-            self._fork(entry, sequence, sizes, ending)
-        rejected = max(0, sequence.drafts + 1 - sampled)
-        actions.sample(self.ledger, sequence, self.flight.step, sampled, rejected)
-
-    def _fork(
-        self,
-        entry: LiveRequest,
-        sequence: Sequence,
-        sizes: tuple[int, ...],
-        ending: frozenset[int] | None,
-    ) -> None:
-        """A branch for each continuation but the first.
-
-        Args:
-            entry: its request.
-            sequence: the parent.
-            sizes: tokens of each continuation.
-            ending: indices of continuations that end; None for all.
-        """
-        parts = self.parts
-        parts.cache.publish_output(entry, (sequence,))  # blocks that two tables name cannot be
-        for k, size in enumerate(sizes[1:], start=1):
-            child = actions.fork(self.ledger, sequence, size)
-            entry.name_branch(child)
-            self.regrouped[entry] = None
-            self.touched.append(child)
-            if ending is None or k in ending:
-                self.ends[child] = "stop"
-            if entry.record.phase == Phase.RUNNING:
-                parts.batch.explicit[child] = None
+        others = sizes[1:]
+        if others:  # blocks that two tables name cannot be published
+            parts.cache.publish_output(entry, (sequence,))
+            for k, size in enumerate(others, start=1):
+                child = actions.fork(ledger, sequence, size)
+                entry.name_branch(child)
+                self.regrouped[entry] = None
+                self.touched.append(child)
+                if ending is None or k in ending:
+                    self.ends[child] = "stop"
+                if entry.record.phase == Phase.RUNNING:
+                    parts.batch.explicit[child] = None
+        rejected = max(0, sequence.drafts + 1 - sizes[0])
+        actions.sample(ledger, sequence, self.flight.step, sizes[0], rejected)
 
     def _end(self, sequence: Sequence, reason: str) -> None:
         """One branch ends, and with the last one its request."""

@@ -15,8 +15,6 @@ from lineclear_spec import actions
 from lineclear_spec.kernel.ledger import Ledger
 from lineclear_spec.kernel.records import Refused, Sequence
 
-__all__ = ["DecodeBatch"]
-
 
 class DecodeBatch:
     """Which sequences are in the decode batch.

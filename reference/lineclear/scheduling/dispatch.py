@@ -21,8 +21,6 @@ from lineclear_spec import actions
 from lineclear_spec.kernel.ledger import Ledger, pairs_of
 from lineclear_spec.kernel.records import COPY_BLOCK, Sequence
 
-__all__ = ["Dispatch"]
-
 Pair = tuple[Scheduled, Sequence]
 
 

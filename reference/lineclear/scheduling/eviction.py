@@ -19,8 +19,6 @@ from typing import NamedTuple
 from lineclear_spec.kernel.containers import Resting
 from lineclear_spec.kernel.records import Block
 
-__all__ = ["EVICTION", "BlockUse", "EvictionKey", "KeyedOrder", "lfu", "lfu_aging"]
-
 
 class BlockUse(NamedTuple):
     """What is known of a block that comes to rest.

@@ -14,8 +14,6 @@ from lineclear.plan import Plan
 from lineclear.request import PlanError, SchedulerError
 from lineclear_spec.kernel.records import Sequence
 
-__all__ = ["InFlight", "IssuedStep"]
-
 
 class IssuedStep:
     """A step in flight: what `commit` must know about it.

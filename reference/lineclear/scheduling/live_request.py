@@ -16,8 +16,6 @@ from lineclear_spec.kernel.progress import seats_of
 from lineclear_spec.kernel.records import Request as Record
 from lineclear_spec.kernel.records import Sequence
 
-__all__ = ["Cell", "LiveRequest", "Order"]
-
 #: The parts of the policy's key, then the number of the arrival.
 Order = tuple[Any, ...]
 new_view: Callable[[type[View], tuple[Any, ...]], View] = getattr(tuple, "__new__")  # noqa: B009

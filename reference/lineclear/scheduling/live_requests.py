@@ -24,8 +24,6 @@ from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.records import Refused
 from lineclear_spec.kernel.records import Request as Record
 
-__all__ = ["LiveRequests"]
-
 #: The lists of reviews are made again when they hold so many entries more than 4 for each live request:
 #: a request that is reviewed early leaves a stale entry behind.
 FORGOTTEN = 64

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-__all__ = ["PlanChanges"]
-
 
 class PlanChanges:
     """Changes since the last plan.

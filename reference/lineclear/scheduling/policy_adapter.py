@@ -24,8 +24,6 @@ from lineclear.policies.validation import (
 from lineclear.policies.view import View
 from lineclear.request import SchedulerError
 
-__all__ = ["PolicyAdapter"]
-
 T = TypeVar("T")
 
 

@@ -29,8 +29,6 @@ from lineclear_spec.kernel.records import Block
 from lineclear_spec.kernel.records import Request as Record
 from lineclear_spec.kernel.records import Sequence as Branch
 
-__all__ = ["PrefixCache"]
-
 
 class PrefixCache:
     """The blocks that can be found under the names of their tokens.

@@ -13,8 +13,6 @@ from lineclear.scheduling.live_request import Cell, LiveRequest, Order
 from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.progress import behind
 
-__all__ = ["RunningOrder", "WaitingQueue"]
-
 #: Cells that are void before the heap is looked through for them.
 FORGOTTEN = 64
 

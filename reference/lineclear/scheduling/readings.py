@@ -26,8 +26,6 @@ from lineclear_spec.kernel.ledger import Ledger
 from lineclear_spec.kernel.records import Request as Record
 from lineclear_spec.kernel.records import Sequence
 
-__all__ = ["Readings"]
-
 
 class Readings:
     """The parts of a scheduler, and what readers ask of them by a short name.

@@ -11,8 +11,6 @@ from typing import Any
 
 from lineclear.scheduling.policy_adapter import PolicyAdapter
 
-__all__ = ["Receiver"]
-
 
 class Receiver:
     """Calls one function until it fails.

@@ -35,8 +35,6 @@ from lineclear_spec.kernel.progress import (
 from lineclear_spec.kernel.records import Sequence
 from lineclear_spec.logic import larger
 
-__all__ = ["Room"]
-
 
 class Room:
     """Room for requests in the step that is being built.

@@ -19,8 +19,6 @@ from lineclear_spec.kernel.progress import (
 )
 from lineclear_spec.kernel.records import Block, Request, Sequence
 
-__all__ = ["SequenceDemand", "demand_of", "remaining_tokens", "sized", "spare_last_holders"]
-
 #: Of the tokens that a sequence may still generate at most so many are counted: few requests use up a larger limit.
 MOST_REMAINING = 4096
 

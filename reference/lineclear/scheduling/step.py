@@ -45,8 +45,6 @@ from lineclear_spec.kernel.progress import (
 )
 from lineclear_spec.kernel.records import Sequence
 
-__all__ = ["Step", "StepParts"]
-
 
 class StepParts(NamedTuple):
     """The parts of a scheduler that build a step.

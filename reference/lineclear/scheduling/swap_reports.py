@@ -15,8 +15,6 @@ from lineclear_spec import actions
 from lineclear_spec.kernel.ledger import Ledger
 from lineclear_spec.kernel.records import SWAP_IN, SWAP_OUT
 
-__all__ = ["SwapReports"]
-
 
 @dataclass(eq=False, slots=True)
 class SwapReports:

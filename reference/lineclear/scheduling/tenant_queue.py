@@ -14,9 +14,6 @@ from lineclear.policies.validation import whatever
 from lineclear.scheduling.live_request import LiveRequest
 from lineclear.scheduling.queues import WaitingQueue
 
-__all__ = ["TenantQueue"]
-
-
 #: Asks the policy: method, how to understand the answer, what to do without one, arguments.
 Ask = Callable[..., Any]
 

@@ -25,8 +25,6 @@ from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.progress import behind
 from lineclear_spec.kernel.records import Sequence
 
-__all__ = ["Transitions"]
-
 
 @dataclass(eq=False, slots=True)
 class Transitions:

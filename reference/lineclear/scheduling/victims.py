@@ -16,8 +16,6 @@ from lineclear.scheduling.live_requests import LiveRequests
 from lineclear_spec.kernel.ledger import Ledger
 from lineclear_spec.kernel.progress import Need, behind
 
-__all__ = ["RULES", "Victims", "choose", "swaps", "worst"]
-
 #: For each victim rule the key whose largest value is preempted first.
 RULES: dict[str, Callable[[LiveRequest, Ledger], tuple[Any, ...]]] = {
     "last": lambda entry, _: entry.rank,

@@ -15,8 +15,6 @@ from lineclear.simulation.sampler import Sampler, SimulatedRequest
 from lineclear.simulation.steptime import StepTime
 from lineclear_spec.kernel.ledger import Ledger
 
-__all__ = ["GIVING_UP", "Accounting"]
-
 #: Actions after which what was computed has to be computed again.
 GIVING_UP = frozenset({"recompute", "discard_swapped", "fail_copy"})
 #: Of a step that samples: by position one token, or one list of tokens per continuation.

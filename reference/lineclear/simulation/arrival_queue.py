@@ -15,8 +15,6 @@ from lineclear.request import Request
 from lineclear.workload.prefixes import prompt_names
 from lineclear.workload.workload import Arrival, Workload
 
-__all__ = ["ArrivalQueue", "request_of"]
-
 
 class ArrivalQueue:
     """Who has still to come, the next one first.

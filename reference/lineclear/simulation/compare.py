@@ -24,8 +24,6 @@ from lineclear.theorems.service import Service
 from lineclear.workload.workload import Workload
 from lineclear_spec.parallel import in_parallel
 
-__all__ = ["PolicyRow", "ServiceGoal", "compare"]
-
 
 @dataclass(frozen=True, slots=True)
 class ServiceGoal:

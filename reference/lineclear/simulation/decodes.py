@@ -16,8 +16,6 @@ from lineclear.plan import Plan, Scheduled
 from lineclear.simulation.metrics import Collector
 from lineclear.simulation.sampler import SimulatedRequest
 
-__all__ = ["Decodes"]
-
 Rows = tuple[Scheduled, ...]
 #: Not in the arrays.
 NOWHERE = -1

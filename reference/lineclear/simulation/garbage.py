@@ -6,8 +6,6 @@ import gc
 from collections.abc import Generator
 from contextlib import contextmanager
 
-__all__ = ["seldom_collected"]
-
 
 @contextmanager
 def seldom_collected() -> Generator[None]:

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 
 from lineclear.simulation.metrics import Collector
 
-__all__ = ["PHASES", "History", "Sample"]
-
 #: In the order of a life. A request that was preempted by recompute waits, and is prefilled again.
 PHASES = ("waiting", "prefill", "decode", "swapped")
 #: Seconds of simulated time between two samples.

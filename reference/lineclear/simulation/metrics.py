@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Collector", "Times", "spread"]
-
 
 def seconds_seen() -> array[float]:
     """Room for many seconds."""

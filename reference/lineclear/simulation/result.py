@@ -18,8 +18,6 @@ from lineclear.workload.prefixes import PromptsSeen
 from lineclear.workload.workload import Workload
 from lineclear_spec.kernel.ledger import Ledger
 
-__all__ = ["RunResult", "bound_of", "found_in_the_cache", "why_stalled"]
-
 
 @dataclass(frozen=True, slots=True)
 class RunResult:

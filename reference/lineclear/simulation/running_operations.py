@@ -13,8 +13,6 @@ from lineclear.plan import Plan
 from lineclear.simulation.metrics import Collector
 from lineclear.simulation.steptime import SimulatedDevice, StepTime
 
-__all__ = ["RunningOperations"]
-
 STREAMS = {"forward": "compute", "copy_block": "compute", "swap_out": "out", "swap_in": "in"}
 
 

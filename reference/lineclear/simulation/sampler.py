@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from lineclear.plan import Scheduled
 from lineclear.workload.workload import Arrival
 
-__all__ = ["Sampler", "SimulatedRequest"]
-
 
 @dataclass(slots=True)
 class SimulatedRequest:

@@ -35,8 +35,6 @@ from lineclear.workload.prefixes import PromptsSeen, check_prefixes
 from lineclear.workload.workload import Arrival, Workload
 from lineclear_spec.kernel.records import Request as Record
 
-__all__ = ["Simulation"]
-
 
 class Simulation:
     """One run, from the first arrival until nothing is left to do.

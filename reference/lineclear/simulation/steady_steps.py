@@ -17,8 +17,6 @@ from lineclear.simulation.metrics import Collector
 from lineclear.simulation.steptime import SimulatedDevice, StepTime
 from lineclear_spec import actions
 
-__all__ = ["SteadySteps"]
-
 
 @dataclass(eq=False, slots=True)
 class SteadySteps:

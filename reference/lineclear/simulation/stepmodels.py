@@ -17,8 +17,6 @@ import numpy as np
 
 from lineclear.simulation.steptime import StepTime
 
-__all__ = ["COLUMNS", "constant", "fit", "fitted", "linear"]
-
 #: Columns of a file of measured steps, besides `seconds`, and the terms that they give.
 COLUMNS = {
     "tokens": "per_token",

@@ -11,8 +11,6 @@ import math
 from collections import deque
 from dataclasses import dataclass, fields
 
-__all__ = ["SimulatedDevice", "StepTime"]
-
 
 @dataclass(frozen=True, slots=True)
 class StepTime:

@@ -20,8 +20,6 @@ from lineclear.testing.shrink import Shrunk, shrink
 from lineclear.testing.target import load
 from lineclear_spec.parallel import cores, in_parallel
 
-__all__ = ["Campaign", "once", "search_all", "search_random"]
-
 Progress = Callable[[str], object]
 #: Seconds after which the workers of one wave report.
 WAVE = 2.0

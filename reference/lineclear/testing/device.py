@@ -26,8 +26,6 @@ from lineclear.testing.device_rows import (
 )
 from lineclear.testing.operations import Dispatched, OperationRecord, Order
 
-__all__ = ["TIERS", "Device", "WrongContent"]
-
 #: A token, and the copies through which it came there.
 Content = tuple[int, frozenset[int]]
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-__all__ = ["SURE", "DeviceRow", "DeviceSequence", "Forward", "Name", "Slot", "label"]
-
 #: (request id, branch).
 Name = tuple[Hashable, int]
 #: (tier, block, offset in the block).

@@ -12,8 +12,6 @@ from typing import Any
 
 from lineclear.testing.protocol import Copy, Limits, Observation, Row
 
-__all__ = ["HOST", "Event", "check_event", "difference"]
-
 Event = dict[str, Any]
 
 #: The log's name for the pool of host blocks.

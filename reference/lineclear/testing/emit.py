@@ -17,8 +17,6 @@ from lineclear.testing.judge import header_of
 from lineclear.testing.machine import replay
 from lineclear.testing.protocol import Make
 
-__all__ = ["emit_test", "write_log"]
-
 
 def emit_test(
     target: str, failure: Failure, actions: Iterable[Action], again: str, commit: str = ""

@@ -18,8 +18,6 @@ from lineclear.testing.machine import Machine, replay, run
 from lineclear.testing.protocol import Make
 from lineclear.testing.scope import Shape, shapes
 
-__all__ = ["Exhausted", "exhaust", "state_key"]
-
 
 @dataclass(slots=True)
 class Exhausted:

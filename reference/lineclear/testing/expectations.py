@@ -20,11 +20,6 @@ if TYPE_CHECKING:
     from lineclear.plan import Plan
     from lineclear.scheduler import Scheduler
 
-__all__ = [
-    "ONE", "BenchFlight", "BenchRequest", "Disagreement", "Expectations", "Outputs", "Sizes", "outputs_of",
-    "position_of",
-]  # fmt: skip
-
 #: For each position of `plan.sampling`, the number of tokens of each continuation; none prunes.
 Sizes = tuple[int, ...]
 Outputs = list[tuple[int, int, str]]  # (branch, generated tokens, reason)

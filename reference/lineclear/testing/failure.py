@@ -13,8 +13,6 @@ from types import TracebackType
 
 from lineclear.conform.rules import RULES as LOG_RULES
 
-__all__ = ["RULES", "Action", "Failure", "place_of"]
-
 #: ("submit", request id, prompt, new tokens), ("abort", request id) or ("step",).
 Action = tuple[object, ...]
 

@@ -14,8 +14,6 @@ from lineclear.conform import Checker, Header, PoolSize
 from lineclear.testing.difference import HOST, Event
 from lineclear.testing.protocol import Limits, Row
 
-__all__ = ["Fail", "Judge", "LogLine", "header_of"]
-
 #: Called with the rule and the message; it raises.
 Fail = Callable[[str, str], NoReturn]
 LogLine = Callable[[Event], object]

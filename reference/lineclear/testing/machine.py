@@ -20,8 +20,6 @@ from lineclear.testing.protocol import Copy, Make, Observation, Row
 from lineclear.testing.stuck import stuck
 from lineclear.testing.watchdog import TookTooLong, returns_within
 
-__all__ = ["Machine", "replay", "run"]
-
 #: Time limit of one run in seconds; a run of the searches takes milliseconds.
 PATIENCE = 20.0
 

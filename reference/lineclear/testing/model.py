@@ -14,8 +14,6 @@ from zlib import crc32
 from lineclear.testing.failure import Failure
 from lineclear.testing.protocol import NO_TOKEN, Copy, Limits, Row
 
-__all__ = ["ModelRequest", "SlotModel"]
-
 #: The content of an unwritten slot.
 EMPTY = -1
 #: Sampled tokens are few, so that requests share prefixes by chance.

@@ -14,8 +14,6 @@ from lineclear.conform.schema import shown
 from lineclear.testing.model import SlotModel
 from lineclear.testing.protocol import Observation
 
-__all__ = ["frozen", "picture"]
-
 
 def frozen(seen: Observation) -> Observation:
     """A copy that later calls of the scheduler cannot change.

@@ -16,8 +16,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Dispatched", "OperationRecord", "Order", "RecordError"]
-
 #: A tier and a block id in it.
 Where = tuple[str, int]
 NOWHERE: frozenset[Where] = frozenset()

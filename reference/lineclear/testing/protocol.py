@@ -10,10 +10,6 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, S
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-__all__ = [
-    "NO_TOKEN", "Copy", "Execute", "Limits", "Make", "Observation", "Row", "SchedulerUnderTest",
-]  # fmt: skip
-
 #: The token that `execute` returns for a row that samples nothing.
 NO_TOKEN = -1
 

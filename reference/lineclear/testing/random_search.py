@@ -16,8 +16,6 @@ from lineclear.testing.machine import Machine, replay, run
 from lineclear.testing.protocol import Make
 from lineclear.testing.scope import propose
 
-__all__ = ["Found", "Tally", "failure_of", "random_run", "random_runs"]
-
 
 @dataclass(slots=True)
 class Tally:

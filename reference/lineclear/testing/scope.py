@@ -12,8 +12,6 @@ from random import Random
 from lineclear.testing.failure import Action
 from lineclear.testing.protocol import Limits
 
-__all__ = ["Shape", "propose", "shapes"]
-
 
 @dataclass(frozen=True, slots=True)
 class Shape:

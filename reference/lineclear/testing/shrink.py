@@ -12,8 +12,6 @@ from typing import cast
 
 from lineclear.testing.failure import Action, Failure
 
-__all__ = ["Shrunk", "shrink"]
-
 Run = Callable[[Sequence[Action]], Failure | None]
 
 

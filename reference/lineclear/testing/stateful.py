@@ -15,8 +15,6 @@ from lineclear.testing.protocol import Make
 if TYPE_CHECKING:
     from hypothesis.stateful import RuleBasedStateMachine
 
-__all__ = ["stateful"]
-
 #: Tokens of prompts; few, so that requests share prefixes.
 MOST_TOKEN = 2
 

@@ -15,8 +15,6 @@ from lineclear.testing.protocol import Limits, Observation
 if TYPE_CHECKING:
     from lineclear.conform import Checker
 
-__all__ = ["snapshot_of", "stuck"]
-
 
 def snapshot_of(seen: Observation, limits: Limits, checker: Checker) -> Snapshot:
     """The scheduler at this moment."""

@@ -15,8 +15,6 @@ from typing import Any, cast
 
 from lineclear.testing.protocol import Limits, Make
 
-__all__ = ["TargetError", "commit_of", "load", "make_of", "scheduler"]
-
 METHODS = ("submit", "abort", "step", "observe")
 
 

@@ -12,8 +12,6 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["TookTooLong", "returns_within"]
-
 
 class TookTooLong(BaseException):
     """Not an `Exception`, so that the interrupted code does not catch it."""

@@ -21,10 +21,6 @@ from lineclear.theorems.service import Listeners, Service
 from lineclear.theorems.wait_times import Waits
 from lineclear.workload.workload import Workload
 
-__all__ = [
-    "OF_SERVICE", "BoundCheck", "Holding", "bound_lines", "broken_bounds", "lines", "seen_of",
-]  # fmt: skip
-
 #: Beyond a bound by less than this share of it is rounding, if one of the two is a float: keys that
 #: are seconds are. What is counted is a whole number or a fraction, and rounds nothing.
 ROUNDING = 1e-9

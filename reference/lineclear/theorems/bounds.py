@@ -23,8 +23,6 @@ from lineclear.theorems.starvation import (
 )
 from lineclear.workload.workload import Arrival, Workload
 
-__all__ = ["Bound", "BoundInputs", "bound_of", "cap", "sizes_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class Bound:

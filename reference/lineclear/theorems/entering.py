@@ -16,8 +16,6 @@ from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.progress import Need, seats_of
 from lineclear_spec.liveness.entering import enters
 
-__all__ = ["EmptyRoom"]
-
 
 class EmptyRoom(Room):
     """The room of a step without running requests, before anything is scheduled.

@@ -27,8 +27,6 @@ from lineclear_spec.language.dialect import objection
 from lineclear_spec.liveness.premises import PREMISES
 from lineclear_spec.liveness.theorems import CLAIMS, Theorem
 
-__all__ = ["Guarantee", "Lost", "claims_of", "guarantees", "lost_premises", "verdict"]
-
 
 @dataclass(frozen=True, slots=True)
 class Lost:

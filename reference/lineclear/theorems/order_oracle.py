@@ -13,8 +13,6 @@ from lineclear.config import Config
 from lineclear.theorems.bounds import predicted
 from lineclear.workload.workload import Arrival
 
-__all__ = ["ENDLESS", "HEAD_STARTS", "ORDERS", "TENANTS"]
-
 #: What comes first, by the policy's name: of an arrival, its number, the settings, the parameters.
 ORDERS: dict[str, Callable[[Arrival, int, Config, Any], Any]] = {
     "fcfs": lambda a, k, c, p: 0,

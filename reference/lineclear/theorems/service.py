@@ -18,8 +18,6 @@ from lineclear.plan import Plan
 from lineclear.policies.units import Exact, Number, amount, exact
 from lineclear.workload.workload import Arrival
 
-__all__ = ["Listener", "Listeners", "Service"]
-
 #: Tenants up to which every pair of them is compared in every step.
 MOST_PAIRS = 256
 #: A token's parts up to which a run of 2**40 tokens is counted in 64 bits.

@@ -68,10 +68,6 @@ from dataclasses import dataclass
 
 from lineclear.config import Config
 
-__all__ = [
-    "Sizes", "formula_of_a_token", "formula_of_the_first", "letters", "steps_of_the_first", "steps_to_a_token",
-]  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class Sizes:

@@ -21,8 +21,6 @@ from lineclear.plan import Plan
 from lineclear.theorems.order_oracle import ENDLESS, HEAD_STARTS, ORDERS, TENANTS
 from lineclear.workload.workload import Arrival
 
-__all__ = ["LongestWaits", "Waits"]
-
 Order = tuple[float, int]
 
 

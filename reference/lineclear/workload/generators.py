@@ -20,8 +20,6 @@ from lineclear.workload.workload import (
     synthetic,
 )
 
-__all__ = ["GENERATORS", "HOSTILE", "generate"]
-
 
 def poisson(count: int, rate: float, seed: int) -> Workload:
     """Exponential gaps, log-normal lengths."""

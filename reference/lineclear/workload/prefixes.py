@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from lineclear.workload.workload import Arrival, Workload, WorkloadError
 
-__all__ = ["SPAN", "PromptsSeen", "check_prefixes", "prompt_names"]
-
 #: Tokens that one prefix id of a trace stands for.
 SPAN = 512
 

@@ -25,8 +25,6 @@ from lineclear.workload.rows import (
 )
 from lineclear.workload.workload import Arrival, Workload, WorkloadError
 
-__all__ = ["FORMATS", "Format", "read_workload"]
-
 #: Sequences that one request may be sampled into.
 MOST_PARALLEL = 1 << 12
 #: Tokens of a prompt in a file that tells outputs only.

@@ -16,8 +16,6 @@ from typing import Any, cast
 
 from lineclear.workload.workload import WorkloadError
 
-__all__ = ["MOST_TOKENS", "BadRow", "microseconds", "number", "read_text", "rows_of", "whole"]
-
 #: No trace has a longer sequence; a larger number is a row that was written wrongly.
 MOST_TOKENS = 1 << 31
 

@@ -12,10 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 
-__all__ = [
-    "Arrival", "Lengths", "Workload", "WorkloadError", "spread_out", "synthetic",
-]  # fmt: skip
-
 
 class WorkloadError(ValueError):
     """A workload cannot be read or drawn; the message is one line with file, row and reason."""

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from lineclear_spec.kernel.protocol import Ledger
     from lineclear_spec.kernel.record_protocols import Request, Sequence
 
-__all__ = ["abort", "finish", "finish_each", "reject", "submit"]
-
 
 @action("submit")
 def submit(ledger: Ledger, request: Request) -> Sequence:

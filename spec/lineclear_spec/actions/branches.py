@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from lineclear_spec.kernel.protocol import Ledger
     from lineclear_spec.kernel.record_protocols import Number, Sequence
 
-__all__ = ["fork", "prune", "rejoin"]
-
 
 @action()
 def fork(ledger: Ledger, parent: Sequence, tokens: Number) -> Sequence:

@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from lineclear_spec.kernel.protocol import Ledger
     from lineclear_spec.kernel.record_protocols import Number, Request, Sequence
 
-__all__ = [
-    "admit_cached", "evict", "hold_block", "publish", "publish_run", "release_block", "unlist",
-]  # fmt: skip
-
 
 @action()
 def publish(ledger: Ledger, sequence: Sequence, index: Number) -> None:

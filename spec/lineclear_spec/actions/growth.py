@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from lineclear_spec.kernel.protocol import Ledger
     from lineclear_spec.kernel.record_protocols import Number, Request, Sequence
 
-__all__ = ["admit", "append_slots", "copy_on_write"]
-
 
 @action("admit")
 def admit(ledger: Ledger, request: Request) -> None:

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from lineclear_spec.kernel.protocol import Ledger
     from lineclear_spec.kernel.record_protocols import Number, Request
 
-__all__ = ["complete_copy", "dispatch_copies", "fail_copy", "lift_fences"]
-
 
 @action()
 def complete_copy(ledger: Ledger, number: Number) -> None:

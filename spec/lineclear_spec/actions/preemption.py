@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from lineclear_spec.kernel.protocol import Ledger
     from lineclear_spec.kernel.record_protocols import Request
 
-__all__ = ["discard_swapped", "recompute", "swap_in", "swap_out"]
-
 
 @action("swap_out")
 def swap_out(ledger: Ledger, request: Request) -> None:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from lineclear_spec.kernel.protocol import Ledger
     from lineclear_spec.kernel.record_protocols import Number, Sequence
 
-__all__ = ["commit_step", "issue_step", "join_batch", "leave_batch", "sample", "schedule_tokens"]
-
 
 @action()
 def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: Number) -> None:

@@ -13,8 +13,6 @@ from typing import Any
 
 from lineclear_spec.kernel.records import Refused
 
-__all__ = ["ACTIONS", "Action", "action"]
-
 
 @dataclass(frozen=True, slots=True)
 class Action:

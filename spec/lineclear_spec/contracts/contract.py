@@ -14,11 +14,6 @@ from typing import Any, NamedTuple
 from lineclear_spec.invariants import GPU, INVARIANTS, is_free, within
 from lineclear_spec.logic import and_, implies, not_, or_
 
-__all__ = [
-    "CONTRACTS", "QUEUED", "Contract", "Part", "allocation_of", "attained", "contract", "in_pool", "invariant",
-    "larger", "queued", "same",
-]  # fmt: skip
-
 
 class Part(NamedTuple):
     """One part of what a contract requires or ensures, or of what an action ensures (`postconditions/`).

@@ -18,8 +18,6 @@ import z3
 from lineclear_spec.liveness.theorems import ORDER
 from lineclear_spec.proof.obligations import Goal, Unit, build, units
 
-__all__ = ["Query", "Script", "export", "read", "renamed", "write"]
-
 TOKEN = re.compile(r"[()]|[^\s()]+")
 #: An unknown value, and the inverse map or the count that belongs to it (`new!3_index`).
 NUMBERED = re.compile(r"(\(?)([^\s()]+)!\d+(_[a-z_]+)?(?=[\s()])")

@@ -8,8 +8,6 @@ from typing import Any
 from lineclear_spec.invariants.clause import declare_kv, within
 from lineclear_spec.logic import and_, implies, not_, or_
 
-__all__ = ["owes", "sampled_position"]
-
 
 def owes(v: Any, q: Any, s: Any) -> Any:
     """Whether the step, which was issued, still owes the sequence a sample."""

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from lineclear_spec.kernel.records import Block, Sequence
 
-__all__ = ["Calendar", "DecodeMembers", "Numbered", "Resting"]
-
 T = TypeVar("T")
 #: What is listed under most steps; it cannot be changed.
 EMPTY: Several[Sequence] = Several(())

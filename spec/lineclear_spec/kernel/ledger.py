@@ -36,8 +36,6 @@ from lineclear_spec.kernel.records import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Reversible
 
-__all__ = ["Added", "Ledger", "pairs_of"]
-
 T = TypeVar("T")
 #: Sequences, and the block ids that were appended, one to each of their tables; `always(q)` repeats q for ever.
 Added = tuple["Iterable[Sequence]", list[int]]

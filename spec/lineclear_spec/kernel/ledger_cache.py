@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from lineclear_spec.kernel.containers import Resting
 
-__all__ = ["CachedBlocks"]
-
 
 class CachedBlocks(Kernel):
     """The operators of a ledger for blocks that are found by name.

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from lineclear_spec.kernel.lifecycle import Phase
     from lineclear_spec.kernel.records import Block, Pool, Request, Sequence
 
-__all__ = ["EndedRequests"]
-
 
 class EndedRequests(CachedBlocks):
     """The operators of a ledger for requests that end at once.

@@ -14,8 +14,6 @@ from enum import IntEnum
 
 from statemachine import State, StateMachine
 
-__all__ = ["EVENTS", "Phase", "RequestLifecycle", "compile_events", "target_of"]
-
 
 class Phase(IntEnum):
     """Where a request is in its life."""

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from lineclear_spec.kernel import blocks, primitives, queries
 
-__all__ = ["Kernel"]
-
 
 class Kernel:
     """The queries, primitives and block steps of a ledger, for a class that supplies the operators they call."""

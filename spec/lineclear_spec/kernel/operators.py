@@ -12,8 +12,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["OPERATORS", "Operator", "as_dicts", "as_lines", "words"]
-
 
 @dataclass(frozen=True, slots=True)
 class Operator:

@@ -30,8 +30,6 @@ from lineclear_spec.kernel.record_protocols import (
     Truth,
 )
 
-__all__ = ["Ledger"]
-
 
 class Operators(Protocol):
     """The words with two readings, as `kernel/operators.py` lists them, and the counters of a ledger."""

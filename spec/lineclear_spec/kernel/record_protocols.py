@@ -11,11 +11,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol, TypeAlias
 
-__all__ = [
-    "Batch", "Block", "Bucket", "Calendar", "Forwards", "Limits", "Number", "Operation", "Operations", "Pool",
-    "Pools", "Records", "Request", "Sequence", "Truth",
-]  # fmt: skip
-
 #: An int, or a formula of a whole number.
 Number: TypeAlias = Any
 #: A bool, or a formula.

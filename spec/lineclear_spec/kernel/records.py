@@ -16,11 +16,6 @@ from lineclear_spec.kernel.lifecycle import Phase
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-__all__ = [
-    "COMPUTE", "COPY_BLOCK", "CPU", "FORWARD", "GPU", "NO_REQUEST", "RUNNING", "SWAP_IN", "SWAP_OUT", "Block",
-    "Broken", "Limits", "Operation", "Pool", "Refused", "Request", "Sequence", "Several",
-]  # fmt: skip
-
 T = TypeVar("T")
 
 GPU = 0

@@ -11,8 +11,6 @@ from typing import Any
 
 from lineclear_spec.logic import not_
 
-__all__ = ["run"]
-
 
 def run(device: Any, number: Any) -> None:
     """The device carries out an operation whose waits are over."""

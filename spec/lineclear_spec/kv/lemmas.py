@@ -20,8 +20,6 @@ from lineclear_spec.symbolic.kv_fields import POSITION, SLOT
 from lineclear_spec.symbolic.rounding import background
 from lineclear_spec.symbolic.state import BLOCK_OF, BLOCK_SIZE, DOMAINS, State, quantify
 
-__all__ = ["LEMMAS", "goal_of", "lemmas", "only_holder", "slots", "stated"]
-
 LEMMAS = "kv_lemmas"
 
 

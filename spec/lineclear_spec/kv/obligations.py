@@ -55,8 +55,6 @@ from lineclear_spec.symbolic.rounding import background
 from lineclear_spec.symbolic.state import BLOCK_OF, State, quantify
 from lineclear_spec.symbolic.terms import raw
 
-__all__ = ["KV_UNITS", "PREFIX", "RUN", "kv_unit"]
-
 #: Units: lemmas, the start, the device's action, and every action of the table.
 START, RUN = "kv_start", "kv_run"
 PREFIX = "kv_"

@@ -17,8 +17,6 @@ from lineclear_spec.symbolic.kv_fields import SAMPLED_BY
 from lineclear_spec.symbolic.sorts import Sequence
 from lineclear_spec.symbolic.state import State
 
-__all__ = ["NAMES", "KvPremise", "premises"]
-
 #: name -> what it says.
 NAMES = {
     "waits": "a device starts an operation when every one that it waits for has run, and those of the compute "

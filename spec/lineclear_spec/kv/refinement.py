@@ -19,8 +19,6 @@ from lineclear_spec.invariants.clause import FINISHED, NEW, within
 from lineclear_spec.invariants.samples import owes
 from lineclear_spec.logic import and_, implies, not_
 
-__all__ = ["REFINES", "Begun", "Move", "move_of", "parts"]
-
 REFINES = (
     "every action accepts a request, lets living sequences learn tokens, begins or ends a branch, ends a request, or "
     "does nothing to requests and tokens. So tokens are only added, each step's once; nothing is learned after the "

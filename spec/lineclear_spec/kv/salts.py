@@ -17,8 +17,6 @@ from lineclear_spec.invariants import INVARIANTS, leads, within
 from lineclear_spec.symbolic.state import Int, Request, Sequence, State, quantify
 from lineclear_spec.symbolic.terms import raw
 
-__all__ = ["PREMISES", "salts"]
-
 #: The invariants from which the theorem follows.
 PREMISES = ("group_local", "own_names", "catalogue")
 SALT = z3.Function("salt", Request, Int)

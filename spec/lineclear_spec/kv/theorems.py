@@ -14,11 +14,6 @@ from lineclear_spec.invariants.clause import GPU
 from lineclear_spec.invariants.history import place_of, row_read
 from lineclear_spec.logic import and_, implies, not_, or_
 
-__all__ = [
-    "SENTENCE", "T1", "T2", "T2_PARTS", "Learned", "clock_learns", "learned", "learns_position",
-    "meets_version", "reads_right_kv", "takes_own_tokens",
-]  # fmt: skip
-
 SENTENCE = (
     "Every token that a request learns was computed from the KV of exactly its own tokens, whatever was "
     "preempted, shared, copied, published, aborted or failed."

@@ -18,8 +18,6 @@ from typing import Any
 
 from lineclear_spec.language.source import Forbidden, source_of
 
-__all__ = ["on_formulas"]
-
 
 class Choices(ast.NodeTransformer):
     """Conditional expressions become calls.

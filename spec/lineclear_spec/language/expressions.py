@@ -35,8 +35,6 @@ from lineclear_spec.language.vocabulary import (
     plain,
 )
 
-__all__ = ["Expressions"]
-
 #: Fields of the ledger and of its records that are no numbers.
 COMPOUND = frozenset(
     "table members held pools gpu cpu limits decode_batch boundaries endings operations step_operations".split()

@@ -20,8 +20,6 @@ from typing import Any
 from lineclear_spec.language.source import Forbidden, place_of, source_of
 from lineclear_spec.language.vocabulary import OPERATIONS, READABLE
 
-__all__ = ["ASKING", "ENTERING_FIELDS", "refuse_questions"]
-
 #: Built-ins that answer by what kind of object they are handed.
 ASKING = frozenset(
     "type isinstance issubclass hasattr getattr callable id vars dir repr str globals eval exec "

@@ -15,10 +15,6 @@ from typing import Any
 
 from lineclear_spec.logic import Misuse
 
-__all__ = [
-    "Forbidden", "place_of", "rebound", "register", "source_of", "stored", "text_of", "writes_of",
-]  # fmt: skip
-
 
 class Forbidden(Misuse):
     """A function that is to be run on formulas uses what is not allowed there."""

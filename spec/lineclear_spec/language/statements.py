@@ -16,8 +16,6 @@ from lineclear_spec.actions import ACTIONS
 from lineclear_spec.kernel import blocks
 from lineclear_spec.language.source import register
 
-__all__ = ["called", "function_of", "guards_of", "is_effect", "is_guard", "parsed", "statements"]
-
 #: Only how long a block rests, which `monitor/audit.py` holds against the blocks that can be found.
 RESTING = frozenset({"rest", "wake"})
 

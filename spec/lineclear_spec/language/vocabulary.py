@@ -14,12 +14,6 @@ from lineclear_spec import logic
 from lineclear_spec.kernel.lifecycle import target_of
 from lineclear_spec.kernel.operators import words
 
-__all__ = [
-    "BULK", "COMPARISONS", "EXPRESSIONS", "KERNEL", "LIST_OPERATIONS", "NUMBERS", "OF_REQUEST", "OPERATIONS",
-    "OPERATORS", "OWN_READABLE", "OWN_WRITABLE", "PLAIN", "POOL_OPERATIONS", "READABLE", "TRUSTED", "WRITABLE",
-    "plain",
-]  # fmt: skip
-
 #: Functions that mean the same on values and on formulas; they are trusted, not followed.
 TRUSTED = frozenset(
     id(value)

@@ -25,8 +25,6 @@ from lineclear_spec.symbolic.ledger import SymbolicLedger
 from lineclear_spec.symbolic.state import BLOCK_OF, NEED, Request, Sequence, State
 from lineclear_spec.symbolic.terms import Term, raw
 
-__all__ = ["admission", "exact_room"]
-
 
 def admission() -> tuple[list[Any], list[tuple[str, Any]]]:
     """Hypotheses and goals about a request of one sequence when no request runs, or when it runs alone.

@@ -16,9 +16,6 @@ from lineclear_spec.liveness.exact_decisions import exact_decisions
 from lineclear_spec.logic import and_, implies, not_, or_, smaller
 from lineclear_spec.symbolic.terms import Misuse, Term, raw
 
-__all__ = ["decisions", "truth", "whole"]
-
-
 Place = z3.DeclareSort("Place")
 PRECEDES = z3.Function("precedes", Place, Place, z3.BoolSort())
 

@@ -19,8 +19,6 @@ from lineclear_spec.symbolic.rounding import background
 from lineclear_spec.symbolic.state import BLOCK_OF, NEED, Request, Sequence, State, quantify
 from lineclear_spec.symbolic.terms import Term, raw
 
-__all__ = ["empty_pool", "everywhere"]
-
 
 def empty_pool() -> tuple[list[Any], list[tuple[str, Any]]]:
     """Hypotheses and goals about what is there when no request runs, and about what a group asks for."""

@@ -13,8 +13,6 @@ from typing import Any
 from lineclear_spec.kernel import progress
 from lineclear_spec.logic import and_, implies, not_, or_
 
-__all__ = ["exact_decisions"]
-
 
 def one_of(value: Any, first: Any, other: Any) -> Any:
     """That it is the one or the other."""

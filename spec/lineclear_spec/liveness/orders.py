@@ -15,8 +15,6 @@ from lineclear_spec.liveness.decisions import truth
 from lineclear_spec.logic import Maybe, and_, implies, not_, or_
 from lineclear_spec.symbolic.terms import Misuse, Term, divisions, raw
 
-__all__ = ["Candidate", "LexicalOrder", "Unknowns", "differs", "order"]
-
 
 class LexicalOrder:
     """A key followed by the number of the arrival, compared as Python compares tuples."""

@@ -20,9 +20,6 @@ from lineclear_spec.liveness.entering import STEP
 from lineclear_spec.liveness.theorems import ADMISSION, CLAIMS, ORDER
 from lineclear_spec.symbolic.goals import Goal, Unit
 
-__all__ = ["ENTERING", "PROGRESS", "of_progress", "progress_unit", "units_of_progress"]
-
-
 #: Decisions of the scheduler, what holds when no request runs, and of requests of different salts.
 PROGRESS: dict[str, Callable[[], tuple[list[Any], list[tuple[str, Any]]]]] = {
     "decisions": decisions.decisions,

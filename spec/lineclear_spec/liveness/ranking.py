@@ -21,8 +21,6 @@ from lineclear_spec.postconditions.arrival import ends
 from lineclear_spec.symbolic.state import Request, Sequence, State
 from lineclear_spec.symbolic.terms import raw
 
-__all__ = ["CLAUSES", "ranking", "sure"]
-
 CLAUSES = {clause.name: clause for clause in clauses()}
 #: Actions that free what their own request has computed.
 LOSING = frozenset({"recompute", "discard_swapped", "fail_copy"})

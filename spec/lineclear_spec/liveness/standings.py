@@ -13,8 +13,6 @@ from typing import Any
 from lineclear_spec.liveness.premises import PREMISES
 from lineclear_spec.liveness.theorems import ADMISSION, CLAIMS, ORDER, TABLE, Theorem
 
-__all__ = ["FEW", "Standing", "belongs", "expand", "standing", "standings"]
-
 
 @dataclass(frozen=True, slots=True)
 class Standing:

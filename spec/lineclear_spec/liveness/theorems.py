@@ -11,10 +11,6 @@ from typing import Any
 
 from lineclear_spec.liveness.premises import PREMISES
 
-__all__ = [
-    "CLAIMS", "TABLE", "Claims", "Fact", "Theorem", "claim", "ends_by", "of_any_order", "unchecked",
-]  # fmt: skip
-
 #: Stands for every obligation of the table and of the decisions: all but the orders of policies.
 TABLE = "table"
 

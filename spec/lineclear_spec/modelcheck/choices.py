@@ -11,8 +11,6 @@ from typing import Any, TypeVar
 from lineclear_spec.modelcheck.ghosts import GhostLedger
 from lineclear_spec.modelcheck.worlds import Bounds
 
-__all__ = ["absurd_arguments", "arguments_of"]
-
 T = TypeVar("T")
 
 #: The actions that decide an operation.

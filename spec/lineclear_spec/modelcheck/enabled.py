@@ -19,8 +19,6 @@ from lineclear_spec.kernel.records import Refused
 from lineclear_spec.modelcheck.explore import apply, replay
 from lineclear_spec.modelcheck.worlds import BOUNDS, Bounds, Step, Trace
 
-__all__ = ["FILE", "Record", "read", "refused", "text"]
-
 FILE = Path(__file__).with_name("enabled.json")
 #: The world, what was done in it, and the step that is allowed then.
 Record = tuple[Bounds, Trace, Step]

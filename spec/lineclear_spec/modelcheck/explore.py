@@ -24,12 +24,7 @@ from lineclear_spec.modelcheck.keys import state_key
 from lineclear_spec.modelcheck.kv_concrete import Executed, kv_breaches, step_breaches
 from lineclear_spec.modelcheck.situations import states_shown, transitions_shown
 from lineclear_spec.modelcheck.snapshot import ConcreteView
-from lineclear_spec.modelcheck.worlds import BOUNDS, Bounds, Step, Trace
-
-__all__ = [
-    "BOUNDS", "Bounds", "Exploration", "Trace", "apply", "nearest", "perform", "prepare", "replay", "search",
-]  # fmt: skip
-
+from lineclear_spec.modelcheck.worlds import Bounds, Step, Trace
 
 #: What comes from outside: a ledger in which nothing else may happen stands still. A request that has
 #: not learned all its tokens is finished from outside as well, and readers come from there.

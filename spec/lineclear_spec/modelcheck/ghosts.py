@@ -17,9 +17,6 @@ from lineclear_spec.modelcheck.kv_ghosts import KvDevice
 
 T = TypeVar("T")
 
-__all__ = ["GhostLedger", "bare"]
-
-
 COUNTS = (
     "issued done dispatched barrier steps committed step_tokens step_sequences "
     "requests_made sequences_made sealed unlisted"

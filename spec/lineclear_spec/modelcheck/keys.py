@@ -24,8 +24,6 @@ from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.records import CPU, GPU, SWAP_IN, SWAP_OUT, Block, Request, Sequence
 from lineclear_spec.modelcheck.ghosts import GhostLedger
 
-__all__ = ["state_key"]
-
 Key = tuple[Any, ...]
 Touching = dict[tuple[int, int], tuple[int, ...]]
 

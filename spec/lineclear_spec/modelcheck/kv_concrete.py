@@ -26,10 +26,6 @@ from lineclear_spec.modelcheck.concrete import Breach, breaches, violated_postco
 from lineclear_spec.modelcheck.ghosts import GhostLedger
 from lineclear_spec.modelcheck.snapshot import ConcreteView
 
-__all__ = [
-    "LEARNING", "Executed", "kv_breaches", "no_move", "step_breaches", "wrong_run", "wrong_tokens",
-]  # fmt: skip
-
 #: Actions in which a sequence learns tokens.
 LEARNING = ("sample", "fork", "commit_step")
 

@@ -16,8 +16,6 @@ from typing import Any
 
 from lineclear_spec.kernel.records import COMPUTE, CPU, GPU, Refused, Request, Sequence
 
-__all__ = ["Kv", "KvDevice", "KvRow"]
-
 Kv = tuple[Any, ...]
 NEVER = -1
 

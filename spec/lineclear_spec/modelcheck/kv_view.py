@@ -12,8 +12,6 @@ from lineclear_spec.kernel.records import Request, Sequence
 from lineclear_spec.modelcheck.block_view import NO_SEQUENCE
 from lineclear_spec.modelcheck.kv_ghosts import Kv, KvDevice, KvRow
 
-__all__ = ["DeviceView"]
-
 NO_ROW = KvRow(0, 0, (), (), 0)
 NOTHING: Kv = ("nothing",)
 

@@ -31,8 +31,6 @@ from lineclear_spec.modelcheck.kv_concrete import (
 from lineclear_spec.modelcheck.snapshot import ConcreteView
 from lineclear_spec.modelcheck.worlds import Bounds, Step
 
-__all__ = ["OFTEN", "RARE", "KvWalk", "broken", "directed", "follow", "steps_of"]
-
 #: Actions that end what a walk is about, and those that bring it further.
 RARE = ("reject", "abort", "finish", "prune", "lift_fences", "recompute", "discard_swapped")
 #: Drawn apart, and readers, who touch no KV.

@@ -12,8 +12,6 @@ from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.records import Request
 from lineclear_spec.modelcheck.ghosts import GhostLedger
 
-__all__ = ["IN_STATES", "IN_TRANSITIONS", "OF_CACHING", "states_shown", "transitions_shown"]
-
 
 def live(ledger: GhostLedger) -> list[Request]:
     """Requests that neither ended nor are new."""

@@ -18,8 +18,6 @@ from lineclear_spec.modelcheck.ghosts import GhostLedger, bare
 from lineclear_spec.modelcheck.kv_view import DeviceView
 from lineclear_spec.symbolic.view import Derived
 
-__all__ = ["ConcreteView"]
-
 NUMBERS = (
     "offset own_tokens own_dispatched own_slots own_samples last_step last_tokens "
     "previous_tokens drafts void last_samples previous_samples late_drafts"

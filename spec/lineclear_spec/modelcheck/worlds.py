@@ -10,8 +10,6 @@ from typing import Any
 
 from lineclear_spec.kernel.records import Limits
 
-__all__ = ["BOUNDS", "Bounds", "Shape", "Step", "Trace"]
-
 Step = tuple[str, tuple[Any, ...]]
 Trace = tuple[Step, ...]
 #: Prompt, limit, parallel sequences, and what its tokens are: requests of one kind begin with the same

@@ -24,8 +24,6 @@ from lineclear_spec.symbolic.fields import FIELDS, GHOSTS
 from lineclear_spec.symbolic.state import instance
 from lineclear_spec.symbolic.terms import Misuse
 
-__all__ = ["Verdict", "implied", "judge", "judge_all", "noticed", "same_after"]
-
 #: Enough for every obligation that holds; a broken one would use all of it.
 BUDGET = 1_500_000
 

@@ -43,8 +43,6 @@ from lineclear_spec.symbolic.cache import Cache
 from lineclear_spec.symbolic.state import BLOCK_OF
 from lineclear_spec.symbolic.terms import raw
 
-__all__ = ["Tried", "broken_table", "weaker_forms"]
-
 #: Ghost statements that go with a statement, or stay where it took them along: what stands in its place.
 GHOSTS = {
     "complete_copy.effect.1": ("ledger.forget_copy(number)", "ledger.note_good(number)"),

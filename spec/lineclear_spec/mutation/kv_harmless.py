@@ -17,8 +17,6 @@ from lineclear_spec.mutation.kv_search import Searched, searched
 from lineclear_spec.mutation.kv_second_solver import doubted
 from lineclear_spec.mutation.kv_what_holds import Kept, what_holds
 
-__all__ = ["BEGINNINGS", "PROVED", "harmless", "read", "said"]
-
 #: Those of which it is proved, and what the proof is offered.
 OFFERED: dict[Tried, tuple[str, ...]] = {
     Tried.NOTHING: (

@@ -26,11 +26,6 @@ from lineclear_spec.mutation.judge import noticed
 from lineclear_spec.mutation.mutants import DROPS, Mutant, generate, installed
 from lineclear_spec.mutation.trial import USED_BY
 
-__all__ = [
-    "TOPICS", "WORLDS", "Witness", "hunt", "of_kv", "read", "shows", "topic_of", "unproved",
-    "written",
-]  # fmt: skip
-
 ROOM: dict[str, Any] = {"max_num_batched_tokens": 6, "max_num_seqs": 3, "open": 5}
 WORLDS = {
     bounds.name: bounds

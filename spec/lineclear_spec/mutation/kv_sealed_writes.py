@@ -25,8 +25,6 @@ from lineclear_spec.logic import and_, implies, or_
 from lineclear_spec.symbolic.kv import KvGhosts, being_built
 from lineclear_spec.symbolic.state import BLOCK_OF, Sequence, State, unique
 
-__all__ = ["OF_SEALED_WRITES", "WEAKER", "sealed_writes"]
-
 
 def ahead(v: Any, q: Any, i: Any) -> Any:
     """Whether the entry is that of the first position that is not computed, or of a later one."""

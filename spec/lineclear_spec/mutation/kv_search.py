@@ -28,8 +28,6 @@ from lineclear_spec.mutation.kv_mutants import (
 )
 from lineclear_spec.mutation.mutants import Mutant
 
-__all__ = ["STATES", "Searched", "searched"]
-
 #: States that a search visits at most.
 STATES = 500
 #: Never tried: what ends a new request, what only audits read, and readers, who touch no KV.

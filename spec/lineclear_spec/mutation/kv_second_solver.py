@@ -23,8 +23,6 @@ from lineclear_spec.proof.obligations import Goal, Unit
 from lineclear_spec.proof.prove import BUDGET, make_solver
 from lineclear_spec.proof.prove import ask as first
 
-__all__ = ["doubted"]
-
 
 def used_by(premises: list[Any], goal: Goal) -> list[Any]:
     """What Z3 uses of the premises; all of them if it does not say."""

@@ -27,8 +27,6 @@ from lineclear_spec.invariants.clause import (
 from lineclear_spec.logic import and_, implies, not_, or_
 from lineclear_spec.symbolic.state import Block
 
-__all__ = ["GONE", "OF_DEVICE", "OF_STEPS", "OF_TABLE", "WEAKER", "of_allocation", "of_move"]
-
 
 def owned(tier: int) -> Predicate:
     """`conservation.no_leak`, of block ids whose block is still there: others may have leaked."""

@@ -31,8 +31,6 @@ from lineclear_spec.proof.prove import BUDGET, ask, make_solver, prove_unit
 from lineclear_spec.symbolic.rounding import negative_positions
 from lineclear_spec.symbolic.terms import Misuse
 
-__all__ = ["Kept", "Sweep", "as_it_was", "cores", "premises_of", "what_holds"]
-
 #: Preconditions that an operator of plain data checks itself: it raises an error.
 RAISES = frozenset(
     {

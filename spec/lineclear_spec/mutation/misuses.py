@@ -20,8 +20,6 @@ from lineclear_spec.proof.prove import prove_unit
 from lineclear_spec.symbolic.state import Int
 from lineclear_spec.symbolic.vectors import Vector
 
-__all__ = ["places_given_up"]
-
 
 def gives(ledger: Any, size: int, block_id: Any) -> None:
     """Frees so many block ids that are all this one, where the CPU pool has a free block."""

@@ -30,8 +30,6 @@ from lineclear_spec.mutation.variants import (
     guard_variants,
 )
 
-__all__ = ["DROPS", "JUDGED", "STEPS", "Mutant", "body_of", "generate", "installed", "put_step"]
-
 #: The families that drop a statement.
 DROPS = ("guard dropped", "effect dropped")
 #: The families that `lineclear check` judges; `--deep` judges all.

@@ -31,8 +31,6 @@ from lineclear_spec.mutation.mutants import Mutant, installed
 from lineclear_spec.parallel import in_parallel
 from lineclear_spec.postconditions import POSTCONDITIONS
 
-__all__ = ["Evidence", "Worlds", "allowed", "attempt", "explorations", "try_all", "try_mutant"]
-
 #: block step -> actions that run it
 USED_BY: dict[str, tuple[str, ...]] = {
     "allocate_gpu": (

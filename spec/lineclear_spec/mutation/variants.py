@@ -18,8 +18,6 @@ from collections.abc import Callable
 
 from lineclear_spec.language.statements import called
 
-__all__ = ["EXCHANGED", "FAMILIES", "SWAPPED", "effect_variants", "guard_variants"]
-
 SWAPPED = "swapped with the next"
 EXCHANGED = "exchanged with the next"
 #: How mutants come about, by the kind that they carry.

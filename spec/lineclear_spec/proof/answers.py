@@ -25,8 +25,6 @@ import z3
 if TYPE_CHECKING:
     from lineclear_spec.proof.obligations import Unit
 
-__all__ = ["Result", "answered", "text_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class Result:

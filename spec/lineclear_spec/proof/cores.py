@@ -17,8 +17,6 @@ import z3
 
 from lineclear_spec.symbolic.goals import Unit
 
-__all__ = ["CORES", "Core", "core_of", "of", "read_cores", "write_cores"]
-
 CORES = Path(__file__).with_name("cores.json")
 #: Numbers of premises: the hypotheses of a unit, then its assumptions.
 Core = list[int]

@@ -15,8 +15,6 @@ from lineclear_spec.invariants import INVARIANTS, Invariant
 from lineclear_spec.proof.obligations import build
 from lineclear_spec.symbolic.state import State, quantify
 
-__all__ = ["ASKED", "NOTE", "STEPWISE", "UNTOUCHED", "footprint", "reads"]
-
 ASKED = "x"
 STEPWISE = "o"
 UNTOUCHED = "."

@@ -36,8 +36,6 @@ from lineclear_spec.symbolic.records import least
 from lineclear_spec.symbolic.state import Block, Int, Request, Sequence, State, quantify
 from lineclear_spec.symbolic.vectors import Vector, selected, within
 
-__all__ = ["LEMMAS", "Obligations"]
-
 Element = z3.DeclareSort("Element")
 
 

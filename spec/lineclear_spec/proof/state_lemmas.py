@@ -17,8 +17,6 @@ from lineclear_spec.symbolic.rounding import background, room_of_blocks
 from lineclear_spec.symbolic.state import DOMAINS, Sequence, State, fresh, instance, quantify
 from lineclear_spec.symbolic.vectors import within
 
-__all__ = ["Obligations", "any_free_block_id", "calendars", "only_entry_of_block"]
-
 #: Hypotheses, and goals as (kind, label, formula).
 Obligations = tuple[list[Any], list[tuple[str, str, Any]]]
 

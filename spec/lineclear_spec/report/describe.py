@@ -16,8 +16,6 @@ from typing import Any
 from lineclear_spec.actions import Action
 from lineclear_spec.kernel.lifecycle import EVENTS, Phase
 
-__all__ = ["Description", "describe"]
-
 
 @dataclass(frozen=True, slots=True)
 class Description:

@@ -15,8 +15,6 @@ from lineclear_spec.report.describe import Description, describe
 from lineclear_spec.report.drawing import Drawing, Point
 from lineclear_spec.report.table import Table, escape_dot
 
-__all__ = ["FORMATS", "GENERATED", "actions_diagram", "lifecycle_diagram", "matrix_diagram"]
-
 FORMATS = ("mermaid", "dot", "svg", "md", "json")
 
 #: Stands in every generated text, so that a tool can tell one from a text written by hand.

@@ -9,8 +9,6 @@ from __future__ import annotations
 import html
 import math
 
-__all__ = ["LINE", "PADDING", "Drawing", "Point", "text_width"]
-
 Point = tuple[float, float]
 
 #: Height of a line of text, and the space around it.

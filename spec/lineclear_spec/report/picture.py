@@ -20,8 +20,6 @@ from lineclear_spec.modelcheck.worlds import BOUNDS, Bounds, Step
 from lineclear_spec.mutation.mutants import Mutant, installed
 from lineclear_spec.mutation.trial import Evidence, write
 
-__all__ = ["call", "cells", "change", "draw", "explain", "facts", "table", "world"]
-
 MOST_BLOCKS = 12
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 

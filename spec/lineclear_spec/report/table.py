@@ -12,8 +12,6 @@ from typing import Any
 
 from lineclear_spec.report.drawing import LINE, PADDING, Drawing, text_width
 
-__all__ = ["Table"]
-
 
 @dataclass(frozen=True, slots=True)
 class Table:

@@ -20,8 +20,6 @@ from lineclear_spec.symbolic.state import Block, Int, Sequence, State, unique
 from lineclear_spec.symbolic.terms import Term
 from lineclear_spec.symbolic.vectors import Vector, selected, within
 
-__all__ = ["Blocks", "others_of"]
-
 
 def others_of(
     old: State,

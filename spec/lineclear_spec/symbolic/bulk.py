@@ -26,8 +26,6 @@ from lineclear_spec.symbolic.vectors import (
     within,
 )
 
-__all__ = ["Bulk"]
-
 
 class Bulk:
     """The operators over several records of a symbolic ledger."""

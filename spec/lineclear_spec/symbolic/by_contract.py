@@ -18,8 +18,6 @@ from lineclear_spec.symbolic.state import State, fresh, instance, quantify, uniq
 from lineclear_spec.symbolic.terms import Misuse, Term, raw
 from lineclear_spec.symbolic.vectors import Vector
 
-__all__ = ["ByContract"]
-
 
 class Dated(dict[str, Any]):
     """The fields of a state, with how much was known when each was written last.

@@ -24,8 +24,6 @@ from lineclear_spec.symbolic.state import Block, Int, Sequence, State, unique
 from lineclear_spec.symbolic.terms import Record, Term, raw
 from lineclear_spec.symbolic.vectors import Vector, select, selected, within
 
-__all__ = ["Cache", "entry_of", "may_be_sealed", "named_by", "only_entries", "only_entry"]
-
 
 def only_entry(s: State, q: Any, at: Any) -> Any:
     """Of a block that one entry names, every entry that names it is that one; lemma `only_entry`."""

@@ -21,8 +21,6 @@ from lineclear_spec.symbolic.state import BLOCK_OF, State, unique
 from lineclear_spec.symbolic.terms import Term, raw
 from lineclear_spec.symbolic.vectors import within
 
-__all__ = ["SymbolicDevice"]
-
 
 class SymbolicDevice(SymbolicLedger):
     """Any ledger, and any device beside it."""

@@ -29,8 +29,6 @@ from lineclear_spec.symbolic.vectors import Vector, selected, within
 if TYPE_CHECKING:
     from lineclear_spec.kernel.protocol import Ledger
 
-__all__ = ["Ends"]
-
 
 class Ends:
     """The operators of a symbolic ledger over requests that end at once."""

@@ -17,8 +17,6 @@ from typing import Any
 from lineclear_spec.symbolic.kv_fields import KV_FIELDS
 from lineclear_spec.symbolic.sorts import Block, Bool, Int, Request, Sequence
 
-__all__ = ["FIELDS", "GHOSTS"]
-
 Fields = dict[str, tuple[tuple[Any, ...], Any]]
 
 #: Of each pool; in clauses the tier comes first: `v.last_use(GPU, p)`. A block id is the number of a block of memory.

@@ -20,8 +20,6 @@ from lineclear_spec.kernel.records import GPU
 from lineclear_spec.symbolic.state import State
 from lineclear_spec.symbolic.terms import raw
 
-__all__ = ["Ghosts"]
-
 
 class Ghosts:
     """The ghost statements of a symbolic ledger."""

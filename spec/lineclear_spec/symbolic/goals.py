@@ -18,8 +18,6 @@ from lineclear_spec.symbolic.state import CONSTANTS, FIELDS, Request, Sequence, 
 from lineclear_spec.symbolic.terms import Misuse, Term
 from lineclear_spec.symbolic.vectors import Vector
 
-__all__ = ["EMPTY", "Goal", "Unit", "record", "several", "start_state"]
-
 
 @dataclass(frozen=True, slots=True)
 class Goal:

@@ -19,10 +19,6 @@ from lineclear_spec.symbolic.state import Block, Int, Request, State, quantify, 
 from lineclear_spec.symbolic.terms import Term
 from lineclear_spec.symbolic.vectors import Held, Vector, within
 
-__all__ = [
-    "Holdings", "facts_of_drop_each", "facts_of_hold_each", "facts_of_remove_all", "its_request_holds",
-]  # fmt: skip
-
 
 def facts_of_remove_all(before: Vector, gone: Vector, after: Vector) -> list[Any]:
     """What holds of a set from which some elements were removed; lemma `remove_all`."""

@@ -20,8 +20,6 @@ from lineclear_spec.symbolic.state import BLOCK_OF, BLOCK_SIZE, State, unique
 from lineclear_spec.symbolic.terms import raw
 from lineclear_spec.symbolic.vectors import within
 
-__all__ = ["KvGhosts", "being_built", "trusted"]
-
 TIERS = ((GPU, "gpu"), (CPU, "cpu"))
 NEVER = -1  # the number of a copy that is never to be trusted
 

@@ -17,10 +17,6 @@ import z3
 
 from lineclear_spec.symbolic.sorts import Bool, Int, Kv, Request, Sequence
 
-__all__ = [
-    "FAILS", "KV_FIELDS", "NAME_KV", "POSITION", "PROMPT_KV", "SAMPLED_BY", "SLOT", "KvView", "tiered",
-]  # fmt: skip
-
 #: Whether the copy with this number fails: what only the device finds out.
 FAILS = z3.Function("fails", Int, Bool)
 #: The slot in its block of a position, and the position of a slot of the k-th block.

@@ -40,9 +40,6 @@ from lineclear_spec.symbolic.state import FIELDS, Block, Request, Sequence, Stat
 from lineclear_spec.symbolic.terms import Misuse, NoValue, Record, Term, raw
 from lineclear_spec.symbolic.vectors import Held, Members, Table
 
-__all__ = ["SymbolicLedger"]
-
-
 #: (sort of a record, field) -> what a list of the record is.
 LISTS: dict[tuple[Any, str], Any] = {
     (Sequence, "table"): Table,

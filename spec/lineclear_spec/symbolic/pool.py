@@ -22,10 +22,6 @@ from lineclear_spec.symbolic.state import BLOCK_SIZE, CHUNKED, CONSTANTS, CUT_LO
 from lineclear_spec.symbolic.terms import NoValue, Term, raw
 from lineclear_spec.symbolic.vectors import Vector, within
 
-__all__ = [
-    "Pools", "SymbolicLimits", "SymbolicPool", "facts_of_latest", "facts_of_put", "permutation",
-]  # fmt: skip
-
 
 class SymbolicLimits(NoValue):
     """The constants of any scheduler."""

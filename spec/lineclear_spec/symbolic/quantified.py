@@ -16,8 +16,6 @@ from lineclear_spec.logic import Misuse
 from lineclear_spec.symbolic.fields import FIELDS
 from lineclear_spec.symbolic.sorts import Block, Int, Request, Sequence
 
-__all__ = ["DOMAINS", "bound", "fresh", "instance", "numbering", "quantify", "unique"]
-
 DOMAINS: dict[str, Any] = {
     "request": Request,
     "sequence": Sequence,

@@ -20,8 +20,6 @@ from lineclear_spec.symbolic.state import BLOCK_OF, CAP, NEED, Int, Sequence, St
 from lineclear_spec.symbolic.terms import Misuse, NoValue, Record, Term, raw
 from lineclear_spec.symbolic.vectors import Vector, selected
 
-__all__ = ["Forwards", "Operations", "Records", "SymbolicBatch", "SymbolicCalendar", "least"]
-
 #: Counters of a sequence that are 0 when it is made.
 ZERO = (
     "own_tokens own_dispatched own_slots own_samples last_step last_tokens previous_tokens drafts "

@@ -12,8 +12,6 @@ import z3
 
 from lineclear_spec.symbolic.state import BLOCK_OF, BLOCK_SIZE, CAP, CONSTANTS, NEED
 
-__all__ = ["arithmetic", "background", "negative_positions", "room_of_blocks", "room_of_one_more"]
-
 
 def background() -> list[Any]:
     """What holds of the constants (`Limits` refuses others), and of NEED(n) = ceil(n / block_size) and

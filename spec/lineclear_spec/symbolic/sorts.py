@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import z3
 
-__all__ = ["Block", "Bool", "Int", "Kv", "Request", "Sequence"]
-
 Request = z3.DeclareSort("Request")
 Sequence = z3.DeclareSort("Sequence")
 Block = z3.DeclareSort("Block")

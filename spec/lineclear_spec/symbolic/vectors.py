@@ -18,8 +18,6 @@ from lineclear_spec.kernel.records import GPU
 from lineclear_spec.symbolic.state import Block, Int, Sequence, State, unique
 from lineclear_spec.symbolic.terms import NoValue, Term, raw
 
-__all__ = ["Always", "Held", "Members", "Table", "Vector", "block_ids_of", "select", "within"]
-
 
 def within(low: Any, value: Any, high: Any) -> Any:
     """low <= value < high."""

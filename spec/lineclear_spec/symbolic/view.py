@@ -13,8 +13,6 @@ from typing import Any
 from lineclear_spec.kernel import queries
 from lineclear_spec.language.conditional import on_formulas
 
-__all__ = ["Derived"]
-
 
 class Row:
     """A record of a state as `kernel/queries.py` reads it: the attribute f of x is `v.f(x)`."""

@@ -117,7 +117,7 @@ class DuePlain:
     def is_due(self, sequence: Any) -> bool:
         return sequence in self.records
 
-    def seat(self, sequence: Any) -> int:
+    def index_of(self, sequence: Any) -> int:
         return self.records.index(sequence) if sequence in self.records else -1
 
 

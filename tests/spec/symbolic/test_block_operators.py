@@ -150,7 +150,7 @@ def each_one_cases() -> None:
                 return {
                     "holding": after.held,
                     "holding_count": after.blocks,
-                    "holding_slot": after.held_index,
+                    "holding_index": after.held_index,
                 }
 
             compare(

@@ -140,7 +140,7 @@ def dropped(request: Request, sequences: list[Sequence]) -> Callable[[Any, Value
             "dropped_count": lambda: len(result),
             "dropped_ref": lambda b: len(holders(b)),
             "dropped_holder": lambda b, k: holders(b)[k] if 0 <= k < len(holders(b)) else None,
-            "dropped_rank": lambda q, b: holders(b).index(q) if q in holders(b) else -1,
+            "dropped_holder_index": lambda q, b: holders(b).index(q) if q in holders(b) else -1,
         }
 
     return made

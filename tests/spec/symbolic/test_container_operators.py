@@ -98,7 +98,7 @@ def set_cases(states: list[Tables]) -> None:
             r, v = both.record(request), both.vector(gone, "block")
 
             def left(_: Any, after: Values, r: Request = request) -> dict[str, Any]:
-                return {"left": lambda k: after.held(r, k), "left_slot": after.held_index}
+                return {"left": lambda k: after.held(r, k), "left_index": after.held_index}
 
             compare(
                 both,
@@ -163,7 +163,7 @@ def test_set_of_a_request_that_may_have_one_sequence_only() -> None:
                 w.sequences[2].table.clear()
 
         def left(_: Any, after: Values, r: Request = request) -> dict[str, Any]:
-            return {"left": lambda k: after.held(r, k), "left_slot": after.held_index}
+            return {"left": lambda k: after.held(r, k), "left_index": after.held_index}
 
         compare(both, remove, lambda s, r=r, v=v: s.remove_all(r, v), left)
         assert held_of(request) == []

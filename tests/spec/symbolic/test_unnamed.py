@@ -55,7 +55,7 @@ def owners(unnamed: dict[int, Block]) -> dict[str, Any]:
 
 def kept(_: Any, after: Values) -> dict[str, Any]:
     """What stands for the sets of all requests."""
-    return {"kept": after.held, "kept_count": after.blocks, "kept_slot": after.held_index}
+    return {"kept": after.held, "kept_count": after.blocks, "kept_index": after.held_index}
 
 
 def test_unnamed() -> None:

@@ -11,8 +11,6 @@ from typing import Any
 from lineclear.config import Config
 from lineclear.evidence.refutations.drive import Drive, NotShown
 
-__all__ = ["SCRIPTS", "descend"]
-
 STEPS = 400
 PROMPT, OUTPUT, BUDGET = 12, 4, 8
 #: Steps in a row without a token, at most: C6 of two steps for a prompt.

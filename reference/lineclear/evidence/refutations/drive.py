@@ -15,8 +15,6 @@ from lineclear.monitor.repeated_audit import RepeatedAudit
 from lineclear.request import Rejected, Request
 from lineclear.scheduler import Scheduler
 
-__all__ = ["Drive", "DrivenStep", "NotShown"]
-
 
 class NotShown(AssertionError):
     """A run in which the property does not fail."""

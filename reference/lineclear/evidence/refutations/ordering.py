@@ -14,8 +14,6 @@ from lineclear.evidence.refutations.drive import Drive, NotShown
 from lineclear.evidence.refutations.starving import settings
 from lineclear.policies import BUILT_IN
 
-__all__ = ["SCRIPTS", "any_fit", "overtake", "turns"]
-
 Script = Callable[[Drive], tuple[str, dict[str, Any]]]
 
 

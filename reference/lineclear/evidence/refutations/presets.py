@@ -13,8 +13,6 @@ from typing import Any
 from lineclear.config import PRESETS, Config
 from lineclear.evidence.refutations.drive import Drive, DrivenStep, NotShown
 
-__all__ = ["SCRIPTS"]
-
 Script = Callable[[Drive], tuple[str, dict[str, Any]]]
 #: Call of `schedule` before which it arrives, name, prompt, output.
 Arriving = tuple[tuple[int, Hashable, int, int], ...]

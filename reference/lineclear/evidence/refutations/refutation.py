@@ -13,8 +13,6 @@ from lineclear.config import Config
 from lineclear.evidence.refutations import descending, ordering, presets, sharing, starving
 from lineclear.evidence.refutations.drive import Drive
 
-__all__ = ["REFUTATIONS", "Demonstration", "Refutation", "find"]
-
 Figures = dict[str, Any]
 
 

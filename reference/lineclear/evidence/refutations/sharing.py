@@ -14,8 +14,6 @@ from lineclear.config import Config
 from lineclear.evidence.refutations.drive import Drive, NotShown
 from lineclear.evidence.refutations.ordering import ROWS
 
-__all__ = ["SCRIPTS", "flood"]
-
 SEATS, PROMPT, OUTPUT, REQUESTS = 2, 8, 4, 24
 PROMPT_PRICE, OUTPUT_PRICE = 1, 2
 #: What one tenant has charged at most: a prompt, and all samples of as many requests as may run.

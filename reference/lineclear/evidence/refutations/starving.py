@@ -12,8 +12,6 @@ from typing import Any
 from lineclear.config import Config
 from lineclear.evidence.refutations.drive import Drive, NotShown
 
-__all__ = ["SCRIPTS", "starve"]
-
 STEPS = 300
 #: Of the last so many steps the plans must repeat.
 LOOKED_AT = 120

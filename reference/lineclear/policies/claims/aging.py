@@ -14,9 +14,6 @@ from lineclear_spec.liveness.theorems import (
 )
 from lineclear_spec.logic import and_, implies, or_else
 
-__all__: list[str] = []
-
-
 OVERTAKEN = Fact(
     "a request that comes before arrived before the other's head start was over",
     lambda first, second, policy: implies(

@@ -14,9 +14,6 @@ from lineclear_spec.liveness.theorems import (
 )
 from lineclear_spec.logic import and_, implies
 
-__all__: list[str] = []
-
-
 LEVELS = Fact(
     "a request that comes before arrived before the head start of its level was over",
     lambda first, second, policy: implies(

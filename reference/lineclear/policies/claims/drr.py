@@ -12,8 +12,6 @@ from lineclear.policies.claims.tenants import held, of_tenants
 from lineclear.policies.drr import DeficitRoundRobin
 from lineclear_spec.liveness.theorems import TABLE, Claims, Theorem, claim, unchecked
 
-__all__: list[str] = []
-
 
 def steps(policy: DeficitRoundRobin, unknowns: Any) -> list[tuple[str, Any]]:
     """The lemmas about each event's effect on credit and round, and about the bound U."""

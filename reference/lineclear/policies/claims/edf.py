@@ -6,9 +6,6 @@ from lineclear.policies.edf import EarliestDeadlineFirst
 from lineclear_spec.liveness.theorems import Claims, Fact, Theorem, claim, ends_by, of_any_order
 from lineclear_spec.logic import and_, given, implies, not_, or_else
 
-__all__: list[str] = ["EARLIER", "NO_LATER"]
-
-
 EARLIER = Fact(
     "a request that comes before arrived before the other's deadline, if it has time at all",
     lambda first, second, _: implies(

@@ -6,9 +6,6 @@ from lineclear.policies.claims.fcfs import EARLIER, in_order_of_arrival
 from lineclear.policies.fair import Fair
 from lineclear_spec.liveness.theorems import Claims, claim, ends_by, of_any_order
 
-__all__: list[str] = []
-
-
 claim(
     Claims(
         "fair",

@@ -6,9 +6,6 @@ from lineclear.policies.fcfs import FirstComeFirstServed
 from lineclear_spec.liveness.theorems import TABLE, Claims, Fact, Theorem, claim, of_any_order
 from lineclear_spec.logic import implies
 
-__all__: list[str] = ["EARLIER", "in_order_of_arrival"]
-
-
 EARLIER = Fact(
     "only who arrived earlier comes before",
     lambda first, second, _: implies(first.order < second.order, first.arrival < second.arrival),

@@ -6,9 +6,6 @@ from lineclear.policies.hybrid import Hybrid
 from lineclear_spec.liveness.theorems import TABLE, Claims, Fact, Theorem, claim, of_any_order
 from lineclear_spec.logic import and_, implies
 
-__all__: list[str] = []
-
-
 SENIOR = Fact(
     "only who arrived earlier ranks before",
     lambda first, second, _: implies(first.rank < second.rank, first.arrival < second.arrival),

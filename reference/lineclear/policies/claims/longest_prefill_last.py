@@ -14,9 +14,6 @@ from lineclear_spec.liveness.theorems import (
     unchecked,
 )
 
-__all__: list[str] = []
-
-
 # A length is that of the prompt here: what is said of lengths is what is said of jobs.
 SHORTER = Fact(
     "a request with a shorter prompt comes before, however late it arrives", sjf.SHORTER.predicate

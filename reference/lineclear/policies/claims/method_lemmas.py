@@ -19,8 +19,6 @@ from lineclear_spec.language.forbidden_questions import refuse_questions
 from lineclear_spec.liveness.theorems import unchecked
 from lineclear_spec.logic import and_
 
-__all__ = ["of_accounts", "of_looks", "of_rounds", "of_virtual_time"]
-
 ME, OTHER = "mine", "other"
 #: What the scheduler tells a policy that shares among tenants.
 EVENTS = ("backlogged", "idle", "admitted", "sampled", "decode_batch_changed")

@@ -19,8 +19,6 @@ from lineclear_spec.liveness.theorems import (
 )
 from lineclear_spec.logic import and_, implies
 
-__all__: list[str] = []
-
 
 class Promotions:
     """For any request, what `served` is counted from.

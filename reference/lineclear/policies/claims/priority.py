@@ -6,9 +6,6 @@ from lineclear.policies.priority import Priority
 from lineclear_spec.liveness.theorems import Claims, Fact, Theorem, claim, of_any_order
 from lineclear_spec.logic import and_, implies, not_
 
-__all__: list[str] = []
-
-
 RANKED = Fact(
     "a less important request never comes before a more important one",
     lambda first, second, _: implies(

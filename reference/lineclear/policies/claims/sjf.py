@@ -14,9 +14,6 @@ from lineclear_spec.liveness.theorems import (
 )
 from lineclear_spec.logic import and_, implies, or_else
 
-__all__: list[str] = ["NO_LONGER", "OVERTAKEN", "SHORTER"]
-
-
 SHORTER = Fact(
     "a shorter request comes before, however late it arrives",
     lambda first, second, policy: implies(

@@ -9,8 +9,6 @@ from lineclear.policies.tenants import TenantPolicy
 from lineclear_spec.liveness.theorems import TABLE, Theorem, of_any_order
 from lineclear_spec.logic import and_, implies
 
-__all__: list[str] = ["held", "of_tenants"]
-
 
 def held(policy: TenantPolicy, unknowns: Any) -> list[tuple[str, Any]]:
     """Whether a prompt and all started requests cost any tenant U at most."""

@@ -14,8 +14,6 @@ from lineclear.policies.claims.turn_pairs import any_round, more_turns
 from lineclear.policies.turns import Round
 from lineclear_spec.logic import and_, if_else, implies, not_, or_
 
-__all__ = ["lemmas", "stands"]
-
 
 def stands(most: Any, quantum: Any, account: Account, earned: Any, open_: Any, step: Any) -> Any:
     """The invariant of a tenant.

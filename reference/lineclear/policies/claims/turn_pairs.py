@@ -12,8 +12,6 @@ from lineclear.policies.accounts import any_account
 from lineclear.policies.turns import Round
 from lineclear_spec.logic import and_, if_else, implies, not_, or_
 
-__all__ = ["any_round", "more_turns", "pair"]
-
 
 def any_round(unknowns: Any) -> Round:
     """A round of which nothing is known."""
