@@ -8,6 +8,7 @@ python docs/make_kv.py --harmless proves and searches again those of which no to
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,13 +73,22 @@ def computed(name: str) -> list[object]:
     return list(row)
 
 
-def main(asked: list[str]) -> int:
+def main() -> int:
     """Writes the page, or checks it."""
-    if "--harmless" in asked:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 if it is stale"
+    )
+    parser.add_argument("--hunt", action="store_true", help="look for executions first")
+    parser.add_argument("--harmless", action="store_true", help="prove and search again first")
+    asked = parser.parse_args()
+    if asked.harmless:
         names = [*kv_harmless.PROVED, *kv_harmless.BEGINNINGS]
         rows_of = dict(zip(names, in_parallel(computed, names), strict=True))
         HARMLESS.write_text(written(rows_of))
-    if "--hunt" in asked:
+    if asked.hunt:
         known = read()
         missing = [name for name in of_kv() if name not in known]
         for name, row in zip(missing, in_parallel(searched, missing), strict=True):
@@ -89,7 +99,7 @@ def main(asked: list[str]) -> int:
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     made = before + BEGIN + "\n" + "".join(rows()) + "\n" + END + after
-    if "--check" in asked:
+    if asked.check:
         print(
             "docs/kv_mutants.md is",
             "as it should be" if made == text else "stale: python docs/make_kv.py",
@@ -100,4 +110,4 @@ def main(asked: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -66,6 +66,15 @@ def in_todays_words(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {NEW_NAMES.get(name, name): value for name, value in settings.items()}
 
 
+def are_named(options: Any) -> bool:
+    """Whether they are a tuple of (name, value) pairs."""
+    try:
+        values: dict[Any, Any] = dict(options)
+    except (TypeError, ValueError):
+        return False
+    return type(options) is tuple and all(type(name) is str for name in values)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Settings, by the names that vLLM's users know.
@@ -176,7 +185,7 @@ class Config:
                     f"{name} must be at most {MOST_BLOCKS}, not {getattr(self, name)}; use larger "
                     "blocks (block_size) for a larger pool"
                 )
-        if isinstance(self.max_steps_in_flight, bool) or self.max_steps_in_flight not in (1, 2):
+        if type(self.max_steps_in_flight) is not int or self.max_steps_in_flight not in (1, 2):
             raise ConfigError(
                 f"max_steps_in_flight must be 1 or 2, not {self.max_steps_in_flight!r}"
             )
@@ -211,6 +220,15 @@ class Config:
             raise ConfigError(
                 f"max_long_partial_prefills must be a whole number of at least 1 or None, not {longs!r}"
             )
+        for name in ("scheduling_policy", "rules"):
+            if not isinstance(getattr(self, name), str):
+                raise ConfigError(
+                    f"{name} must be a name or module:Class, not {getattr(self, name)!r}"
+                )
+        if not are_named(self.policy_options):
+            raise ConfigError(
+                f"policy_options must be a tuple of (name, value) pairs, not {self.policy_options!r}"
+            )
         if ":" not in self.scheduling_policy and self.scheduling_policy not in POLICIES:
             raise ConfigError(
                 f"scheduling_policy must be one of {', '.join(POLICIES)}, or module:Class, "
@@ -225,8 +243,7 @@ class Config:
         ):
             if getattr(self, name) not in known:
                 raise ConfigError(
-                    f"{name} must be one of {', '.join(filter(None, known))}, "
-                    f"not {getattr(self, name)!r}"
+                    f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}"
                 )
         try:
             needs = rules_of(self.rules).needs

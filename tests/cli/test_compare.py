@@ -21,6 +21,13 @@ def test_a_table_has_one_line_for_each_policy(capsys: pytest.CaptureFixture[str]
     assert [line.split()[:2] for line in lines[3:5]] == [["fcfs", "25"], ["vtc", "25"]]
 
 
+def test_the_step_time_model_is_explained_as_in_simulate(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = printed(capsys, "compare", "--step-time", "help")
+    assert text == printed(capsys, "simulate", "--step-time", "help") != ""
+
+
 def test_json_is_a_contract(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*SMALL, "--policies", "drr", "--check", "every", "--format", "json"]) == 0
     output = json.loads(capsys.readouterr().out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import islice
+from pathlib import Path
 
 import pytest
 from refusals import printed
@@ -103,3 +104,11 @@ def test_worlds_are_searched_once_each_however_often_they_are_asked(
     assert searched == [BOUNDS[0].name]
     assert next(islice(worlds, 1, None)) is not first
     assert searched == [bounds.name for bounds in BOUNDS[:2]]
+
+
+def test_a_page_that_is_missing_is_not_called_stale(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    page = ["explain", "--page", "-o", str(tmp_path / "findings.md")]
+    assert "is missing: lineclear explain --page -o" in printed(capsys, *page, "--check", code=1)
+    assert printed(capsys, *page) == printed(capsys, *page, "--check") == ""

@@ -80,5 +80,7 @@ def test_a_page_of_somebody_else_is_left_alone(
     page.write_text("mine\n", encoding="utf-8")
     flags = ["policies", "--format", "markdown", "-o", str(page)]
     assert "is stale" in printed(capsys, *flags, "--check", code=1)
+    absent = [*flags[:-1], str(tmp_path / "absent.md"), "--check"]
+    assert "is missing" in printed(capsys, *absent, code=1)
     assert main(flags) == 2
     assert page.read_text(encoding="utf-8") == "mine\n"

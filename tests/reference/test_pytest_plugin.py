@@ -20,6 +20,7 @@ def pytest_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
             **os.environ,
             "PYTHONPATH": os.pathsep.join(parts),
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "PYTEST_ADDOPTS": "",  # those of who runs this test, which may change what is printed
         },
         capture_output=True,
         text=True,

@@ -21,6 +21,7 @@ from lineclear.cli.simulate import (
     add_workload,
     check_every,
     check_prefix_ids,
+    explain_step_time,
     load,
     step_time,
 )
@@ -92,7 +93,11 @@ def add_parser(subparsers: Any) -> None:
     add_workload(parser)
     running = parser.add_argument_group("run")
     running.add_argument(
-        "--step-time", action="append", default=[], metavar="NAME=SECONDS", help="as in simulate"
+        "--step-time",
+        action="append",
+        default=[],
+        metavar="NAME=SECONDS",
+        help="change the step-time model; 'help' explains it",
     )
     running.add_argument(
         "--check",
@@ -124,6 +129,9 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear.simulation.compare import ServiceGoal, compare
     from lineclear.theorems.bound_checks import broken_bounds
 
+    if "help" in arguments.step_time:
+        write_text(explain_step_time())
+        return PASSED
     policies = [name.strip() for name in arguments.policies.split(",") if name.strip()]
     if not policies:
         raise UsageError("--policies names no policy")

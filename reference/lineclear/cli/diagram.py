@@ -9,8 +9,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lineclear.cli.exits import PASSED, REFUTED, UsageError
-from lineclear.cli.files import need_file, read, replace
+from lineclear.cli.exits import PASSED, UsageError
+from lineclear.cli.files import compared, need_file, read, replace
 from lineclear.cli.output import write_text
 
 SUBJECTS = ("lifecycle", "actions", "matrix")
@@ -79,11 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise UsageError(str(error)) from error
     if arguments.check:
-        if old == new:
-            return PASSED
-        again = f"lineclear diagram {subject} --format {form} -o {path}"
-        write_text(f"{path} is {'missing' if old is None else 'stale'}: {again}")
-        return REFUTED
+        return compared(path, old, new, f"lineclear diagram {subject} --format {form} -o {path}")
     if old != new:
         replace(path, new)
     return PASSED

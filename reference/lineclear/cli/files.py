@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from lineclear.cli.exits import UsageError
+from lineclear.cli.exits import PASSED, REFUTED, UsageError
+from lineclear.cli.output import write_text
 
 
 def reason(error: OSError | UnicodeDecodeError) -> str:
@@ -153,6 +154,21 @@ def writing(path: str | Path) -> Generator[TextIO]:
     finally:
         if temporary is not None:
             os.unlink(temporary)
+
+
+def compared(path: Path, old: str | None, new: str, command: str) -> int:
+    """The exit code for a generated file; says what is wrong with it, and which command writes it.
+
+    Args:
+        path: the file.
+        old: its text, None if there is none.
+        new: what it should be.
+        command: writes it.
+    """
+    if old == new:
+        return PASSED
+    write_text(f"{path} is {'missing' if old is None else 'stale'}: {command}")
+    return REFUTED
 
 
 def replace(path: Path, text: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
-from lineclear.cli.files import need_file, need_folder, read, replace, writing
+from lineclear.cli.files import compared, need_file, need_folder, read, replace, writing
 from lineclear.cli.output import write_json, write_text
 from lineclear.cli.progress import Progress
 
@@ -163,10 +163,7 @@ def put(page: str, path: Path, *, check: bool) -> int:
     from lineclear.report.policies_page import SIGNATURE
 
     if check:
-        if read(path) != page:
-            write_text(f"{path} is stale: {SIGNATURE} -o {path}")
-            return REFUTED
-        return PASSED
+        return compared(path, read(path), page, f"{SIGNATURE} -o {path}")
     refuse_foreign(path)
     replace(path, page)
     return PASSED
