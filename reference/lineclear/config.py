@@ -9,7 +9,7 @@ import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, cast
+from typing import Any
 
 from lineclear.rules import OWN, RulesError, rules_of
 from lineclear_spec.kernel.records import Limits
@@ -66,13 +66,20 @@ def in_todays_words(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {NEW_NAMES.get(name, name): value for name, value in settings.items()}
 
 
-def are_named(options: Any) -> bool:
-    """Whether they are a tuple of (name, value) pairs."""
+def pairs_of(options: Any) -> tuple[tuple[str, Any], ...] | None:
+    """The options as (name, value) pairs; None if they are none, or name one twice."""
+    table = issubclass(type(options), Mapping)
     try:
-        values: dict[Any, Any] = dict(options)
-    except (TypeError, ValueError):
-        return False
-    return type(options) is tuple and all(type(name) is str for name in values)
+        pairs: list[Any] = list(options.items() if table else options)
+    except TypeError:
+        return None
+    if not all(type(pair) in (tuple, list) and len(pair) == 2 for pair in pairs):
+        return None
+    names: list[Any] = [name for name, _ in pairs]
+    if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        return None
+    found = tuple((name, value) for name, value in pairs)
+    return tuple(sorted(found)) if table else found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +192,8 @@ class Config:
                     f"{name} must be at most {MOST_BLOCKS}, not {getattr(self, name)}; use larger "
                     "blocks (block_size) for a larger pool"
                 )
-        if type(self.max_steps_in_flight) is not int or self.max_steps_in_flight not in (1, 2):
+        most: Any = self.max_steps_in_flight
+        if isinstance(most, bool | float) or most not in (1, 2):
             raise ConfigError(
                 f"max_steps_in_flight must be 1 or 2, not {self.max_steps_in_flight!r}"
             )
@@ -225,10 +233,12 @@ class Config:
                 raise ConfigError(
                     f"{name} must be a name or module:Class, not {getattr(self, name)!r}"
                 )
-        if not are_named(self.policy_options):
+        options = pairs_of(self.policy_options)
+        if options is None:
             raise ConfigError(
-                f"policy_options must be a tuple of (name, value) pairs, not {self.policy_options!r}"
+                f"policy_options must be (name, value) pairs, each name once, not {self.policy_options!r}"
             )
+        object.__setattr__(self, "policy_options", options)
         if ":" not in self.scheduling_policy and self.scheduling_policy not in POLICIES:
             raise ConfigError(
                 f"scheduling_policy must be one of {', '.join(POLICIES)}, or module:Class, "
@@ -333,10 +343,6 @@ class Config:
                 raise ConfigError(
                     f"unknown setting {name}" + (f"; did you mean {near[0]}?" if near else "")
                 )
-        options = chosen.get("policy_options")
-        if isinstance(options, Mapping):
-            table = cast("Mapping[str, Any]", options)
-            chosen["policy_options"] = tuple(sorted(table.items()))
         return replace(base or cls(), **chosen)
 
 

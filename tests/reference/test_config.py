@@ -42,9 +42,12 @@ def test_a_size_is_a_whole_number_of_at_least_its_least(name: str, least: int) -
         ("max_steps_in_flight", "1"),
         ("max_steps_in_flight", 1.0),
         ("policy_options", 1.0),
-        ("policy_options", {"weights": 1}),
+        ("policy_options", None),
+        ("policy_options", ("ab",)),
         ("policy_options", (("weights",),)),
         ("policy_options", ((1, 2),)),
+        ("policy_options", {1: 2, "a": 3}),
+        ("policy_options", (("a", 1), ("a", 2))),
         ("enable_chunked_prefill", 1),
         ("enable_chunked_prefill", "yes"),
         ("swapped_first", None),
@@ -81,6 +84,12 @@ def test_invalid_settings_are_refused_by_name(name: str, wrong: object) -> None:
     with pytest.raises(ConfigError, match=rf"^{name} must ") as refusal:
         small(**{name: wrong})
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("given", [{"b": 2, "a": 1}, [("a", 1), ["b", 2]], (("a", 1), ("b", 2))])
+def test_options_are_pairs_however_they_are_given(given: Any) -> None:
+    assert small(policy_options=given).policy_options == (("a", 1), ("b", 2))
+    assert Config.from_mapping({"policy_options": given}).policy_options == (("a", 1), ("b", 2))
 
 
 def test_the_budget_has_a_token_for_every_sequence_that_may_run() -> None:

@@ -55,13 +55,13 @@ class Both:
     def vector(self, elements: list[Any], kind: str) -> Vector:
         """A list as formulas name it."""
         name, sort = f"given{len(self.given)}", DOMAINS[kind]
-        at, seat = (
+        at, index_of = (
             z3.Function(name, z3.IntSort(), sort),
             z3.Function(f"{name}_index", sort, z3.IntSort()),
         )
         size = z3.Int(f"{name}_size")
         self.given |= listed(name, elements) | {f"{name}_size": lambda: len(elements)}
-        return Vector(self.symbolic, sort, size, lambda k: at(k), lambda x: seat(x))
+        return Vector(self.symbolic, sort, size, lambda k: at(k), lambda x: index_of(x))
 
 
 def listed(name: str, elements: list[Any]) -> dict[str, Callable[..., Any]]:
@@ -199,17 +199,17 @@ def getattr_of(view: Values, name: str) -> Callable[..., Any]:
 
 
 def same_set(symbolic: SymbolicLedger, before: Values, after: Values, request: Request) -> None:
-    """The blocks of a request are the same, each with its seat; the order is open on formulas."""
+    """The blocks of a request are the same, each with its index; the order is open on formulas."""
     r, k = z3.Const("point_r", DOMAINS["request"]), z3.Int("point_k")
     before.extra |= {"point_r": lambda: request}
     count = reading(symbolic.state.fields["blocks"](r))(before, ())
     block = symbolic.state.fields["held"](r, k)
-    read, seat = reading(block), reading(symbolic.state.fields["held_index"](block))
+    read, index_of = reading(block), reading(symbolic.state.fields["held_index"](block))
     found: list[Block] = []
     for n in range(count):
         before.extra["point_k"] = lambda n=n: n
         found.append(read(before, ()))
-        assert seat(before, ()) == n
+        assert index_of(before, ()) == n
     assert len(set(found)) == len(found)
     assert set(found) == set(held_of(request))
 

@@ -208,10 +208,18 @@ def broken(name: str, old: str, new: str) -> Callable[..., Any]:
     return found
 
 
-def follow(walk: KvWalk, steps: list[Step], wrong: Callable[[KvWalk], object]) -> KvWalk:
+def follow(
+    walk: KvWalk, steps: list[Step], wrong: Callable[[KvWalk], object], *, whole: bool = False
+) -> KvWalk:
     """The walk after these steps, until something is wrong, or one of them is refused or names what is not there.
 
     `run 3` is the device's, and `run 3 1` is a copy that fails.
+
+    Args:
+        walk: where it begins.
+        steps: to be taken.
+        wrong: what ends it.
+        whole: whether a step that names what is not there is an error (IndexError).
     """
     for name, arguments in steps:
         try:
@@ -221,6 +229,8 @@ def follow(walk: KvWalk, steps: list[Step], wrong: Callable[[KvWalk], object]) -
                 else walk.act((name, arguments))
             )
         except IndexError:
+            if whole:
+                raise
             break
         if not done or wrong(walk):
             break
@@ -229,4 +239,4 @@ def follow(walk: KvWalk, steps: list[Step], wrong: Callable[[KvWalk], object]) -
 
 def directed(bounds: Bounds, text: str, bodies: Bodies) -> KvWalk:
     """The walk that a text tells, until a step is refused or something is wrong."""
-    return follow(KvWalk(bounds, bodies), steps_of(text), lambda walk: walk.wrong)
+    return follow(KvWalk(bounds, bodies), steps_of(text), lambda walk: walk.wrong, whole=True)

@@ -174,14 +174,17 @@ def holders_of_others() -> Obligations:
     k, size = z3.Ints("done size")
     old, b = State.arbitrary("_before"), z3.Const("b", Block)
     leaves = z3.Function("leaves", Sequence, z3.BoolSort())
-    holder, rank = z3.Function("holder_now", Int, Sequence), z3.Function("rank_now", Sequence, Int)
+    holder, index_of = (
+        z3.Function("holder_now", Int, Sequence),
+        z3.Function("index_now", Sequence, Int),
+    )
     q = old.holder(b, k)
     wanted = z3.Not(leaves(q))
 
-    def facts(m: Any, size: Any, holder: Any, rank: Any) -> list[Any]:
+    def facts(m: Any, size: Any, holder: Any, index_of: Any) -> list[Any]:
         before = old.snapshot()
         before.fields["ref"] = lambda _: m  # the first m holders
-        return others_of(before, leaves, b, size, holder, rank, [])
+        return others_of(before, leaves, b, size, holder, index_of, [])
 
     hypotheses = [
         within(0, k, old.ref(b)),
@@ -194,14 +197,14 @@ def holders_of_others() -> Obligations:
         ),
     ]
     goals = induction(
-        facts(z3.IntVal(0), z3.IntVal(0), holder, rank),
-        facts(k, size, holder, rank),
+        facts(z3.IntVal(0), z3.IntVal(0), holder, index_of),
+        facts(k, size, holder, index_of),
         [],
         facts(
             k + 1,
             size + z3.If(wanted, 1, 0),
             lambda j: z3.If(z3.And(wanted, j == size), q, holder(j)),
-            lambda x: z3.If(z3.And(wanted, x == q), size, rank(x)),
+            lambda x: z3.If(z3.And(wanted, x == q), size, index_of(x)),
         ),
     )
     return hypotheses, goals

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import z3
 
@@ -92,6 +93,20 @@ def denied(
     return answer
 
 
+def within(context: z3.Context, unit: Unit) -> Unit:
+    """What is asked, as formulas of this context. In a new one an answer costs the same whatever was built before: a
+    solver tries terms in an order that those made earlier would change.
+    """
+
+    def copy(formula: Any) -> Any:
+        plain = isinstance(formula, bool)  # what functions answer where nothing is unknown
+        return z3.BoolVal(formula, context) if plain else formula.translate(context)
+
+    goals = [g if g.formula is None else replace(g, formula=copy(g.formula)) for g in unit.goals]
+    hypotheses, assumptions = map(copy, unit.hypotheses), map(copy, unit.assumptions)
+    return Unit(unit.name, list(hypotheses), list(assumptions), goals)
+
+
 def prove_unit(
     unit: Unit,
     seed: int = 0,
@@ -110,7 +125,7 @@ def prove_unit(
         hints: for each goal that is asked, premises with which it is asked first (`cores.of`); none if empty.
     """
     context = z3.Context()
-    unit = unit.within(context)
+    unit = within(context, unit)
     premises = [*unit.hypotheses, *unit.assumptions]
     solver, small = make_solver(seed, budget, context), make_solver(seed, FEW, context)
     if unit.name == "arithmetic":
@@ -162,7 +177,7 @@ def _job(job: tuple[str, int, int], answers: Path | None = None) -> list[Result]
 
 def _core(name: str) -> list[Core | None]:
     context = z3.Context()
-    unit = build(name).within(context)
+    unit = within(context, build(name))
     return [] if name == "arithmetic" else core_of(unit, make_solver(0, BUDGET, context), ask)
 
 

@@ -7,7 +7,7 @@ Guarantees: an obligation is a list of hypotheses and a goal.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import z3
@@ -60,21 +60,6 @@ class Unit:
     guards: list[tuple[str, Any]] = field(default_factory=list)
     before: State | None = None
     after: State | None = None
-
-    def within(self, context: z3.Context) -> Unit:
-        """What is asked, as formulas of this context. In a new one an answer costs the same whatever was built before:
-        a solver tries terms in an order that those made earlier would change.
-        """
-
-        def copy(formula: Any) -> Any:
-            plain = isinstance(formula, bool)  # what functions answer where nothing is unknown
-            return z3.BoolVal(formula, context) if plain else formula.translate(context)
-
-        goals = [
-            g if g.formula is None else replace(g, formula=copy(g.formula)) for g in self.goals
-        ]
-        hypotheses, assumptions = map(copy, self.hypotheses), map(copy, self.assumptions)
-        return Unit(self.name, list(hypotheses), list(assumptions), goals)
 
 
 #: Names of parameters of actions and block steps, by what they are.
