@@ -1,8 +1,9 @@
 # pyright: basic
 """Whether the proofs survive what must not matter: seeds, the order of assertions, names.
 
-Guarantees: a variant of a unit says exactly what the unit says, and its text and its costs are the same in every
-process; an obligation that is not proved in one variant, or takes more than ten times its baseline, is a failure.
+Guarantees: a variant of a unit says exactly what the unit says, and is the same in every process; an obligation that
+is not proved in one variant, or takes more than ten times its baseline, is a failure. A cost may differ a little from
+one run to another (`proof.prove.within`).
 """
 
 from __future__ import annotations

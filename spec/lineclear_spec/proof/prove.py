@@ -94,8 +94,9 @@ def denied(
 
 
 def within(context: z3.Context, unit: Unit) -> Unit:
-    """What is asked, as formulas of this context. In a new one an answer costs the same whatever was built before: a
-    solver tries terms in an order that those made earlier would change.
+    """What is asked, as formulas of this context. A new one has no terms of other units, which would change the
+    order in which a solver tries terms. Names are in one table for all contexts, so a cost may still differ now and
+    then.
     """
 
     def copy(formula: Any) -> Any:

@@ -143,7 +143,7 @@ def test_a_unit_is_the_same_whatever_was_built_before() -> None:
 
 
 def test_an_answer_costs_the_same_whatever_was_built_before() -> None:
-    """Terms of other units in the solver's context made one obligation of 1,700 units take 68,000."""
+    """Terms of other units in the solver's context made an obligation that takes 1,700 units take 68,000."""
 
     def costs() -> list[int]:
         return [r.rlimit for r in prove_unit(build("clear_table"))]
