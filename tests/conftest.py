@@ -2,7 +2,7 @@
 
 Guarantees: without being asked otherwise every run draws the same examples, so a red build is red
 again on any machine. `LINECLEAR_RANDOM=1`, or `-m random`, draws new ones. Interrupts reach the tests, also in the
-background.
+background. The tests of the specification need what the extra `verify` installs; without it none of them is collected.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ import gc
 import os
 import signal
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+VERIFY = ("z3", "cvc5", "hypothesis")
+collect_ignore = [] if all(map(find_spec, VERIFY)) else ["spec"]
 
 if TYPE_CHECKING:
     from lineclear.evidence.refutations import Demonstration, NotShown

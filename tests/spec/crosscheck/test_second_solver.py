@@ -12,10 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("z3", reason="obligations are made with z3-solver")
-pytest.importorskip("cvc5", reason="the second solver is cvc5")
-
 import z3
 
 from lineclear_spec.crosscheck.second_solver import (

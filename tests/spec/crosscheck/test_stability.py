@@ -9,9 +9,6 @@ from functools import cache
 
 import pytest
 
-pytest.importorskip("z3", reason="obligations are made with z3-solver")
-pytest.importorskip("cvc5", reason="the second solver is cvc5")
-
 from lineclear.policies import load_claims
 from lineclear_spec.crosscheck import stability as module
 from lineclear_spec.crosscheck.smtlib import Script, read, write

@@ -10,9 +10,6 @@ import re
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("z3")
-
 from refusals import printed
 
 from lineclear_spec.kernel import blocks, primitives, queries

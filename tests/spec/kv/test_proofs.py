@@ -6,9 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-pytest.importorskip("z3")
-
 from kv_edits import EDITS, WALKED, Edit
 
 from lineclear_spec.invariants import INVARIANTS, KV, kv_clauses

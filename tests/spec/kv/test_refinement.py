@@ -6,9 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-pytest.importorskip("z3")
-
 from kv_edits import Edit
 from refinement_edits import UNREFINED
 

@@ -5,8 +5,7 @@
 from __future__ import annotations
 
 import pytest
-
-z3 = pytest.importorskip("z3")
+import z3
 
 from lineclear_spec.crosscheck.second_solver import crosscheck_unit
 from lineclear_spec.kv import salts

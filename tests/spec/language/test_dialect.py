@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-z3 = pytest.importorskip("z3")
-
 from scripts import module_of
 
 from lineclear_spec.actions import ACTIONS

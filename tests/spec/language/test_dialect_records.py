@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("z3")
-
 from scripts import module_of
 
 from lineclear_spec.language.dialect import check_functions

@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("z3")
-
 from lineclear.policies import accounts, load_claims
 from lineclear.theorems.entering import EmptyRoom
 from lineclear_spec.language.forbidden_questions import ENTERING_FIELDS, refuse_questions

@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("z3")
-
 from scripts import module_of
 
 from lineclear_spec.language.dialect import objection

@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("z3")
-
 from lineclear_spec.kernel import progress
 from lineclear_spec.language import dialect
 from lineclear_spec.proof.obligations import build

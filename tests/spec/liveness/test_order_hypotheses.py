@@ -7,8 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-z3 = pytest.importorskip("z3")
+import z3
 
 from lineclear.policies import load_claims
 from lineclear_spec.liveness.theorems import CLAIMS, ORDER

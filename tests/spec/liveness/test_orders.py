@@ -9,9 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 import pytest
-
-z3 = pytest.importorskip("z3")
-
+import z3
 from progress_lemmas import failing
 
 from lineclear_spec.crosscheck.second_solver import crosscheck_unit

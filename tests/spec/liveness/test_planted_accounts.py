@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-pytest.importorskip("z3")
-
 from lineclear.policies import (
     accounts,
     drr,

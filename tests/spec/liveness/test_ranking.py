@@ -8,9 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-z3 = pytest.importorskip("z3")
-
+import z3
 from progress_lemmas import failing, lemmas
 
 from lineclear_spec.actions import ACTIONS

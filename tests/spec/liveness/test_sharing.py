@@ -8,9 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-z3 = pytest.importorskip("z3")
-
+import z3
 from edits import written
 
 from lineclear.policies import accounts, load_claims, mlfq, tenants, virtual_time

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("z3")
-
 from lineclear.policies import load_claims
 from lineclear_spec.liveness.progress_units import ENTERING, PROGRESS
 from lineclear_spec.liveness.standings import Standing, expand, standing

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("z3")
-
 from lineclear_spec.mutation.judge import judge_all
 from lineclear_spec.mutation.mutants import DROPS, generate
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("z3")
 import z3
 
 from lineclear.policies import load_claims
@@ -60,7 +58,6 @@ def test_an_edit_of_an_action_or_of_its_prover_asks_again(
 
 
 def test_the_second_solver_has_answers_of_its_own(tmp_path: Path) -> None:
-    pytest.importorskip("cvc5")
     prove.prove(["order_aging"], workers=1, answers=tmp_path)
     first = second_solver.crosscheck(["order_aging"], workers=1, answers=tmp_path)
     again = second_solver.crosscheck(["order_aging"], workers=1, answers=tmp_path)

@@ -6,9 +6,6 @@ import pytest
 
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.invariants import INVARIANTS
-
-pytest.importorskip("z3", reason="the symbolic ledger needs z3-solver")
-
 from lineclear_spec.proof.footprint import ASKED, STEPWISE, UNTOUCHED, footprint, reads
 
 

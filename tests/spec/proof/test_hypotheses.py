@@ -14,9 +14,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-
-z3 = pytest.importorskip("z3")
-
+import z3
 from evaluated import Reading, Values, reading
 
 from lineclear_spec.contracts import CONTRACTS

@@ -11,8 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-
-z3 = pytest.importorskip("z3")
+import z3
 
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.crosscheck.smtlib import write

@@ -8,9 +8,6 @@ import itertools
 from typing import Any
 
 import pytest
-
-pytest.importorskip("z3")
-
 from evaluated import Values
 from two_readings import LARGE, SMALL, Both, Tables, compare, held_of, listed, lists, with_tables
 

@@ -9,10 +9,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import pytest
-
-pytest.importorskip("z3")
-
 from evaluated import Values
 from two_readings import NAMED_AS, SMALL, Both, Kept, compare, listed, with_names
 

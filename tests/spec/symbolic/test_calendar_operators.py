@@ -6,10 +6,7 @@ from __future__ import annotations
 
 import itertools
 
-import pytest
-
-z3 = pytest.importorskip("z3")
-
+import z3
 from evaluated import reading
 from two_readings import Both, compare, listed, with_tables
 

@@ -8,12 +8,9 @@ import itertools
 from typing import Any
 
 import pytest
+from evaluated import Values
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-pytest.importorskip("z3")
-
-from evaluated import Values
 from two_readings import LARGE, SMALL, Both, Tables, compare, held_of, lists, with_tables
 
 from lineclear_spec.kernel.records import GPU, Block, Request

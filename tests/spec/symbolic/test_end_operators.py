@@ -10,9 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-
-pytest.importorskip("z3")
-
 from evaluated import Values
 from two_readings import GHOSTS, Both, compare, listed, lists
 

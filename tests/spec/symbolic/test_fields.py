@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("z3", reason="the symbolic ledger needs z3-solver")
-
 import lineclear_spec
 from lineclear_spec.kernel.records import Block, Operation, Pool, Request, Sequence
 from lineclear_spec.postconditions import frames

@@ -11,8 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-z3 = pytest.importorskip("z3")
+import z3
 
 from lineclear_spec.proof.obligations import build
 from lineclear_spec.symbolic.goals import record

@@ -7,10 +7,6 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-import pytest
-
-pytest.importorskip("z3")
-
 from two_readings import SMALL, Both, compare, with_tables
 
 from lineclear_spec.kernel.ledger import Ledger

@@ -8,9 +8,6 @@ import itertools
 from typing import Any
 
 import pytest
-
-pytest.importorskip("z3")
-
 from evaluated import reading
 from two_readings import SMALL, Both, compare, with_tables
 

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-z3 = pytest.importorskip("z3")
+import z3
 
 from lineclear_spec.kernel.records import GPU
 from lineclear_spec.symbolic.ledger import SymbolicLedger

@@ -8,9 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-pytest.importorskip("z3")
-
 from evaluated import Values, reading
 from two_readings import Both, compare, lists, pools, with_pool
 

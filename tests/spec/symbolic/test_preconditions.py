@@ -12,8 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-
-z3 = pytest.importorskip("z3")
+import z3
 
 from lineclear.checks import proofs
 from lineclear.checks.stage import Context

@@ -10,9 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-z3 = pytest.importorskip("z3")
-
+import z3
 from readings import ASKED, LOOSER, READ, Reading, questions, readings, traces_of
 
 from lineclear_spec.actions import ACTIONS

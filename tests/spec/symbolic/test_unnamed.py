@@ -8,10 +8,6 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
-pytest.importorskip("z3")
-
 from evaluated import Values
 from two_readings import NAMED_AS, Both, Kept, compare, listed, with_names
 

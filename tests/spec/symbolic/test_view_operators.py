@@ -5,9 +5,6 @@
 from __future__ import annotations
 
 import pytest
-
-pytest.importorskip("z3")
-
 from two_readings import LARGE, SMALL, Both, Tables, compare, listed, with_tables
 
 from lineclear_spec.kernel.records import CPU, GPU
