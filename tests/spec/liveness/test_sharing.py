@@ -47,28 +47,26 @@ def test_hypotheses_do_not_contradict_each_other(policy: str) -> None:
     assert [r.status for r in prove_unit(unit)] == ["refuted"]
 
 
-def test_a_prompt_left_out_of_the_bound_is_refuted(monkeypatch: pytest.MonkeyPatch) -> None:
-    def outputs(self: Any, prompt: Any, output: Any, sequences: Any) -> Any:
-        return self.dearest.output * (sequences * output)
-
-    monkeypatch.setattr(tenants.TenantPolicy, "most_charged", outputs)
-    unit = build("order_vtc")
-    label = "a prompt and all that a tenant has started cost U at most"
-    unit.goals = [goal for goal in unit.goals if goal.label == label]
-    answers = {r.status for r in (*prove_unit(unit), *crosscheck_unit(unit, budget=40_000))}
-    assert answers
-    assert "proved" not in answers
+def without_the_prompt(self: Any, prompt: Any, output: Any, sequences: Any) -> Any:
+    return self.dearest.output * (sequences * output)
 
 
-def test_a_bound_that_adds_sequences_and_tokens_is_refuted(
-    monkeypatch: pytest.MonkeyPatch,
+def of_a_sum(self: Any, prompt: Any, output: Any, sequences: Any) -> Any:
+    return self.dearest.prompt * prompt + self.dearest.output * (sequences + output)
+
+
+@pytest.mark.parametrize(
+    ("most_charged", "label"),
+    [
+        (without_the_prompt, "a prompt and all that a tenant has started cost U at most"),
+        (of_a_sum, "U is that of one sequence with the tokens of all"),
+    ],
+)
+def test_a_bound_that_is_too_small_is_not_proved(
+    most_charged: Any, label: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def added(self: Any, prompt: Any, output: Any, sequences: Any) -> Any:
-        return self.dearest.prompt * prompt + self.dearest.output * (sequences + output)
-
-    monkeypatch.setattr(tenants.TenantPolicy, "most_charged", added)
+    monkeypatch.setattr(tenants.TenantPolicy, "most_charged", most_charged)
     unit = build("order_vtc")
-    label = "U is that of one sequence with the tokens of all"
     unit.goals = [goal for goal in unit.goals if goal.label == label]
     answers = {r.status for r in (*prove_unit(unit), *crosscheck_unit(unit, budget=40_000))}
     assert answers
