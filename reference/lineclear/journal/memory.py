@@ -26,52 +26,64 @@ MARKS = {"request": "r", "sequence": "s", "parent": "s"}
 
 
 class Ring:
-    """The last `size` actions.
+    """The last actions, as many as `size` items hold: a name is one item, and so is each argument.
 
     Attributes:
-        rows: the last ones, oldest first.
-        total: rows ever entered; more than there are if some were dropped.
+        items: of one action after another, oldest first; the first action may have lost its name.
     """
 
-    def __init__(self, size: int = 4096) -> None:
+    def __init__(self, size: int = 16_384) -> None:
         """Nothing has happened."""
-        self.rows: deque[JournalRow] = deque(maxlen=size)
-        self.total = 0
+        # A row of its own for each action would be one more object that the collector looks at.
+        self.items: deque[Any] = deque(maxlen=size)
 
     def __call__(self, name: str, arguments: tuple[Any, ...]) -> None:
         """Enters one action."""
-        self.total += 1
+        items = self.items
+        items.append(name)
         if arguments:
             first = arguments[0]  # no other argument of an action is a record
             kind = first.__class__
-            if kind is Record and name in FIRST:
-                arguments = (first.id, first.prompt, first.limit, first.parallel)
+            if kind is Sequence or (kind is Record and name not in FIRST):
+                items.append(first.id)
+                if len(arguments) > 1:
+                    items.extend(arguments[1:])
+            elif kind is Record:
+                items.extend((first.id, first.prompt, first.limit, first.parallel))
                 if first.prompt_names:
-                    arguments = (*arguments, first.prompt_names)
-            elif kind is Sequence or kind is Record:
-                arguments = (first.id, *arguments[1:])
-        self.rows.append((name, arguments))
+                    items.append(first.prompt_names)
+            else:
+                items.extend(arguments)
 
     def __iter__(self) -> Iterator[JournalRow]:
-        """Oldest first."""
-        return iter(self.rows)
+        """The actions that are kept whole, oldest first."""
+        name, arguments = "", []
+        for item in self.items:
+            if isinstance(item, str):  # no argument is a text
+                if name:
+                    yield name, tuple(arguments)
+                name, arguments = item, []
+            else:
+                arguments.append(item)
+        if name:
+            yield name, tuple(arguments)
 
     def __len__(self) -> int:
-        """How many are kept."""
-        return len(self.rows)
+        """How many actions are kept whole."""
+        return sum([isinstance(item, str) for item in self.items])
 
     def lines(self, limits: Limits) -> Iterator[str]:
         """The journal as `record.replay` reads it, without the last line.
 
         Raises:
-            ValueError: rows were dropped, so there is nothing that a replay could start from.
+            ValueError: the ring is full, so there may be nothing that a replay could start from.
         """
-        if self.total > len(self.rows):
+        if len(self.items) == self.items.maxlen:
             raise ValueError(
-                f"the ring dropped {self.total - len(self.rows)} rows: give Ring a larger size"
+                f"the ring is full with {len(self.items)} items, so the first may be dropped: give Ring a larger size"
             )
         yield json.dumps(first_line(limits))
-        for name, arguments in self.rows:
+        for name, arguments in self:
             if name in FIRST:
                 yield json.dumps(["new", *arguments])
                 yield json.dumps([name, f"r{arguments[0]}"])

@@ -60,9 +60,13 @@ def test_the_same_calls_give_the_same_journal() -> None:
 
 
 def test_a_ring_is_bounded_and_says_that_it_dropped_rows() -> None:
-    ring = Ring(100)
-    drive(Scheduler(CONFIG, journal=ring), 20)
-    assert len(ring) == 100 < ring.total
+    ring, all_of_them = Ring(100), Ring(1_000_000)
+    for journal in (ring, all_of_them):
+        drive(Scheduler(CONFIG, journal=journal), 20)
+    assert len(ring.items) == 100
+    kept = list(ring)
+    assert 20 <= len(kept) == len(ring) < len(all_of_them)
+    assert kept == list(all_of_them)[-len(kept) :]
     with pytest.raises(ValueError, match="dropped"):
         next(ring.lines(CONFIG.limits()))
 
