@@ -46,7 +46,7 @@ class Maybe:
 def or_(first: Any, second: Any = False, *rest: Any) -> Any:
     """Whether one of the conditions, mostly two, holds."""
     # Where a bool and a formula meet the formula stands first: its operator knows both, bool's knows bools only.
-    found = second | first if isinstance(first, bool) else first | second
+    found = second | first if first is True or first is False else first | second
     return or_(found, *rest) if rest else found
 
 
@@ -75,12 +75,12 @@ def smaller(first: Any, second: Any) -> Any:
 
 def not_(condition: Any) -> Any:
     """Whether the condition does not hold."""
-    return not condition if isinstance(condition, bool) else ~condition
+    return not condition if condition is True or condition is False else ~condition
 
 
 def and_(first: Any, second: Any = True, *rest: Any) -> Any:
     """Whether all of the conditions, mostly two, hold."""
-    found = second & first if isinstance(first, bool) else first & second
+    found = second & first if first is False or first is True else first & second
     return and_(found, *rest) if rest else found
 
 

@@ -57,7 +57,8 @@ class Ring:
 
     def __iter__(self) -> Iterator[JournalRow]:
         """The actions that are kept whole, oldest first."""
-        name, arguments = "", []
+        name = ""
+        arguments: list[Any] = []
         for item in self.items:
             if isinstance(item, str):  # no argument is a text
                 if name:

@@ -157,7 +157,7 @@ BEAMS = (SceneRequest("G", 20, 4, n=2),)
 def output_claims(runs: Sequence[SceneRun]) -> list[Claim]:
     """The six fields, and figures of each."""
     swaps, beams = runs
-    plan = set(Plan.__dataclass_fields__) | {n for n in dir(Plan) if not n.startswith("_")}
+    plan = dir(Plan)
     first, second = (row.outputs for row in beams.rows[:2])
     out = [row.outputs.blocks_to_swap_out for row in swaps.rows if row.preempted]
     back = [n for row in swaps.rows if (n := row.outputs.blocks_to_swap_in)]

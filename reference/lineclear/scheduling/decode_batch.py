@@ -6,7 +6,7 @@ the ledger's batch in its order. A step costs nothing for a member.
 
 from __future__ import annotations
 
-from lineclear.plan import Scheduled
+from lineclear.plan import Scheduled, new_row
 from lineclear.scheduling.flight import InFlight
 from lineclear.scheduling.live_request import LiveRequest
 from lineclear.scheduling.live_requests import LiveRequests
@@ -68,8 +68,8 @@ class DecodeBatch:
             self.adapter.tell("decode_batch_changed", entry.tenant, 1, ledger.steps)
         branch = entry.branch(sequence)
         offset: int = sequence.offset
-        self.members[sequence] = Scheduled(
-            entry.request_id, branch, 1, 0, None, True, False, offset
+        self.members[sequence] = new_row(
+            Scheduled, (entry.request_id, branch, 1, 0, None, True, False, offset)
         )
 
     def leave(self, sequence: Sequence) -> None:

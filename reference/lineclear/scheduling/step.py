@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from lineclear.config import Config
-from lineclear.plan import Scheduled
+from lineclear.plan import Scheduled, new_row
 from lineclear.scheduling.decode_batch import DecodeBatch
 from lineclear.scheduling.live_request import LiveRequest
 from lineclear.scheduling.live_requests import LiveRequests
@@ -256,14 +256,12 @@ class Step:
         drafts = max(0, tokens - (demand.tokens - demand.drafts))
         promised = sequence.own_samples
         actions.schedule_tokens(ledger, sequence, tokens, drafts)
-        row = Scheduled(
-            demand.entry.request_id,
-            demand.entry.branch(sequence),
-            tokens,
-            drafts,
-            ledger.first_scheduled(sequence),
-            sequence.own_samples > promised,
-            not demand.decode,
+        samples, prefill = sequence.own_samples > promised, not demand.decode
+        start = ledger.first_scheduled(sequence)
+        branch = demand.entry.branch(sequence)
+        row = new_row(
+            Scheduled,
+            (demand.entry.request_id, branch, tokens, drafts, start, samples, prefill, 0),
         )
         (self.decodes if demand.decode else self.prefills).append((row, sequence))
 

@@ -247,14 +247,16 @@ class Ledger(EndedRequests):
 
     def append_new_each(self, sequences: Iterable[Sequence], block_ids: list[int]) -> None:
         """Append one new block at a block id just taken to the table of each sequence, whose request holds it."""
-        for sequence, block in zip(sequences, self._records_at(block_ids), strict=True):
+        blocks = self._records_at(block_ids)
+        for sequence, block, block_id in zip(sequences, blocks, block_ids, strict=True):
             request = block.request = sequence.request
             block.ref = 1
-            if request.block_ids is not None:
-                request.block_ids.append(block.block_id)
+            sequence.table.append(block)
+            kept = request.block_ids
+            if kept is not None:
+                kept.append(block_id)
             elif request.held_set is not None:
                 request.held_set[block] = None
-            sequence.table.append(block)
 
     def _records_at(self, block_ids: list[int]) -> list[Block]:
         """The records of the new blocks at GPU blocks that were just taken."""
