@@ -45,7 +45,8 @@ class LiveRequests:
         waiting: those that wait or are swapped out, by key.
         arrivals: requests that were accepted so far.
         seats: of requests that run, one for each sequence that they have or may still make.
-        worst: blocks that running requests may need together.
+        counts_worst: whether admission asks for `worst`.
+        worst: blocks that running requests may need together; 0 if admission never asks for it.
         queued_tokens: tokens that requests which wait or are swapped out may have.
         draining: whether new requests are rejected.
         paused: keep, wait or recompute while the scheduler is paused, else "".
@@ -68,6 +69,7 @@ class LiveRequests:
             self.waiting = TenantQueue(adapter.ask, self._steps, config.swapped_first)
         self.arrivals = 0
         self.seats = 0
+        self.counts_worst = config.capacity_policy != "max_utilization"
         self.worst = 0
         self.queued_tokens = 0
         self.draining = False
@@ -191,8 +193,9 @@ class LiveRequests:
         self.running.add(entry)
         self.queued_tokens -= entry.most_tokens
         self.count_seats(entry)
-        entry.worst_taken = self.ledger.worst_case(entry.record)
-        self.worst += entry.worst_taken
+        if self.counts_worst:
+            entry.worst_taken = self.ledger.worst_case(entry.record)
+            self.worst += entry.worst_taken
         entry.bypassed = 0
         if self.reviews is not None:
             self.look_again(entry)
