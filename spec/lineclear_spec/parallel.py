@@ -67,7 +67,11 @@ def cores() -> int:
 
 
 def in_parallel(
-    function: Callable[[Job], Result], jobs: Sequence[Job], workers: int | None = None
+    function: Callable[[Job], Result],
+    jobs: Sequence[Job],
+    workers: int | None = None,
+    *,
+    fresh: bool = False,
 ) -> Iterable[Result]:
     """Results of the jobs in order; with one worker, in this process.
 
@@ -75,23 +79,19 @@ def in_parallel(
         function: a function of a module, or a partial of one; each worker gets it once.
         jobs: one argument for each call.
         workers: processes at most; a cluster decides by itself how many of its workers it uses.
+        fresh: whether each job gets a process that has done nothing before and has nothing of this one in memory, so
+            that what a solver takes for a job depends on the job alone; not if `workers` is 1.
     """
     if chosen[-1] == "ray":
-        yield from on_cluster(function, jobs)
+        yield from on_cluster(function, jobs, fresh)
         return
     count = min(len(jobs), workers or cores())
-    if count <= 1 and not (jobs and while_waiting):
+    here = count <= 1 and not (fresh and workers != 1)
+    if not jobs or (here and not while_waiting):
         yield from map(function, jobs)
         return
-    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(
-        count,
-        mp_context=multiprocessing.get_context(method),
-        initializer=begin,
-        initargs=(function,),
-    )
-    with pool:
+    with executor(count, function, fresh) as pool:
         try:
             # A worker is forked with the first job, and is not deaf to interrupts yet.
             with interrupts_wait():
@@ -106,11 +106,29 @@ def in_parallel(
             raise
 
 
+def executor(count: int, function: Callable[[Any], Any], fresh: bool) -> ProcessPoolExecutor:
+    """So many processes that call the function, each for one job only if they are to be fresh."""
+    method = "forkserver" if fresh else "fork"
+    known = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context(method if method in known else "spawn")
+    if fresh and method in known:  # the server imports once what each process needs
+        context.set_forkserver_preload([getattr(function, "func", function).__module__])
+    return ProcessPoolExecutor(
+        count,
+        mp_context=context,
+        initializer=begin,
+        initargs=(function,),
+        max_tasks_per_child=1 if fresh else None,
+    )
+
+
 def rows_in_parallel(
     function: Callable[[Named], list[Result]],
     jobs: Sequence[Named],
     workers: int | None = None,
     progress: Callable[[str], None] | None = None,
+    *,
+    fresh: bool = False,
 ) -> list[Result]:
     """The rows that the jobs answer with, in order; a job begins with its name.
 
@@ -119,9 +137,10 @@ def rows_in_parallel(
         jobs: one argument for each call.
         workers: processes at most.
         progress: called with the name of each job that is done.
+        fresh: as for `in_parallel`.
     """
     rows: list[Result] = []
-    for job, found in zip(jobs, in_parallel(function, jobs, workers), strict=True):
+    for job, found in zip(jobs, in_parallel(function, jobs, workers, fresh=fresh), strict=True):
         rows.extend(found)
         if progress is not None:
             progress(job[0])
@@ -173,14 +192,16 @@ def cluster() -> Any:
     return ray
 
 
-def on_cluster(function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
+def on_cluster(
+    function: Callable[[Job], Result], jobs: Sequence[Job], fresh: bool
+) -> Iterator[Result]:
     """Results of the jobs in order; what is still to be computed is cancelled if the caller stops asking."""
     ray = cluster()
 
     def call(job: Job) -> Result:  # ray takes functions only, and `function` may be a partial
         return function(job)
 
-    remote = ray.remote(max_retries=RETRIES)(call)
+    remote = ray.remote(max_retries=RETRIES, max_calls=int(fresh))(call)  # 0: as many as come
     waiting = [remote.remote(job) for job in jobs]
     try:
         while waiting:

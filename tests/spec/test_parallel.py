@@ -25,6 +25,15 @@ def fail_at_three(number: int) -> int:
     return number
 
 
+met: list[int] = []
+
+
+def meet(number: int) -> list[int]:
+    """What this process has met, this number included."""
+    met.append(number)
+    return list(met)
+
+
 def die_once(job: tuple[str, int]) -> int:
     """Ends its process the first time."""
     folder, number = job
@@ -44,6 +53,19 @@ def test_results_come_in_the_order_of_the_jobs(workers: int) -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_of_a_job_is_raised_in_its_turn(workers: int) -> None:
     results = iter(in_parallel(fail_at_three, range(5), workers))
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="three"):
+        next(results)
+
+
+@pytest.mark.parametrize("workers", [None, 2])
+def test_a_fresh_process_has_met_nothing_before(workers: int | None) -> None:
+    met[:] = [7]
+    assert list(in_parallel(meet, range(4), workers, fresh=True)) == [[0], [1], [2], [3]]
+    assert list(in_parallel(meet, [5], workers, fresh=True)) == [[5]]
+    assert list(in_parallel(meet, [], workers, fresh=True)) == []
+    assert list(in_parallel(meet, [5], 1, fresh=True)) == [[7, 5]]
+    results = iter(in_parallel(fail_at_three, range(5), workers, fresh=True))
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(ValueError, match="three"):
         next(results)
@@ -82,6 +104,7 @@ def test_a_cluster_gives_the_same_and_a_worker_that_dies_costs_a_retry(
         assert cores() == 2
         assert list(in_parallel(square, range(8))) == here
         assert list(in_parallel(partial(pow, 2), range(8))) == [2**n for n in range(8)]
+        assert list(in_parallel(meet, range(3), fresh=True)) == [[0], [1], [2]]
         jobs = [(str(tmp_path), number) for number in range(5)]
         assert list(in_parallel(die_once, jobs)) == list(range(5))
         assert (tmp_path / "2").exists()

@@ -120,8 +120,7 @@ def stability(context: Context) -> Outcome:
     from lineclear_spec.crosscheck import stability as variants
     from lineclear_spec.proof.prove import read_baseline
 
-    load_claims()
-    trials = variants.stability(progress=context.step)
+    trials = variants.stability(progress=context.step, prepare=load_claims)
     return judged(trials, variants.failures(trials, read_baseline()))
 
 

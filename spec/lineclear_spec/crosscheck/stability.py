@@ -2,14 +2,15 @@
 """Whether the proofs survive what must not matter: seeds, the order of assertions, names.
 
 Guarantees: a variant of a unit says exactly what the unit says, and is the same in every process; an obligation that
-is not proved in one variant, or takes more than ten times its baseline, is a failure. A cost may differ a little from
-one run to another (`proof.prove.within`).
+is not proved in one variant, or takes more than ten times its baseline, is a failure. With more than one worker each
+unit has a process of its own that did nothing before, so that z3 takes the same in every run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import pairwise
 from random import Random
 from typing import Any, TypeVar
@@ -108,7 +109,12 @@ def check(script: Script, seed: int, solver: str) -> list[Result]:
     return prove_unit(read(script), seed)
 
 
-def _job(job: tuple[str, Sequence[int], Sequence[str], Sequence[str]]) -> list[Trial]:
+def _job(
+    job: tuple[str, Sequence[int], Sequence[str], Sequence[str]],
+    prepare: Callable[[], None] | None,
+) -> list[Trial]:
+    if prepare is not None:
+        prepare()
     name, seeds, kinds, solvers = job
     script = write(build(name))
     return [
@@ -127,6 +133,7 @@ def stability(
     solvers: Sequence[str] = SOLVERS,
     workers: int | None = None,
     progress: Callable[[str], None] | None = None,
+    prepare: Callable[[], None] | None = None,
 ) -> list[Trial]:
     """Every obligation of the named units (all if None) in every variant, by every solver.
 
@@ -137,9 +144,12 @@ def stability(
         solvers: z3, cvc5 or both.
         workers: processes at most; None for one for each core.
         progress: called with the name of each unit that is done.
+        prepare: a function of a module that registers units, called in every process.
     """
+    if prepare is not None:
+        prepare()
     jobs = [(name, tuple(seeds), tuple(kinds), tuple(solvers)) for name in (names or units())]
-    return rows_in_parallel(_job, jobs, workers, progress)
+    return rows_in_parallel(partial(_job, prepare=prepare), jobs, workers, progress, fresh=True)
 
 
 def failures(trials: Iterable[Trial], baseline: dict[str, int]) -> list[Failure]:

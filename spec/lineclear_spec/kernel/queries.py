@@ -143,7 +143,9 @@ def unscheduled(ledger: Ledger, request: Request) -> Truth:
 def leader(ledger: Ledger, request: Request) -> Any:
     """The leader: the first sequence of a request that has one."""
     ledger.demand(request.width >= 1, "the request has a sequence")
-    return request.members[0]
+    first = request.members[0]
+    ledger.demand(first.alive, "its first sequence is alive")
+    return first
 
 
 def worst_case(ledger: Ledger, request: Request) -> Number:
