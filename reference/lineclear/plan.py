@@ -185,6 +185,10 @@ class Plan(NamedTuple):
         """Whether it is the same object: a plan stands for one step, and none equals another."""
         return self is other
 
+    def __ne__(self, other: object) -> bool:
+        """Whether it is another object; a tuple would compare what they say."""
+        return self is not other
+
     def __hash__(self) -> int:
         """As of any object."""
         return object.__hash__(self)
