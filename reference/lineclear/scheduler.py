@@ -61,7 +61,7 @@ class Scheduler(CacheCalls):
         config: settings; the default preset if None.
         policy: decides which request comes first; the one that `config` names if None.
         clock: seconds, stamped on plans and results, used for nothing else; None stamps nothing.
-        journal: called with every action and its arguments, and must not raise; a ring of the last 4,096 if None.
+        journal: called with every action and its arguments, and must not raise; a `Ring` of the last ones if None.
         step_factory: how a step is built; the class that `config.rules` names if None.
         eviction: the key by which blocks of the prefix cache are evicted; see `scheduling/eviction.py`. That of
             `config.prefix_eviction` if None.
