@@ -22,8 +22,9 @@ ASKED = ["prove", "decisions", "empty_pool", "order_fcfs", "order_priority", "--
 def answered(all_proofs: list[Result], monkeypatch: pytest.MonkeyPatch) -> None:
     """What is asked of the table as it is was asked once in this test run."""
 
-    def prove(names: Any, seeds: Any, progress: Any) -> list[Result]:
+    def prove(names: Any, seeds: Any, progress: Any, second: Any) -> list[Result]:
         assert list(seeds) == [0]
+        assert second is None
         return [result for result in all_proofs if result.unit in names]
 
     monkeypatch.setattr("lineclear_spec.proof.prove.prove", prove)

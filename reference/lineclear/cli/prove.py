@@ -123,15 +123,15 @@ def run(arguments: argparse.Namespace) -> int:
         write_text(f"{len(files)} files in {arguments.export}; every check-sat answers unsat")
         return PASSED
     started = time.monotonic()
-    with Progress("proving", len(names or units()) * arguments.seeds) as progress:
-        results = prove.prove(names, range(arguments.seeds), progress=progress.step)
-    solvers = [prove.solver_version()]
+    solvers, second = [prove.solver_version()], None
     if arguments.second_solver:
         from lineclear_spec.crosscheck import second_solver
 
-        with Progress("cvc5", len(names or units())) as progress:
-            results += second_solver.crosscheck(names or None, progress=progress.step)
+        second = second_solver.crosscheck_unit
         solvers.append(second_solver.version())
+    with Progress("proving", len(names or units())) as progress:
+        seeds = range(arguments.seeds)
+        results = prove.prove(names, seeds, progress=progress.step, second=second)
     proof_seconds = time.monotonic() - started
     if wanted:
         results = [r for r in results if r.label.split(".")[0] in wanted]

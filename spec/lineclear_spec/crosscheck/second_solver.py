@@ -100,24 +100,35 @@ def crosscheck_script(
 
 
 def crosscheck_unit(
-    unit: Unit, seed: int = 0, budget: int = BUDGET, hints: Sequence[Core | None] = ()
+    unit: Unit, seed: int = 0, budget: int = BUDGET, answers: Path | None = None
 ) -> list[Result]:
-    """Like `prove.prove_unit`, in the same order, by cvc5; lemmas of the text come first.
+    """Like `prove.prove_unit`, in the same order, by cvc5, with hints; lemmas of the text come first.
 
     Args:
         unit: whose obligations are asked.
         seed: of the solver's random numbers.
         budget: of its resources, for each obligation.
-        hints: which premises each obligation is asked with first; none for all.
+        answers: folder of earlier answers, None to ask everything.
     """
-    found = crosscheck_script(write(unit), seed, budget, hints)
-    answers = iter([r for r in found if r.kind != "lemma"])
+    script = write(unit)
+    hints = () if unit.name == "arithmetic" else cores.of(unit)
+    text = "" if answers is None else script.text()  # it is what cvc5 is asked
+    settings = (version(), seed, budget, Path(__file__).read_text(encoding="utf-8"), text)
+    ask_it = partial(_in_order, unit, script, seed, budget, hints)
+    return answered(answers, unit, settings, ask_it)
+
+
+def _in_order(
+    unit: Unit, script: Script, seed: int, budget: int, hints: Sequence[Core | None]
+) -> list[Result]:
+    found = crosscheck_script(script, seed, budget, hints)
+    rest = iter([r for r in found if r.kind != "lemma"])
     return [
         *[r for r in found if r.kind == "lemma"],
         *[
             Result(unit.name, goal.label, "frame", "proved", 0.0, 0, seed, "cvc5")
             if goal.formula is None
-            else next(answers)
+            else next(rest)
             for goal in unit.goals
         ],
     ]
@@ -125,11 +136,7 @@ def crosscheck_unit(
 
 def _job(job: tuple[str, int, int], answers: Path | None = None) -> list[Result]:
     name, seed, budget = job
-    unit = build(name)
-    text = "" if answers is None else write(unit).text()  # it is what cvc5 is asked
-    hints = () if name == "arithmetic" else cores.of(unit)
-    settings = (version(), seed, budget, Path(__file__).read_text(encoding="utf-8"), text)
-    return answered(answers, unit, settings, lambda: crosscheck_unit(unit, seed, budget, hints))
+    return crosscheck_unit(build(name), seed, budget, answers)
 
 
 def crosscheck(

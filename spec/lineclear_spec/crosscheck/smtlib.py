@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import z3
@@ -150,6 +151,10 @@ def printed(formulas: Sequence[z3.ExprRef]) -> tuple[list[str], list[str]]:
     return declarations, found
 
 
+#: Actions have their hypotheses in common.
+printed_once = cache(printed)
+
+
 def written_name(name: str, applied: bool, functions: Iterable[str]) -> str:
     """z3 tells a constant from a function of the same name, the standard does not."""
     return f"the_{name}" if not applied and name in functions else name
@@ -162,8 +167,9 @@ def write(unit: Unit) -> Script:
         ValueError: two symbols, or a symbol and a bound variable, would have one name.
     """
     goals = [goal for goal in unit.goals if goal.formula is not None]
-    formulas = [*unit.hypotheses, *unit.assumptions, *[z3.Not(g.formula) for g in goals]]
-    declarations, found = printed(formulas)
+    given, first = printed_once(tuple(unit.hypotheses))
+    declarations, found = printed([*unit.assumptions, *[z3.Not(g.formula) for g in goals]])
+    declarations, found = list(dict.fromkeys([*given, *declarations])), [*first, *found]
     declared: dict[tuple[str, bool], tuple[str, str]] = {}
     for line in declarations:
         match = DECLARED.fullmatch(line)
@@ -190,16 +196,14 @@ def write(unit: Unit) -> Script:
     bound |= {name for name in names.values() if re.fullmatch(r"a!\d+", name)}
     if clash := bound & set(names.values()):
         raise ValueError(f"{unit.name}: {min(clash)} is a symbol and a bound variable")
-    first, second = len(unit.hypotheses), len(unit.hypotheses) + len(unit.assumptions)
+    after, last = len(first), len(first) + len(unit.assumptions)
     script = Script(
         unit.name,
         tuple(sorted(d.split()[1] for d in declarations if d.startswith("(declare-sort"))),
         dict(sorted((names[key], sorts) for key, sorts in declared.items())),
-        tuple(text[:first]),
-        tuple(text[first:second]),
-        tuple(
-            Query(g.kind, g.label, g.depth, f) for g, f in zip(goals, text[second:], strict=True)
-        ),
+        tuple(text[:after]),
+        tuple(text[after:last]),
+        tuple(Query(g.kind, g.label, g.depth, f) for g, f in zip(goals, text[last:], strict=True)),
     )
     return with_lemma(script) if unit.name == "arithmetic" else script
 

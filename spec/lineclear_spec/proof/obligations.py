@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import z3
 
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.invariants import CPU, GPU, clauses
+from lineclear_spec.invariants.clause import Clause
 from lineclear_spec.kernel import blocks
 from lineclear_spec.kv.obligations import KV_UNITS, kv_unit
 from lineclear_spec.language import dialect
@@ -110,10 +112,7 @@ def action(name: str, body: Callable[..., Any] | None = None) -> Unit:
     result = (body or row.body)(ledger, *arguments)
     unit = Unit(
         name,
-        [
-            *background(),
-            *[quantify(c.domains, lambda *x, c=c: c.predicate(before, *x)) for c in clauses()],
-        ],
+        list(what_held(tuple(clauses()))),
         ledger.assumptions,
         [Goal("defined", *rest) for _, *rest in ledger.obligations],
         ledger.guards,
@@ -142,6 +141,16 @@ def action(name: str, body: Callable[..., Any] | None = None) -> Unit:
         unit.goals.append(Goal("ranking", label, everything, instance(domains, predicate)))
     unit.goals = told_apart(sorted(unit.goals, key=lambda g: g.depth))
     return unit
+
+
+@cache
+def what_held(every: tuple[Clause, ...]) -> tuple[Any, ...]:
+    """The facts of rounding, and every clause of the state before an action: the same formulas for each action, as
+    the names of an arbitrary state are the same.
+    """
+    before = State.arbitrary()
+    held = [quantify(c.domains, lambda *x, c=c: c.predicate(before, *x)) for c in every]
+    return (*background(), *held)
 
 
 def told_apart(goals: list[Goal]) -> list[Goal]:

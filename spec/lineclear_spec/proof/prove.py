@@ -168,12 +168,20 @@ def prove_unit(
     return results
 
 
-def _job(job: tuple[str, int, int], answers: Path | None = None) -> list[Result]:
-    name, seed, budget = job
+def _job(
+    job: tuple[str, Sequence[int], int],
+    answers: Path | None = None,
+    second: Callable[[Unit], list[Result]] | None = None,
+) -> list[Result]:
+    name, seeds, budget = job
     unit = build(name)
-    settings = (solver_version(), seed, budget, Path(__file__).read_text(encoding="utf-8"))
     hints = cores.of(unit)
-    return answered(answers, unit, settings, lambda: prove_unit(unit, seed, budget, hints=hints))
+    results: list[Result] = []
+    for seed in seeds:
+        settings = (solver_version(), seed, budget, Path(__file__).read_text(encoding="utf-8"))
+        ask_it = partial(prove_unit, unit, seed, budget, hints=hints)
+        results += answered(answers, unit, settings, ask_it)
+    return results if second is None else results + second(unit)
 
 
 def _core(name: str) -> list[Core | None]:
@@ -193,8 +201,9 @@ def prove(
     budget: int = BUDGET,
     progress: Callable[[str], None] | None = None,
     answers: Path | None = None,
+    second: Callable[[Unit], list[Result]] | None = None,
 ) -> list[Result]:
-    """Check every obligation of the named units, once for each seed.
+    """Check every obligation of the named units, once for each seed; the answers unit by unit.
 
     Args:
         names: of units, all if None or empty.
@@ -203,9 +212,11 @@ def prove(
         budget: resources for each obligation.
         progress: called with the name of each unit that was asked.
         answers: folder of earlier answers, None to ask everything.
+        second: asks another solver about the unit, which is made once for all of them.
     """
-    jobs = [(name, seed, budget) for seed in seeds for name in (names or units())]
-    return rows_in_parallel(partial(_job, answers=answers), jobs, workers, progress)
+    jobs = [(name, tuple(seeds), budget) for name in (names or units())]
+    job = partial(_job, answers=answers, second=second)
+    return rows_in_parallel(job, jobs, workers, progress)
 
 
 def read_baseline() -> dict[str, int]:
