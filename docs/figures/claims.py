@@ -62,7 +62,8 @@ def claims(
     rows: list[tuple[str, ...]] = [
         (
             "every token that a request learns was computed from the KV of exactly its own tokens, whatever was "
-            f"preempted, shared, copied, published, aborted or failed, under the {len(NAMES)} premises that it prints",
+            f"preempted, shared, copied, published, aborted or failed, under {len(NAMES)} premises, which the "
+            f"command prints",
             "proved",
             f"{proved_always(kv):,} of {sum(r.seed == 0 for r in kv):,} obligations of KV, seeds 0 to {SEEDS - 1}, and "
             f"{kv_agreed:,} by a second solver, beside those of the table",

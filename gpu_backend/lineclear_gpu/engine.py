@@ -2,7 +2,7 @@
 """Serves requests: the scheduler decides, the executor runs its plans, a runner computes tokens.
 
 Guarantees: every token handed out was sampled by a step whose KV was valid (`_commit` has the order on which that
-rests). `add` rejects an invalid request before the scheduler knows of it, so a step raises for no request's
+rests). `add` rejects an invalid request before any step sees it, so no step raises because of a request's
 parameters. If a forward raises, its rows are run again in halves; a request whose row raises by itself loses its KV
 and starts again, with its tokens and at its place in the order; one that fails again ends with the error, and all
 others go on. Ctrl-C waits for the end of a step, so that an engine serves on after it.
@@ -90,7 +90,10 @@ class Engine:
         ):
             has, wanted = getattr(owner, size), getattr(config, size)
             if has != wanted:
-                raise EngineError(f"the pool has {size} {has}, the settings say {wanted}")
+                raise EngineError(
+                    f"{size} is {has} in the pool and {wanted} in the config; they must be equal: make the pool of the "
+                    "config's sizes"
+                )
         self.config = config
         self.runner = runner
         self.pool = pool
@@ -103,9 +106,9 @@ class Engine:
         self.executor = Executor(pool, streams, hazards=Hazards() if verify else None)
         self.live: dict[Hashable, EngineRequest] = {}
         self.flights: deque[Flight] = deque()
-        self.steps = 0
-        self.checks = 0
-        self.failed_steps = 0
+        self.steps = 0  # steps committed
+        self.checks = 0  # audits made, if verifying
+        self.failed_steps = 0  # steps in which a row or the whole forward failed
         # of the last failed steps, the errors and the requests that failed
         self.failures: deque[str] = deque(maxlen=MOST_FAILURES)
         self.launches = 0  # plans launched
@@ -132,10 +135,10 @@ class Engine:
         tenant: Hashable = None,
         cache_salt: str | None = None,
     ) -> RequestOutput:
-        """Adds a request; its output, which `step` fills.
+        """Adds a request; returns its output, which `step` fills.
 
-        A group whose sequences do not fit into the pool, or into `max_num_seqs`, together although
-        each fits runs as n requests of one sequence, unless `split_groups` is off.
+        If the n sequences of a group do not fit together into the pool or into `max_num_seqs`, but each alone does,
+        they run as n requests of one sequence, unless `split_groups` is off.
 
         Args:
             request_id: unique among live requests.
@@ -172,7 +175,9 @@ class Engine:
         return output
 
     def abort(self, request_id: Hashable) -> bool:
-        """Aborts a request, within a step at its end; False if it is not live."""
+        """Aborts a request; returns whether it was live. Called while a step runs, it takes effect at that step's
+        end.
+        """
         output = self.output_of(request_id)
         if output is None:
             return False
@@ -196,9 +201,9 @@ class Engine:
             self.results.close(live, "abort")
 
     def reset_prefix_cache(self) -> int:
-        """No block that was computed so far is found by a later request; how many could be found.
+        """Forgets every cached block, so that no later request finds one; returns how many could be found.
 
-        Requests that run keep what they share. For weights that are replaced, or after a test.
+        Requests that run keep what they share. To be called after weights were replaced, or between tests.
         """
         return 0 if self.names is None else self.names.reset()
 
@@ -221,7 +226,7 @@ class Engine:
     def step(self) -> list[Delta]:
         """Launches as many steps as may be in flight and commits the oldest; returns new output.
 
-        The output of requests that `LLM` streams or generates goes there instead.
+        The output of a request that `LLM.generate` or a stream of `LLM` reads is given to that reader and not returned.
 
         Raises:
             EngineError: requests are live but none can progress, as while `scheduler.pause` holds all of them.
@@ -243,10 +248,10 @@ class Engine:
         self._report(*self.executor.poll())
 
     def _end_a_stall(self) -> None:
-        """Nothing was launched and nothing is in flight: waits for copies, and schedules once more.
+        """Nothing was launched and nothing is in flight: waits for open copies; if there are none, schedules again.
 
         Raises:
-            EngineError: no copy was open, and the scheduler launches nothing again.
+            EngineError: no copy was open, and the second plan was empty too.
         """
         if self._report(*self.executor.drain()):
             return
@@ -290,7 +295,7 @@ class Engine:
         return True
 
     def _note_hits(self, plan: Plan, entered: set[Hashable]) -> None:
-        """Requests that are admitted for the first time begin behind what was found."""
+        """Sets `num_cached_tokens` of requests that are admitted for the first time: tokens before their first row."""
         for row in plan.scheduled_seq_groups.first:
             if row.request_id in entered and row.start and not self.live[row.request_id].tries:
                 self.live[row.request_id].output.num_cached_tokens = row.start

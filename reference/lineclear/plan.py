@@ -1,7 +1,7 @@
 """What one step does, for the code that executes it.
 
-Guarantees: a plan never changes; who is scheduled is a view that is shared with the next plan as
-long as no sequence joins or leaves, so it costs nothing then.
+Guarantees: a plan never changes; the rows of the decode batch are shared with the next plan as long as no sequence
+joins or leaves that batch, so they cost nothing then.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class BlockOperation(NamedTuple):
     """One operation on blocks.
 
     Attributes:
-        number: its id, to be given to `Scheduler.complete`.
+        number: its id. Give that of a swap to `Scheduler.complete`; a forward and a block copy are not reported.
         kind: swap_out, swap_in, copy_block or forward.
         wait: it starts after every operation up to this number.
         request_id: whose blocks, None for a forward.
@@ -101,7 +101,7 @@ class Joined(Sequence[Scheduled]):
 
 
 class NewBlocks(Sequence[NewBlock]):
-    """Blocks of sequences that are in the decode batch, named by their rows on request."""
+    """New blocks of sequences in the decode batch: (request id, branch, block id), made of rows when it is read."""
 
     __slots__ = ("block_ids", "rows")
 
@@ -131,7 +131,7 @@ class NewBlocks(Sequence[NewBlock]):
             yield row.request_id, row.branch, block_id
 
     def __eq__(self, other: object) -> bool:
-        """Whether it names the same blocks as another sequence."""
+        """Whether the other is a NewBlocks or a tuple of the same blocks in the same order; a list never equals it."""
         if isinstance(other, NewBlocks):
             other = tuple(other)
         return isinstance(other, tuple) and tuple(self) == other
@@ -153,7 +153,7 @@ class Plan(NamedTuple):
 
     Attributes:
         step: number of the step, None if nothing is computed.
-        scheduled_seq_groups: every sequence in the step, prefills first.
+        scheduled_seq_groups: one row for each sequence in the step, prefills first (vLLM's name; no row is a group).
         sampling: those of them that sample, in the order that `commit` expects tokens in.
         num_batched_tokens: positions that the step computes.
         num_prefill_groups: entries of scheduled_seq_groups that are prefills.
@@ -220,7 +220,7 @@ class Plan(NamedTuple):
 
     @property
     def ignored(self) -> tuple[Hashable, ...]:
-        """Requests that no plan will ever run: none, `add` rejects them with the reason."""
+        """Always empty. vLLM lists here requests that can never run; `add` rejects these and says why."""
         return ()
 
     @property

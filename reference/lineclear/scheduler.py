@@ -1,10 +1,11 @@
 """The scheduler: policies decide, the table of actions enforces.
 
-Invariant: every change to a request or a block is an action of `lineclear_spec.actions`, but for the names
+Guarantees: every change to a request or a block is an action of `lineclear_spec.actions`, but for the names
 that callers give (`name_blocks`, `ask_for_names`); a call that raises an error of its own has changed nothing; the same
-calls give the same journal. An exception of a receiver of events, and one of the policy that does not derive
-from `Exception`, is raised by the next call, which does nothing else, or by `add`, which has then ended the
-request again. One of a journal comes out at once: the scheduler is not to be used any more.
+calls give the same journal. If a function that the caller gave (`watch_prefix_cache`, `ask_for_names`) raises, or the
+policy raises what is no `Exception` (such as KeyboardInterrupt), the call during which it came is finished, and the
+next call raises it and does nothing else. If it came during `add`, `add` aborts the request and raises it. What a
+journal raises comes out at once: discard the scheduler then.
 
 A request passes these modules of `lineclear.scheduling`, in this order: `live_requests` takes it in,
 `step` chooses it, `transitions` lets it run, `dispatch` issues the step, `commit` applies its result.
@@ -221,7 +222,7 @@ class Scheduler(CacheCalls):
         self.in_flight.check_room()
         time = None if self.clock is None else self.clock()
         ledger, live, batch = self.ledger, self.live, self.batch
-        # `complete_up_to` looks at every open operation: only while a fence may make the next step wait.
+        # `complete_up_to` looks at every open operation: it is called only if `barrier` may make the next step wait.
         if ledger.barrier > ledger.done and ledger.complete_up_to() > ledger.done:
             actions.lift_fences(ledger)
         if live.paused in ("keep", "recompute"):
@@ -231,7 +232,7 @@ class Scheduler(CacheCalls):
         batch.leave_at_their_last_token()
         if self.cache.late:
             self.cache.publish_late()
-        # `head` stands last: asked for the head, a queue of tenants begins the next tenant's turn.
+        # `head()` is asked last because it has an effect: it asks a tenant policy, which may begin the next turn.
         if batch.alone and live.waiting.head() is None:
             # sequences in the decode batch only: no loop over them
             return self._dispatch.issue((), time)

@@ -1,7 +1,8 @@
 """Connectives that mean the same on Python's booleans and on formulas.
 
-Functions that are run on formulas may not use `and`, `or`, `not`, `if`, `is` and the like: on a
-formula these take one branch, or raise. `language/dialect.py` refuses them in the source; these functions are what
+Functions that are run on formulas may not use `and`, `or`, `not`, `if`, `is` and the like (queries alone may use
+`a if c else b`, which `language/conditional.py` compiles): on a formula these take one branch, or raise.
+`language/dialect.py` refuses them in the source; these functions are what
 to write instead. All arguments are evaluated: none of them stops early, as `and` and `or` do.
 """
 
@@ -36,7 +37,10 @@ class Maybe:
     value: Any
 
     def _misused(self, *_: Any) -> NoReturn:
-        raise Misuse("a value that may be left out is no number: use given or or_else")
+        raise Misuse(
+            "a value that may be left out was compared, tested or computed with: ask given(value) whether it is there, "
+            "or take or_else(value, other)"
+        )
 
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __bool__ = __hash__ = _misused
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __pow__ = __neg__ = _misused

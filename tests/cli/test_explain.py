@@ -28,7 +28,7 @@ def test_every_name_is_explained(name: str, capsys: pytest.CaptureFixture[str]) 
 def test_an_action_shows_its_guards_and_effect(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(capsys, "explain", "swap_in")
     assert "phase: SWAPPED to RUNNING" in text
-    assert "the GPU has a free block for every distinct block" in text
+    assert "the GPU has a free block for every private block" in text
     assert 'ledger.move(request, "swap_in")' in text
     assert "\nlineclear_spec/actions" in text
 

@@ -1,7 +1,8 @@
 """Translates actions of a journal to events of a log.
 
 Guarantees: every event is derived from the ledger that the journal leads to, so the log says what the proved table
-did; nothing is omitted. Blocks are named pool by pool, sequences by their number within the request.
+did. Every action that changes a table or a request, copies, or issues or commits a step has its events; `_nothing`
+lists those that have none. Blocks are named pool by pool, sequences by their number within the request.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Translator:
     Args:
         ledger: the ledger that the actions change.
         emit: receives each event.
-        checks: whether to emit a check event after each step.
+        checks: whether to emit a check event after each commit of a step.
     """
 
     def __init__(
@@ -48,7 +49,8 @@ class Translator:
         self.ledger = ledger
         self.checks = checks
         self._out = emit
-        self._held_back: list[Event] | None = None  # from a settle until its samples are known
+        # Events since a commit, until an action comes that is not in AFTER_COMMIT; None if none are held back.
+        self._held_back: list[Event] | None = None
         self._tables: dict[Sequence, tuple[int, list[int]]] = {}
         self._numbers: dict[Sequence, int] = {}
         self._made: dict[Request, int] = {}
@@ -56,11 +58,17 @@ class Translator:
         self._rows: list[tuple[Sequence, int]] = []  # of the step being built, with its drafts
         self._steps: dict[int, list[tuple[Sequence, int, int]]] = {}  # (sequence, samples, drafts)
         self._forwards: dict[int, int] = {}  # forward -> step, of steps in flight
-        self._open: dict[Request, int] = {}  # the last copy of a request
-        self._listed: dict[int, int] = {}  # name -> the block that is found under it
+        self._open: dict[Request, int] = {}  # the number of a request's last swap, open or not
+        self._listed: dict[
+            int, int
+        ] = {}  # name -> id of the GPU block that the log says is found under it
 
     def __call__(self, name: str, arguments: tuple[Any, ...]) -> None:
-        """Handles one action."""
+        """Handles one action, which the ledger has already done.
+
+        Raises:
+            JournalError: a sample comes after an action that may not stand between it and its commit.
+        """
         if name not in AFTER_COMMIT:
             self.flush()
         getattr(self, f"_{name}")(*arguments)

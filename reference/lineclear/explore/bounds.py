@@ -70,7 +70,7 @@ class SearchBounds:
         live: requests that may be live at once; there is no limit to how many follow each other.
         arrivals: requests that may arrive in all; None for no limit.
         stops: whether a sampled token may end its sequence before its limit.
-        aborts: whether a live request may be aborted.
+        aborts: whether a live request may be aborted, and the prefix cache be reset.
         fails: whether a copy may fail.
         late: whether copies may complete later than at once.
         readers: holds of blocks that readers outside may have at once.

@@ -15,14 +15,15 @@ A move is a tuple of plain data, so a trace can be written down:
     ("abort", k)             the k-th live request, by age, is aborted
     ("schedule",)            the next step
     ("commit", (c, ...))     the oldest step in flight; for each position of `plan.sampling`
-                             "go", "stop", "fork", "fork stop" (the child ends), "stop fork" (the other one ends),
+                             "go", "stop", "fork", "fork stop" (the child ends), "stop fork" (the parent ends),
                              "prune", or "=k" for k tokens of a draft; "-" where nothing is kept
     ("complete", k)          the k-th open copy that a plan has dispatched is done
     ("fail", k)              that copy has failed
     ("reset",)               the prefix cache forgets every block
     ("hold", k)              a reader holds the k-th block that can be found, by name
     ("let_go", k)            one of those that hold the k-th block lets it go
-    ("wrong", k)             the k-th report, and a request, that must be refused; walks alone make it
+    ("wrong", k)             the k-th report, and a request, that must be refused; `moves` never yields it, the random
+                             walks of `walks.py` insert it
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class World:
         journal: called with every action as well, in a replay.
         executor: given every plan, in a replay.
         kind: the scheduler's class; a broken one in tests.
-        watched: whether an end of progress is raised too; such a world is not frozen.
+        watched: whether `do` raises Stalled when progress ends; do not call `freeze` on such a world.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class World:
             self.outputs = OutputNames(bounds.config.block_size)
         self.notes = Notes()
         self.arrived = 0
-        self.names = 0
+        self.names = 0  # submits so far, rejected ones among them: the next request has the next number as its name
         self.plan: Plan | None = None
         self.watch = Watch(self.scheduler) if watched else None
         self._plain_step, self._step = noted(self.scheduler, self.notes)
@@ -115,7 +116,9 @@ class World:
     # ---- copies --------------------------------------------------------------------------------
 
     def freeze(self) -> bytes:
-        """The whole state, to be thawed any number of times."""
+        """The state that moves change, to be thawed any number of times: without config and limits, and without the
+        policy unless it remembers something.
+        """
         scheduler, observer = self.scheduler, self.observer
         ledger, config, policy = scheduler.ledger, scheduler.config, scheduler.policy
         limits = ledger.limits
@@ -215,7 +218,7 @@ class World:
             if bounds.fails:
                 yield ("fail", k)
         if not bounds.late and copies:
-            return  # nothing else happens before they are reported
+            return  # copies are reported before any request arrives or ends and before the cache changes
         if len(scheduler.entries) < bounds.live and (
             bounds.arrivals is None or self.arrived < bounds.arrivals
         ):
@@ -270,6 +273,7 @@ class World:
             InvariantViolation: an invariant does not hold after it, or after one of its actions; or it is not the
             step, or not the answer, that the rules give (`oracle`).
             Stalled: progress has ended, in a world that is watched.
+            ValueError: a shape of the bounds is rejected although there is room: mend the bounds, not the scheduler.
             Exception: whatever else the scheduler raises is a finding too.
         """
         self.plan = None

@@ -19,7 +19,7 @@ from lineclear_spec.kernel.records import Request as Record
 #: Name and arguments; a request or a sequence by its number. The first action of each request is written out in full:
 #: ("submit", (id, prompt, limit, parallel)), and behind them the names of its prompt's blocks if it has any.
 JournalRow = tuple[str, tuple[Any, ...]]
-#: The first actions of a request.
+#: The first action of a request is one of these: its row has the request's numbers in full.
 FIRST = frozenset({"submit", "reject"})
 #: How a journal on disk marks an argument that is a number of a record.
 MARKS = {"request": "r", "sequence": "s", "parent": "s"}
@@ -74,7 +74,7 @@ class Ring:
         return sum([isinstance(item, str) for item in self.items])
 
     def lines(self, limits: Limits) -> Iterator[str]:
-        """The journal as `record.replay` reads it, without the last line.
+        """The journal as `lineclear.journal.file.replay` reads it, without the last line.
 
         Raises:
             ValueError: the ring is full, so there may be nothing that a replay could start from.

@@ -61,7 +61,7 @@ def mode_claims(runs: Sequence[SceneRun]) -> list[Claim]:
               "a list cannot be the key of a dict; 562 tokens are in 36 blocks"),
         Claim("CPU blocks taken where there are none", 36, rows[poor.title].cpu_used,
               "conservation", "the lesson takes them unasked; guard of swap_out: the CPU has a "
-              "free block for every distinct block"),
+              "free block for every private block"),
         Claim("tokens known of S when it is back", 200, kept.tokens("S"), "F7",
               "reset to the initial state would lose two that were generated"),
         Claim("who takes the one free block in step 3, with B swapped out", "B",

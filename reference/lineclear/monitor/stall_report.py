@@ -19,7 +19,7 @@ from lineclear_spec.kernel.records import SWAP_IN, SWAP_OUT
 if TYPE_CHECKING:
     from lineclear.scheduling.readings import Readings
 
-#: What has to happen where it is no matter of how many.
+#: By guard, what has to happen for it to hold. Guards that compare amounts (`change_for`) are not here.
 CHANGES = {
     "open_copy": "the copy is complete",
     "long_prefills": "one of these prompts needs no more than its share",
@@ -75,7 +75,7 @@ def holder(scheduler: Readings, entry: LiveRequest) -> Holder:
 
 
 def running(scheduler: Readings) -> list[BlockedRequest]:
-    """The operations that running requests wait for, in order."""
+    """The guard that keeps each running request from its next step, in the policy's order; "none" if nothing does."""
     found: list[BlockedRequest] = []
     ledger = scheduler.ledger
     for order in scheduler.running.orders:
@@ -132,9 +132,9 @@ def with_change(
     ledger, record = scheduler.ledger, entry.record
     last = ledger.steps if any(q.in_decode_batch for q in record.members) else 0
     last = max([last, *[q.last_step for q in record.members]])
-    # `add` took the request, so it fits into an empty pool: no guard of the table is false whatever
-    # ends, but a preset may keep its watermark free even then. Where nothing is held and nothing is
-    # in flight there is nothing to wait for: the next step takes it, or a rule of the preset keeps it.
+    # `add` took the request, so it fits into an empty pool: once all others have ended, every guard of the table holds.
+    # A preset may keep its watermark free even then. If no block is held and no step is in flight, there is nothing to
+    # wait for: either the next step takes the request, or a rule of the preset keeps it out.
     alone = scheduler.cache.available == ledger.gpu.total and ledger.steps == ledger.committed
     waiting = NOTHING if guard in ("rules", "none") and alone else HELPS
     change = change_for(scheduler, entry, guard, figures)
@@ -177,9 +177,10 @@ def change_for(
     runs = [scheduler.running.entries[order] for order in scheduler.running.orders]
     others = [other for other in runs if other is not entry]
     if guard == "blocks":
-        there = max(0, figures["free"] - figures["growth"] - figures["watermark"])
-        missing = figures["wants"] - there
-        gains = [(other.request_id, scheduler.cache.gain(other.record)) for other in others]
+        missing = figures["wants"] + figures["growth"] + figures["watermark"] - figures["free"]
+        gain, growth = scheduler.cache.gain, Step(scheduler.step_parts).growth()
+        # who is aborted gives up what it would have taken in the step, too
+        gains = [(other.request_id, gain(other.record) + growth[other]) for other in others]
         return relief("blocks", missing, gains)
     if guard == "worst_cases":
         missing = figures["wants"] - figures["left"]

@@ -1,7 +1,8 @@
 """Prefix caching: which blocks are found, published and evicted.
 
 Invariant: what is found, published or evicted is decided here; a decision that breaks a guard is refused
-by the table. Without prefix caching nothing here does anything.
+by the table. Without prefix caching no block is found, published or evicted; `enter` and `finish_each` admit and end
+requests all the same.
 
 A block is published once committed steps have computed it and its tokens are known and have names. Names of a
 prompt come with the request; those of output are asked for when a sequence frees its blocks or forks, so that
@@ -43,8 +44,10 @@ class PrefixCache:
         enabled: whether blocks are shared at all.
         pending: sequences with blocks to publish, and the first entry that was not looked at yet.
         late: of these, those that got names for blocks which are computed already.
-        ask: gives the names of blocks of output, of a request and a branch behind those of its first blocks; None if
-            output gets no names.
+        outputs: whether blocks of output are published too, not of the prompt alone.
+        size: tokens of a block.
+        ask: called with (request id, branch, names of its first blocks), answers with the names of the full blocks
+            behind these (`Scheduler.ask_for_names`); None if output gets no names.
         listener: is called with each change of what can be found, after it.
         held: names of blocks that readers hold, with how many do.
         forgotten: of these, those that a reset has forgotten.
@@ -104,9 +107,13 @@ class PrefixCache:
         return sum([block.ref > 0 or block.name in held for block in found])
 
     def computing(self, sequence: Branch) -> Iterator[Branch]:
-        """Running sequences that compute the first block that a waiting one would not find, and publish it.
+        """Running sequences that will compute and publish the first block that a waiting sequence would not find.
 
-        Each of them advances in every step that admits: such a step gives a running prompt its share.
+        Waiting for one of them ends: a step that admits requests gives each running prompt its share of tokens first,
+        so each of them advances in every such step.
+
+        Args:
+            sequence: the one that waits.
         """
         size, index = self.size, self.hits(sequence)
         word = sequence.block_names[index : index + 1]
@@ -153,7 +160,9 @@ class PrefixCache:
     # ---- room ----------------------------------------------------------------------------------
 
     def free_up(self, count: int, keep: set[Block] | frozenset[Block] = frozenset()) -> None:
-        """Evicts until so many block ids are free, or no block rests but those to keep."""
+        """Evicts until `count` block ids are free, or no block is left to evict: those in `keep`, and those that a
+        reader holds, stay.
+        """
         ledger = self.ledger
         lacking = count - ledger.gpu.free
         if lacking <= 0 or not ledger.resting:
@@ -200,7 +209,7 @@ class PrefixCache:
         return record.blocks + len(self.sealed_of(record))
 
     def gain(self, record: Record) -> int:
-        """Blocks that are available once a running request has freed its own."""
+        """How many more blocks become available if a running request frees what it holds and names."""
         sealed, held = self.sealed_of(record), self.held
         rests = [block.ref == n and block.name not in held for block, n in sealed.items()]
         return record.blocks + sum(rests)
@@ -210,7 +219,7 @@ class PrefixCache:
         return bool(self.sealed_of(record))
 
     def reset(self) -> int:
-        """Forgets every block; running requests and readers keep theirs. How many could be found."""
+        """Forgets every block, and returns how many could be found; running requests and readers keep theirs."""
         names = [name for name in self.ledger.cached if name not in self.forgotten]
         for name in names:
             if name in self.held:
@@ -343,7 +352,9 @@ class PrefixCache:
                 self._publish(sequence, first, min(end, len(sequence.block_names)))
 
     def keeps_output(self, ended: Iterable[Branch]) -> bool:
-        """Whether one of the sequences has names for blocks of output, which are not to be published."""
+        """Whether one of the sequences has names for blocks of output that must not be published (`prefix_caching` is
+        "prompt"): `actions.finish_each` would publish them.
+        """
         size = self.size
         return not self.outputs and any(
             len(q.block_names) > q.request.prompt // size for q in ended

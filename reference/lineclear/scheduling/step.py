@@ -317,6 +317,14 @@ class Step:
         taken = sum(self._uses(self._demands()).values(), Need())
         return Need(taken.blocks, 0, min(taken.tokens, self.room.left), 0, taken.longs)
 
+    def growth(self) -> Counter[LiveRequest]:
+        """Blocks that each running request will take of a step that is not begun."""
+        return self._due() + Counter({e: n.blocks for e, n in self._uses(self._demands()).items()})
+
+    def _due(self) -> Counter[LiveRequest]:
+        """Blocks that each request's sequences in the decode batch take: a group may have several that are due."""
+        return Counter([self.live.of[sequence.request] for sequence in self.ledger.due().records])
+
     def _uses(self, demands: list[SequenceDemand]) -> dict[LiveRequest, Need]:
         """The resources that each running request will take, if there are tokens for all of it.
 
@@ -361,8 +369,7 @@ class Step:
         # A block that it shares with a victim goes with the victim, so it counts as needed.
         if head.record.phase == Phase.WAITING:
             want += Need(self.room.saved(head.record.members[0]), 0, 0)
-        # A group may have several branches that are due, each of one block.
-        due = Counter([self.live.of[sequence.request] for sequence in self.ledger.due().records])
+        due = self._due()
 
         def gain(entry: LiveRequest) -> Need:
             batched = sum([sequence.in_decode_batch for sequence in entry.record.members])

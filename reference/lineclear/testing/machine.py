@@ -49,8 +49,11 @@ class Machine:
         self.live: list[str] = []
         self.accepted = 0
         self.steps = 0
-        self._late: dict[str, int] = {}  # requests with all their tokens: steps since
-        self._leaving: dict[str, str] = {}  # requests that ended: their pending event
+        self._late: dict[
+            str, int
+        ] = {}  # live requests with all their tokens -> steps that left them live
+        # requests that ended -> "finish" or "abort", told to the checker `dying_steps` steps later
+        self._leaving: dict[str, str] = {}
         self._executed = False
         self._copies = 0
         self._failure: Failure | None = None
@@ -63,7 +66,7 @@ class Machine:
 
         Raises:
             Failure: a rule is broken.
-            ValueError: it is no action.
+            ValueError: its name is none of submit, abort and step.
         """
         kind, *rest = action
         if kind == "submit":
@@ -77,7 +80,7 @@ class Machine:
             raise ValueError(f"{action!r} is not an action: use submit, abort or step")
 
     def submit(self, name: str, prompt: Iterable[int], max_new: int) -> bool:
-        """Submits a request; False if it is rejected, or its name was used before.
+        """Submits a request; False if it is rejected, its name was used before, it has no prompt or max_new is below 1.
 
         Raises:
             Failure: a rule is broken.
@@ -98,7 +101,7 @@ class Machine:
             self._fail(
                 "refused",
                 f"{name!r} needs {len(tokens) + max_new - 1} positions and was accepted, but the "
-                f"device has {size}",
+                f"device has {size}: submit must return False for it",
             )
         self.accepted += 1
         self._model.add(name, tokens, max_new)
@@ -108,7 +111,7 @@ class Machine:
         return True
 
     def abort(self, name: str) -> bool:
-        """Aborts a live request; False if there is none with this name.
+        """Aborts a live request; False if there is none with this name, or if `Limits.aborts` is false.
 
         Raises:
             Failure: a rule is broken.
@@ -143,7 +146,11 @@ class Machine:
         return ended
 
     def drain(self) -> None:
-        """Steps until no request is live and none holds blocks."""
+        """Steps until no request is live and every ended one is reported, `dying_steps` steps after its end.
+
+        Raises:
+            Failure: a rule is broken.
+        """
         while self.live:
             self.step()
         while self._leaving:
@@ -221,7 +228,9 @@ class Machine:
     def _ends(self, ended: list[str]) -> None:
         for name in ended:
             if name not in self.live:
-                self._fail("end.once", f"{name!r} ended, but is not live")
+                self._fail(
+                    "end.once", f"step returned {name!r}, which is not live: return a request once"
+                )
             sequence = self._model.sequences[name]
             if not self._model.complete(sequence):
                 self._fail(

@@ -2,8 +2,8 @@
 
 Guarantees: an action whose guard is false changes nothing, and one whose guard is true keeps every
 invariant of `invariants/`. The same functions run on the plain ledger (`kernel/ledger.py`) and, in
-`proof/prove.py`, on formulas. No actions are making a request, giving blocks names (`Ledger.new_request`,
-`name_blocks`) and emptying what a plan reports (`Ledger.grown`): `kernel/ledger.py` says why these are safe.
+`proof/prove.py`, on formulas. Two changes of a ledger are no actions: a request is made (`Ledger.new_request`) and
+blocks are named (`Ledger.name_blocks`); `kernel/ledger.py` says why they break no invariant.
 
 Each action is a docstring of one sentence, then `# GUARD`, then `# EFFECT`. All guards come before
 the first write. `preemption.swap_out` explains how to read one.

@@ -55,7 +55,7 @@ def reject(ledger: Ledger, request: Request) -> None:
 
 @action("finish")
 def finish(ledger: Ledger, request: Request) -> None:
-    """A live request ends, complete as its caller says, and frees all it holds, once."""
+    """A live request ends and frees all it holds, once; no guard asks whether it is complete, its caller says so."""
     # GUARD
     ledger.require(ledger.allowed("finish", request), "the request is live")
     ledger.require(
@@ -70,8 +70,8 @@ def finish(ledger: Ledger, request: Request) -> None:
 
 @action("finish")
 def finish_each(ledger: Ledger) -> None:
-    """Every request whose only sequence is in the decode batch and has all its tokens ends, and frees all it holds,
-    once. Full blocks of its output that have a name are published.
+    """Ends every request whose only sequence is in the decode batch and has all its tokens; each frees all it holds,
+    once. Its private full blocks that `publish` would take, of the prompt too, are published.
     """
     # GUARD
     ledger.require(ledger.committed == ledger.steps, "no step is in flight")

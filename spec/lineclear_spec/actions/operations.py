@@ -58,12 +58,12 @@ def dispatch_copies(ledger: Ledger) -> None:
 
 @action()
 def lift_fences(ledger: Ledger) -> None:
-    """`done` becomes the last operation up to which all are complete, which lifts the fences up to it."""
+    """`done` becomes the last operation up to which all are complete: fences up to it count as lifted."""
     # GUARD
     number = ledger.complete_up_to()
     ledger.require(number > ledger.done, "another operation is complete")
     # EFFECT
-    # Only this guard, the invariant `clocks`, pictures and audits read `done`.
-    # Fences stay as they are: a block that is taken still raises
-    # `barrier`, to an operation that is complete, for which nothing has to wait.
+    # Of guards this one alone reads `done`, of invariants `clocks` alone. The scheduler reads it to see whether this
+    # action is worth asking for, pictures, audits and journals to show it. Fences stay as they are: a block that is
+    # taken still raises `barrier`, to an operation that is complete, for which nothing has to wait.
     ledger.done = number

@@ -66,7 +66,7 @@ def swap_in(ledger: Ledger, request: Request) -> None:
     ledger.require(ledger.allowed("swap_in", request), "the request is swapped out")
     ledger.require(request.open_swap == 0, "its swap-out is complete")
     ledger.require(
-        request.blocks <= ledger.gpu.free, "the GPU has a free block for every distinct block"
+        request.blocks <= ledger.gpu.free, "the GPU has a free block for every private block"
     )
     # EFFECT
     number = ledger.decide(SWAP_IN, request)
@@ -106,7 +106,7 @@ def recompute(ledger: Ledger, request: Request) -> None:
 
 @action("discard_swapped")
 def discard_swapped(ledger: Ledger, request: Request) -> None:
-    """A swapped request frees its CPU blocks and waits; their tokens and scheduled samples stay."""
+    """A swapped request frees its CPU blocks and waits; known tokens and scheduled samples stay."""
     # GUARD
     ledger.require(ledger.allowed("discard_swapped", request), "the request is swapped out")
     # EFFECT

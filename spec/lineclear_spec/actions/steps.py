@@ -151,7 +151,7 @@ def commit_step(ledger: Ledger) -> None:
 def sample(
     ledger: Ledger, sequence: Sequence, step: Number, accepted: Number, rejected: Number
 ) -> None:
-    """A sequence learns the tokens that a committed step sampled for it; rejected drafts are computed no more.
+    """A sequence learns the tokens that a committed step sampled for it; rejected drafts count as not computed.
 
     Args:
         ledger: plain or symbolic.
@@ -225,7 +225,7 @@ def join_batch(ledger: Ledger, sequence: Sequence) -> None:
         ledger.writable(sequence), "no other table entry refers to a block that it writes"
     )
     ledger.require(ledger.pending_samples(sequence) == 0, "no committed step owes it a sample")
-    ledger.require(sequence.late_drafts == 0, "no drafts are outstanding")
+    ledger.require(sequence.late_drafts == 0, "no draft that a recompute dropped is outstanding")
     # EFFECT
     ledger.join(sequence, sequence.own_dispatched - ledger.steps)
 

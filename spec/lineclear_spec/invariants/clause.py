@@ -5,8 +5,8 @@ The letters of all clauses, contracts and postconditions:
 
 - v: a state; `v.f(x)` is the field f of the record x (`symbolic/fields.py`), or the question f about it
   (`symbolic/view.py`). In contracts and postconditions `old` and `new` are two states.
-- r request, q and x sequence, b block, t tier, p block id, o and n operation, s step, i, j and k index; in clauses
-  of KV i is a position and k a slot of a block.
+- r request, q sequence, b block, t tier, p block id, o and n operation, s step, i, j and k index, x any other record or
+  number; in clauses of KV i is a position and k a slot of a block.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class Clause:
     """One universally quantified part of an invariant.
 
     Attributes:
-        invariant: its name.
+        invariant: the name of the invariant that it belongs to.
         label: what tells it from the other parts.
-        domains: of its variables.
+        domains: the domain of each of its variables, a key of `symbolic.quantified.DOMAINS`: "request", "index" ...
         predicate: of a state and values of the variables.
         patterns: of the same, lists of terms: where one list of them occurs, a solver uses the clause; the
             solver's choice if None. They limit what a hypothesis is used for, so that less may be proved;
@@ -137,7 +137,7 @@ def within(low: Any, value: Any, high: Any) -> Any:
 
 
 def holds(v: Any, q: Any, b: Any) -> Any:
-    """Whether an entry of the sequence's table refers to the block."""
+    """Whether an entry of the sequence's table refers to the block, private or sealed (not the *hold* of words.md)."""
     at = v.index(q, b)
     return and_(within(0, at, v.length(q)), v.table(q, at) == b)
 

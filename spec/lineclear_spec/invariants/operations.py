@@ -51,7 +51,8 @@ declare(
     "clocks",
     "boundary",
     "at most `max_steps_in_flight` steps are in flight, each with an open forward on the compute stream; only "
-    "operations that were decided are open; a sequence is in no step after the one being built, and in that if it runs",
+    "operations that were decided are open; no sequence is in a step after the one being built, and only a sequence "
+    "that runs is in that one",
     (
         "steps",
         (),
@@ -198,8 +199,9 @@ declare(
 declare(
     "fence",
     "boundary",
-    "an open operation that touches a free or resting block is numbered up to the block's fence; one that "
-    "touches a held block is one that all later operations on the block wait for",
+    "an open operation that touches a free or resting block id is numbered up to its fence; one that touches a GPU "
+    "block id in use is on the compute stream or numbered up to the barrier, one that touches a CPU block id in use is "
+    "numbered up to the last swap of its request",
     *each_tier(
         "free",
         lambda t: (

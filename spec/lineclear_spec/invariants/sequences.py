@@ -21,7 +21,8 @@ from lineclear_spec.logic import and_, implies, not_, or_
 declare(
     "residency",
     "boundary",
-    "private blocks of a RUNNING request are on the GPU, of a SWAPPED one on the CPU, and no other request has any",
+    "private blocks of a RUNNING request are on the GPU, of a SWAPPED one on the CPU, and no other request has any; "
+    "only a sequence that is alive has entries",
     (
         "tier",
         ("block",),
@@ -40,7 +41,8 @@ declare(
 declare(
     "capacity",
     "boundary",
-    "a table has exactly ceil(slots / block_size) blocks, and room for all that steps compute",
+    "a table has exactly ceil(slots / block_size) blocks, and room for all that steps compute; what is in flight is "
+    "part of what is dispatched; a sequence that waits has no slots",
     (
         "exact",
         ("sequence",),

@@ -8,10 +8,9 @@ contract; `seal_entry`, `seal_entries`, `free_resting` and `clear_each` have non
 
 *Fences.* A block that is freed is fenced with `ledger.issued`, the last number decided. That covers every operation
 that may touch it: those decided so far have numbers up to it, and later ones take their block ids from tables, none of
-which has this one any more. Only the step being built has sequences and no number yet. The actions that free blocks
-refuse a
-sequence in it (`unscheduled`; one that is swapped out is never in it), and a block that another sequence in it reads
-has a ref and is not freed.
+which has this one any more. Only the step being built has sequences and no number yet. An action that frees blocks
+refuses a request with a sequence in that step (`unscheduled`; `prune` refuses such a sequence); a swapped request never
+has one. A block that another sequence in that step reads has a ref, so it is not freed.
 
 The functions are methods of `kernel.methods.Kernel`: their first parameter is the ledger, plain or symbolic.
 """
@@ -80,7 +79,13 @@ def share_table(ledger: Ledger, parent: Sequence, child: Sequence, num_blocks: N
 
 
 def share_cached(ledger: Ledger, sequence: Sequence, tokens: Number) -> None:
-    """Let the sequence's empty table refer to the blocks that are found under the names of its first tokens."""
+    """Let the sequence's empty table refer to the blocks that are found under the names of its first `tokens` tokens.
+
+    Args:
+        ledger: plain or symbolic.
+        sequence: its table is empty.
+        tokens: a multiple of the block size; a block can be found under each of their names.
+    """
     blocks = ledger.found(sequence, ledger.need(tokens))
     # A block that rests is no free block, so an open swap that touches it is numbered up to `barrier` already
     # (`fence.held_gpu`): to wake it raises no wait.

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from lineclear_spec.kernel.records import Block, Sequence
 
 T = TypeVar("T")
-#: What is listed under most steps; it cannot be changed.
+#: The bucket of every step under which nothing is listed; immutable, so it is shared.
 EMPTY: Several[Sequence] = Several(())
-#: Stale entries that are kept beside one for each block at rest.
+#: `Resting` drops its stale entries once they outnumber the blocks at rest by more than this.
 SPARE = 1024
 
 
@@ -143,7 +143,7 @@ class Resting:
 
 
 class Numbered(dict[int, T]):
-    """A dict by number; to look a missing one up raises `Broken`.
+    """A dict by number: `d[n]` of a missing number raises `Broken`; `pop` raises `KeyError`, `get` gives None.
 
     Args:
         missing: the error's text, with {} for the number.

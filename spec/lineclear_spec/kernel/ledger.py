@@ -1,11 +1,10 @@
-"""The state of the scheduler on plain data, and the operators that the kernel is written in there.
+"""The state of the scheduler on plain data, and the plain-data reading of the operators of the kernel.
 
 Guarantees: every block id of a tier is free or backs exactly one `Block`. The state changes only through
 the primitives and block steps of `kernel/methods.py`, which are written once over the operators of this class
-(`kernel/operators.py` lists them), and through counters that actions write. Three exceptions break no invariant:
+(`kernel/operators.py` lists them), and through counters that actions write. Two exceptions break no invariant:
 `new_request` makes a record that nothing refers to, and the proofs allow for any new request with honest names;
-`name_blocks` (`kernel/ledger_cache.py`) says why itself; `grown` is emptied by who makes a plan of it, and
-no guard or invariant reads it.
+`name_blocks` (`kernel/ledger_cache.py`) says why itself.
 
 A table refers to `Block` records, not to block ids in a pool: swapping a block out changes its tier and its
 block id and leaves every table that refers to it alone, so sharing survives a swap.
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Reversible
 
 T = TypeVar("T")
-#: Sequences, and the block ids that were appended, one to each of their tables; `always(q)` repeats q for ever.
+#: The k-th block id was appended to the table of the k-th sequence; `always(q)` stands for q at every k.
 Added = tuple["Iterable[Sequence]", list[int]]
 
 
@@ -98,6 +97,7 @@ class Ledger(EndedRequests):
         self.grown: list[Added] = []  # entries added since tables were sent last
         self.whole: dict[Sequence, None] = {}  # whose whole table is sent next
         self.appended: list[Added] = []  # block ids that the last step's plan appends
+        # whole tables that the last step's plan names: each sequence with the block ids of its entries
         self.sent_whole: list[tuple[Sequence, tuple[int, ...]]] = []
         self.journal: Callable[[str, tuple[object, ...]], None] | None = None
 
@@ -216,7 +216,7 @@ class Ledger(EndedRequests):
 
     @staticmethod
     def unshared_from(table: list[Block], first: int) -> bool:
-        """Whether one entry alone refers to the block of every entry from the first one on."""
+        """Whether each entry from index `first` on is the only one that refers to its block."""
         return not [block for block in table[first:] if block.ref != 1]
 
     @staticmethod
@@ -237,7 +237,7 @@ class Ledger(EndedRequests):
         return block_ids[::-1]
 
     def new_blocks(self, sequences: Iterator[Sequence], block_ids: list[int]) -> list[Block]:
-        """New blocks of one sequence (`always`) at GPU blocks just taken, each with the one ref of its table to be."""
+        """New blocks at GPU block ids just taken, of one sequence (`always`); `ref` 1 counts the entry to come."""
         blocks = self._records_at(block_ids)
         request = next(sequences).request
         for block in blocks:
@@ -324,8 +324,8 @@ class Ledger(EndedRequests):
         self.whole[sequence] = None
 
     def send(self) -> None:
-        """What the plan of this step says of the tables of sequences that run: of some the whole table, of every
-        other one the block ids that were appended.
+        """Moves what waits (`grown`, `whole`) to what the plan of this step says (`appended`, `sent_whole`): of some
+        sequences that run the whole table, of every other one the block ids that were appended.
         """
         grown, whole = self.grown, self.whole
         if self.sent_whole:

@@ -51,9 +51,10 @@ class CachedBlocks(Kernel):
         No action does this: a caller knows the tokens. In the proofs every block has from the beginning the
         name that it is ever given (`goals.start_state`), and a name that is not given yet is 0 here. Every guard that
         reads a name refuses 0. Two effects read names: `publish_run` and `finish_each` leave blocks out whose names
-        are not given yet. A `publish_run` that leaves some out does what `publish` of the others does, one after
-        another; such a `finish_each` what `publish` of the others, `leave_batch` and `finish` do. So to each run on
-        plain data there is a run of which the proofs speak, with the same state at the end.
+        are not given yet. A `publish_run` that leaves some out has the effect of `publish` on each of the others, one
+        after another. A `finish_each` that leaves some out has the effect of `publish` on each of the others, then
+        `leave_batch` and `finish`. So for each run on plain data there is a run of which the proofs speak, with the
+        same state at the end.
         """
         added = tuple(names)
         request = sequence.request
@@ -77,11 +78,15 @@ class CachedBlocks(Kernel):
         return name in self.cached
 
     def all_listed(self, sequence: Sequence, count: int) -> bool:
-        """Whether a block can be found under each of the sequence's first names."""
-        words = sequence.block_names
+        """Whether a block can be found under each of the sequence's first `count` names; False if it has fewer.
+
+        Raises:
+            Broken: count is negative.
+        """
+        names = sequence.block_names
         if count < 0:
-            raise Broken(f"{count} names asked for")
-        return count <= len(words) and all(map(self.cached.__contains__, words[:count]))
+            raise Broken(f"{count} names are asked for: the number must be at least 0")
+        return count <= len(names) and all(map(self.cached.__contains__, names[:count]))
 
     def listing(self, name: int) -> Block:
         """The block that is found under the name.
@@ -177,7 +182,11 @@ class CachedBlocks(Kernel):
         self.sealed += len(to_seal)
 
     def forget_name(self, name: int) -> None:
-        """No block can be found under the name any more."""
+        """No block can be found under the name any more.
+
+        Raises:
+            KeyError: none could be.
+        """
         block = self.cached.pop(name)
         if block.ref:
             self.unlisted += 1

@@ -1,8 +1,9 @@
 """The kernel: what is written once and runs on plain data (`kernel/ledger.py`) and on formulas (`symbolic/ledger.py`).
 
 Plain data are Python objects; formulas are terms of a solver that stand for any such objects. Guarantees: each
-method here is one function, and the two ledgers differ only in the operators that these functions call
-(`kernel/operators.py`).
+method here is one function; the plain ledger runs it as it stands. On formulas queries are compiled from it
+(`language/conditional.py`), a block step that has a contract is proved and then replaced by it, and `worst_case` is any
+function (`symbolic/ledger.py`). All else that differs is the operators (`kernel/operators.py`).
 """
 
 from __future__ import annotations

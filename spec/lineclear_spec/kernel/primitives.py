@@ -1,8 +1,9 @@
 """The primitives of the kernel: what an action does to requests, sequences and operations, written once.
 
-Guarantees: an action changes the state by these functions, by block steps (`kernel/blocks.py`) and by writing
-counters, and in no other way. Each primitive demands what its operators presume: a violated demand raises `Broken`
-on plain data, and is an obligation on formulas, which is proved of every action.
+Guarantees: an action changes the state by these functions, by block steps (`kernel/blocks.py`), by writing fields,
+and by five operators that it calls itself (`inherit`, `send`, `send_whole`, `forget_name`, `unlist_each`), ghosts
+aside. Each primitive demands what its operators presume: a violated demand raises `Broken` on plain data, and is an
+obligation on formulas, which is proved of every action.
 
 The functions are methods of `kernel.methods.Kernel`: their first parameter is the ledger, plain or symbolic. The
 methods in the row `ghost` of `kernel/operators.py` do nothing on plain data. `record_copies` is no

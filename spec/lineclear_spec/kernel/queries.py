@@ -122,7 +122,7 @@ def divisible(ledger: Ledger, sequence: Sequence) -> Truth:
 def writable(ledger: Ledger, sequence: Sequence) -> Truth:
     """Whether no other entry refers to the block of the first position that is not computed, or to a later one.
 
-    No sealed block is among these: one lies before what is computed (invariant `own_names`).
+    None of these is sealed: every position of a sealed block is computed (clause `own_names.computed`).
     """
     first = ledger.num_computed_tokens(sequence)
     ledger.demand(first >= 0, "what the sequence has computed is not negative")
@@ -151,9 +151,9 @@ def leader(ledger: Ledger, request: Request) -> Any:
 def worst_case(ledger: Ledger, request: Request) -> Number:
     """Number of blocks that suffice for the request in an otherwise empty pool.
 
-    Its branches share the full blocks of the prompt, also after a recompute (`rejoin`: no guard makes them, the
-    scheduler does, see docs/trust.md); the last token of a sequence needs no KV, so p + m tokens peak at p + m - 1
-    positions.
+    Its branches share the full blocks of the prompt, also after a recompute: no guard makes them do so, the scheduler
+    does, by `rejoin` (docs/trust.md). The last token of a sequence needs no KV, so a sequence of `limit` tokens has at
+    most limit - 1 positions.
     """
     shared = ledger.block_of(request.prompt)
     return shared + request.parallel * (ledger.need(request.limit - 1) - shared)
@@ -165,8 +165,8 @@ def due(ledger: Ledger) -> Any:
 
 
 def ended(ledger: Ledger) -> Truth:
-    """Whether some sequence in the decode batch has every position it may ever need, so that a step would overrun
-    it.
+    """Whether some sequence in the decode batch has every position it may ever need, so that one more step would
+    exceed its limit.
     """
     return ledger.endings.bucket(ledger.steps).count >= 1
 

@@ -59,8 +59,8 @@ class Limits:
         block_size: tokens a block has room for, at least 1.
         gpu_blocks: blocks of the GPU pool, at least 1.
         cpu_blocks: blocks of the CPU pool, 0 or more.
-        max_num_batched_tokens: tokens one step may schedule, at least 0; by default no limit in practice, as the next
-            two.
+        max_num_batched_tokens: tokens one step may schedule, at least 0; by default 2**30, no limit in
+            practice, as are the defaults of the next two.
         max_num_seqs: sequences one step may schedule, at least 0.
         max_model_len: tokens a sequence may know, prompt included, at least 0.
         chunked: whether any sequence may be computed in several steps.
@@ -115,7 +115,7 @@ class Block:
         self.block_id = block_id
         self.ref = ref
         self.name = 0  # of its tokens and all before them; 0: it has none
-        self.readers = 0  # outside, that hold it
+        self.readers = 0  # readers outside the table, such as transfers, that hold it
 
     def __repr__(self) -> str:
         return f"{'gpu' if self.tier == GPU else 'cpu'}:{self.block_id}"
@@ -197,7 +197,7 @@ class Pool:
 
 
 class Request:
-    """A group of one or more sequences with one prompt; ids are never reused.
+    """Sequences with one prompt: 1 to `parallel` while it is live, none before and after; ids are never reused.
 
     Args:
         request_id: its id.
@@ -301,7 +301,7 @@ class Sequence:
         self.own_samples = 0  # samples outstanding of the step being built and of steps issued
         self.last_step = 0  # the last step that scheduled it
         self.last_tokens = 0  # tokens in that step
-        self.previous_tokens = 0  # tokens in the step before that one
+        self.previous_tokens = 0  # tokens in step last_step - 1; 0 if that one did not schedule it
         self.drafts = 0  # guesses among the positions of the last step, not yet verified
         self.last_samples = 0  # 1 if the last step samples for it, else 0
         self.previous_samples = 0  # 1 if the step before that one does, else 0

@@ -62,7 +62,7 @@ STEPS: dict[str, tuple[str, Callable[[SymbolicLedger], tuple[Any, ...]]]] = {
 
 
 def units() -> list[str]:
-    """Names of everything that is proved, as far as it was registered."""
+    """Names of everything that is proved; those of policies once `lineclear.policies.load_claims` was called."""
     return [*units_of_kv(), *units_of_progress()]
 
 
@@ -72,11 +72,13 @@ def units_of_kv() -> list[str]:
 
 
 def build(name: str, body: Callable[..., Any] | None = None) -> Unit:
-    """The obligations of one unit; `body` stands in for the action's function (mutants).
+    """The obligations of one unit; `body` stands in for the function of an action or of a unit of KV (mutants), and is
+    ignored for every other unit.
 
     Raises:
         Misuse: the function uses Python that is not allowed on formulas (`language.dialect.Forbidden`), treats
             a formula as a value, or guards after it has written.
+        KeyError: there is no unit of this name.
     """
     with numbering():  # or names, and with them a solver's luck, depend on what was built before
         return _build(name, body)

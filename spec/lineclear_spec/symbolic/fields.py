@@ -88,7 +88,7 @@ SEQUENCE_GHOSTS: Fields = {
 }
 
 #: What plans have sent of tables, and what the plan of the next step sends. Plain data has what waits in
-#: `Ledger.grown` and `Ledger.whole`; what was sent is the reader's.
+#: `Ledger.grown` and `Ledger.whole`; the tables that a reader of all plans has are kept by the reader alone.
 SENT: Fields = {
     "whole": ((Sequence,), Bool),  # whether that plan names the whole table
 }

@@ -24,10 +24,10 @@ class Goal:
     """One obligation of a unit.
 
     Attributes:
-        kind: initiation, preserved, contract, defined, refusal, base, step, arithmetic, ranking (a
-            measure that an action lowers or leaves), calendar (what one lists) or progress (a decision,
-            an order); of KV also cut,
-            theorem and refines (the action is a move of `kv/refinement.py`).
+        kind: initiation (of the start state), preserved (a clause after an action or a block step), contract,
+            defined (a precondition is met), refusal, base and step (of the induction of a lemma), arithmetic, ranking
+            (a measure that an action lowers or leaves), calendar (what one lists) or progress (a decision,
+            an order); of KV also cut, theorem and refines (the action is a move of `kv/refinement.py`).
         label: the invariant's clause, the contract's part or the precondition.
         depth: how many of the unit's assumptions it may use.
         formula: what is to be shown; None if nothing that the clause reads is written (*frame*).

@@ -78,7 +78,8 @@ class SymbolicLedger(
 
     def __init__(self, state: State) -> None:
         object.__setattr__(self, "state", state)
-        self.generic: Any = None  # of several records for each of which something is done
+        # While `Bulk.each` runs its body: the one record that stands for all. `Record` refuses every other of its sort.
+        self.generic: Any = None
         self.assumptions: list[Any] = []
         self.guards: list[tuple[str, Any]] = []
         # Kind, label, assumptions so far, goal.
@@ -207,7 +208,7 @@ def replaced(name: str) -> Callable[..., None]:
 
 
 def worst_case(ledger: SymbolicLedger, request: Any) -> Term:
-    """Blocks that the request holds at most, by a function that is left open: `State.worst_case`."""
+    """`queries.worst_case` as a function that is left open: see `State.worst_case`."""
     return Term(ledger.state.worst_case(request.z))
 
 

@@ -3,8 +3,8 @@
 """A pool, and the constants of a scheduler, on formulas.
 
 Guarantees: a pool is a permutation of its block ids, the free ones first; `take` takes the last ones of the free
-part, and `put` leaves the order of the free blocks open, so that what is proved holds whichever free blocks a
-pool chooses any_free_block   (the unit's key in proof/baseline.json too).
+part, and `put` leaves the order of the free blocks open. So what is proved holds whichever free blocks a pool chooses:
+the unit `any_free_block_id` (`proof/state_lemmas.py`) proves that.
 """
 
 from __future__ import annotations

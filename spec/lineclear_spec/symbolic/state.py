@@ -96,7 +96,7 @@ class State(KvView, Derived):
 
     @property
     def cut_long(self) -> Any:
-        """Whether one that knows more tokens than a step may schedule may be, without chunking."""
+        """Whether, without `chunked`, one of more tokens than max_num_batched_tokens may be cut into steps."""
         return CUT_LONG
 
     @staticmethod
@@ -127,10 +127,10 @@ class State(KvView, Derived):
         return PRECEDING(name)
 
     def worst_case(self, r: Any) -> Any:
-        """Blocks that the request holds at most: some function of what `queries.worst_case` reads.
+        """An unknown function of the three numbers that `queries.worst_case` reads: prompt, limit and parallel.
 
-        What is proved of every such function holds of that text too. Spelled out it would double the
-        work of every proof, and only `admission` needs to know it.
+        What is proved of every such function holds of that one too. Spelled out it would double the
+        work of every proof, and only `liveness/admission.py` needs to know it.
         """
         return WORST_CASE(self.prompt(r), self.limit(r), self.parallel(r))
 

@@ -39,7 +39,9 @@ def asked(question: Any) -> Callable[[Any, Any], Any]:
 
 
 class Derived:
-    """Counters on demand: offset plus clock for a sequence in the decode batch, its own fields for any other."""
+    """The queries that invariants ask, as methods of a state: counters (offset plus clock for a sequence in the decode
+    batch, its own fields for any other), `runs` and `worst_case`.
+    """
 
     # Supplied by the view, as are the fields of records.
     if_else: Any
