@@ -193,6 +193,14 @@ def test_plans_commit_first_in_first_out_and_once() -> None:
         [7, [[7, 7]]],
         [7, [[7], [7]]],
         [7, {0: [7]}],
+        {7, 8},
+        frozenset({7, 8}),
+        [7, {(7,)}],
+        [7, [{7}]],
+        [7, [["x"]]],
+        [7, [[None]]],
+        [7, [[True]]],
+        [7, [np.array([7.0])]],
         {("a", 0): 7},
         {("a", 0): 7, ("b", 1): 7},
         {("a", 0): 7, ("b", 0): 7, ("c", 0): 7},
@@ -230,7 +238,12 @@ def test_nonsense_does_not_type_check_either() -> None:
     assert scheduler.commit(plan, [7]) == []
 
 
-@pytest.mark.parametrize("stopped", [[2], [-1], ["a"], [0.0], [True], [(0, 1)], [(0, 0, 0)], 3])
+@pytest.mark.parametrize(
+    "stopped",
+    [
+        [2], [-1], ["a"], [0.0], [True], [(0, 1)], [(0, 0, 0)], [()], [(0,)], [(0, True)], [(False, 0)], 3,
+    ],
+)  # fmt: skip
 def test_stopped_positions_that_do_not_exist_change_nothing(stopped: Any) -> None:
     scheduler = make()
     scheduler.add(request("a"))

@@ -1,7 +1,7 @@
 """Checks an executor's answer against the plan.
 
-Invariant: an answer that passes can be applied whole, so a refused one changes nothing. Only lengths are
-read, no token.
+Invariant: an answer that passes can be applied whole, so a refused one changes nothing. Of tokens only the
+types are read.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from lineclear_spec.kernel.records import Request as Record
 NOTHING: tuple[int, ...] = ()
 #: One continuation of one token.
 ONE = (1,)
+#: Sequences or not, these are no list of tokens: a set has no order.
+NO_LIST = (str, bytes, set, frozenset)
 #: By position, tokens of each continuation; a position that is not here got one token.
 Lengths = dict[int, tuple[int, ...]]
 #: By position, which continuations end; None is all of them.
@@ -50,8 +52,10 @@ def lengths_of(flight: IssuedStep, sampled: Any, of: Mapping[Record, LiveRequest
         return {}
     if isinstance(sampled, Mapping):
         sampled = in_order(flight, sampled)  # pyright: ignore[reportUnknownArgumentType]
-    if isinstance(sampled, str | bytes):
-        raise SampledError("sampled must be an array, a list or a mapping, not a text")
+    if isinstance(sampled, NO_LIST):
+        raise SampledError(
+            f"sampled is {sampled!r}: it must be an array, a list or a mapping; a text or a set is no list of tokens"
+        )
     try:
         check_count(len(sampled), count)
     except TypeError as error:
@@ -90,25 +94,40 @@ def in_order(flight: IssuedStep, sampled: Mapping[Any, Any]) -> list[Any]:
 
 def sizes_of(position: int, entry: Any, most: int) -> tuple[int, ...]:
     """Tokens of each continuation at one position."""
-    if isinstance(entry, int | np.integer) and not isinstance(entry, bool):
+    if is_token(entry):
         return ONE
-    wanted = f"position {position}: a token or a list of lists of tokens, not {entry!r}"
-    if isinstance(entry, str | bytes | Mapping):
-        raise SampledError(wanted)
     sizes: list[int] = []
     try:
-        for tokens in cast("Iterable[Any]", entry):
-            if isinstance(tokens, str | bytes | Mapping):
-                raise SampledError(wanted)
+        for tokens in listed(entry):
+            if not all(map(is_token, listed(tokens))):
+                raise TypeError
             sizes.append(len(tokens))
     except TypeError as error:
-        raise SampledError(wanted) from error
+        raise SampledError(
+            f"position {position}: a token or a list of lists of tokens, not {entry!r}"
+        ) from error
     for size in sizes:
         if not 1 <= size <= most:
             raise SampledError(
                 f"position {position}: a continuation has 1 to {most} tokens here, not {size}"
             )
     return tuple(sizes)
+
+
+def is_token(value: object) -> bool:
+    """Whether it is a whole number; a truth value is none."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def listed(value: Any) -> Any:
+    """What may be a list.
+
+    Raises:
+        TypeError: it has no order, or is a text.
+    """
+    if isinstance(value, (*NO_LIST, Mapping)):
+        raise TypeError
+    return value  # pyright: ignore[reportUnknownVariableType]
 
 
 def check_seats(flight: IssuedStep, lengths: Lengths, of: Mapping[Record, LiveRequest]) -> None:
@@ -148,13 +167,15 @@ def positions_of(
     except TypeError as error:
         raise SampledError("stopped must be a list of positions in plan.sampling") from error
     for entry in given:
-        pair: Any = entry if isinstance(entry, tuple) else (entry,)  # pyright: ignore[reportUnknownVariableType]
-        if len(pair) > 2 or not pair or isinstance(entry, bool):
-            raise SampledError(f"stopped has positions or (position, continuation), not {entry!r}")
+        pair: Any = entry if isinstance(entry, tuple) and len(entry) == 2 else (entry,)  # pyright: ignore
         try:
+            if bool in map(type, pair):
+                raise TypeError
             position, *which = map(operator.index, pair)
         except TypeError as error:
-            raise SampledError(f"a stopped position is a whole number, not {entry!r}") from error
+            raise SampledError(
+                f"stopped has positions or (position, continuation), whole numbers, not {entry!r}"
+            ) from error
         if not 0 <= position < count:
             raise SampledError(
                 f"stopped position {position}: the plan has {count} rows in plan.sampling, counted from 0"
