@@ -25,13 +25,14 @@ from lineclear.policies import Policy, make
 from lineclear.request import (
     Accepted,
     Finished,
+    PlanError,
     Rejected,
     Request,
     Sampled,
     SchedulerError,
 )
 from lineclear.rules import load, rules_of
-from lineclear.scheduling.cache_calls import CacheCalls
+from lineclear.scheduling.cache_calls import CacheCalls, check_callable
 from lineclear.scheduling.commit import Commit, CommitParts
 from lineclear.scheduling.counters import Counters
 from lineclear.scheduling.decode_batch import DecodeBatch
@@ -77,9 +78,18 @@ class Scheduler(CacheCalls):
         step_factory: type[Step] | None = None,
         eviction: EvictionKey | None = None,
     ) -> None:
-        """Nothing is live and nothing is in flight."""
-        config = self.config = config or Config()
-        policy = policy or make(config.scheduling_policy, dict(config.policy_options))
+        """Nothing is live and nothing is in flight.
+
+        Raises:
+            SchedulerError: an argument is not what it has to be.
+        """
+        config = self.config = checked_config(config)
+        if policy is None:
+            policy = make(config.scheduling_policy, dict(config.policy_options))
+        step: type[Step] = (
+            load(rules_of(config.rules).step) if step_factory is None else step_factory
+        )
+        check_parts(policy, step, clock=clock, journal=journal, eviction=eviction)
         ledger = self.ledger = new_ledger(config)
         self.clock = clock
         adapter = self.adapter = PolicyAdapter(policy)
@@ -99,7 +109,7 @@ class Scheduler(CacheCalls):
         self.step_parts = StepParts(
             config, ledger, live, batch, victims, transitions, adapter, cache
         )
-        self._step: type[Step] = step_factory or load(rules_of(config.rules).step)
+        self._step = step
         self._dispatch = Dispatch(
             ledger, live, batch, self.in_flight, changes, counters, adapter, cache
         )
@@ -123,7 +133,8 @@ class Scheduler(CacheCalls):
         """Takes a request in, or turns it away with the reason.
 
         Raises:
-            InvalidRequest: the id is that of a live request, or is not hashable.
+            InvalidRequest: it is no `Request`, or its id is that of a live request, is not hashable or does not equal
+                itself.
         """
         self.adapter.check_caller()
         entry = self.live.add(request)
@@ -135,9 +146,13 @@ class Scheduler(CacheCalls):
         return Accepted(entry.request_id)
 
     def abort(self, request_id: Hashable) -> bool:
-        """Ends a request in whatever phase it is; False if it is not live: clients race."""
+        """Ends a request in whatever phase it is; False if it is not live: clients race.
+
+        Raises:
+            InvalidRequest: the id is not hashable.
+        """
         self.adapter.check_caller()
-        entry = self.entries.get(request_id)
+        entry = self.live.find(request_id)
         if entry is None:
             return False
         self.transitions.end(entry, actions.abort)
@@ -152,9 +167,12 @@ class Scheduler(CacheCalls):
         the place that its arrival, priority and tenant gave it, and is not asked to pass admission
         again: neither `max_waiting` nor `drain` turns it away. A request with one sequence keeps
         its tokens, and `max_tokens` counts them; one with n > 1 begins again behind its prompt.
+
+        Raises:
+            InvalidRequest: the id is not hashable.
         """
         self.adapter.check_caller()
-        entry = self.entries.get(request_id)
+        entry = self.live.find(request_id)
         if entry is None:
             return False
         self.transitions.restart(entry)
@@ -261,8 +279,11 @@ class Scheduler(CacheCalls):
             SampledError: tokens or positions do not match the plan.
         """
         self.adapter.check_caller()
-        if plan.step is None:
-            return Commit.of_nothing(sampled, stopped)
+        try:
+            if plan.step is None:
+                return Commit.of_nothing(sampled, stopped)
+        except AttributeError as error:
+            raise PlanError(f"plan must be one that schedule returned, not {plan!r}") from error
         flight = self.in_flight.oldest(plan)
         time = None if self.clock is None else self.clock()
         outcome = Commit(self._commit_parts, flight, sampled, stopped)  # or refuses
@@ -298,7 +319,7 @@ class Scheduler(CacheCalls):
 
         Raises:
             SchedulerError: a number is no swap that a plan has dispatched, or is reported as failed
-                after a commit said that it was done; nothing has changed.
+                after a commit said that it was done; or these are no lists of numbers; nothing has changed.
         """
         self.adapter.check_caller()
         return self._swap_reports.complete(operations, failed)
@@ -316,6 +337,43 @@ class Scheduler(CacheCalls):
     def stall_report(self) -> Stall:
         """What each live request holds at this moment, and which guard keeps each that waits."""
         return stall_report(self)
+
+
+def checked_config(config: object) -> Config:
+    """The settings; the default ones for None.
+
+    Raises:
+        SchedulerError: it is no `Config`.
+    """
+    if config is None:
+        return Config()
+    if not isinstance(config, Config):
+        raise SchedulerError(
+            f"config must be a Config, not {config!r}; Config.from_mapping makes one of a table"
+        )
+    return config
+
+
+def check_parts(policy: object, step_factory: object, **functions: object) -> None:
+    """A scheduler can call what it is made with.
+
+    Raises:
+        SchedulerError: it cannot.
+    """
+    methods = ("key", "may_displace")
+    if isinstance(policy, type) or not all(hasattr(policy, method) for method in methods):
+        raise SchedulerError(
+            f"policy must be an object with the methods key and may_displace, not {policy!r}; "
+            "Config(scheduling_policy=...) takes the name of one"
+        )
+    if not isinstance(step_factory, type) or not hasattr(step_factory, "decodes_every_step"):
+        raise SchedulerError(
+            f"step_factory must be a class that builds steps, not {step_factory!r}; "
+            "derive one from lineclear.scheduling.step.Step"
+        )
+    for name, function in functions.items():
+        if function is not None:
+            check_callable(name, function)
 
 
 def new_ledger(config: Config) -> Ledger:

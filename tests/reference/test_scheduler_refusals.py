@@ -285,3 +285,37 @@ def test_what_is_refused_is_named_with_the_limit_and_a_remedy() -> None:
         make().commit(empty, [7], [0])
     with pytest.raises(SampledError, match="sampled is 7; it must be a list"):
         make().commit(empty, 7)  # type: ignore[arg-type]
+
+
+WRONG_CALLS: list[tuple[str, tuple[Any, ...], type[SchedulerError], str]] = [
+    ("add", (None,), InvalidRequest, "request must be a lineclear.Request, not None"),
+    ("add", ({},), InvalidRequest, "request must be a lineclear.Request"),
+    ("add", (request(float("nan")),), InvalidRequest, "request_id must equal itself"),
+    ("commit", (None, []), PlanError, "plan must be one that schedule returned, not None"),
+    ("dropped", (None,), PlanError, "not in flight"),
+    ("complete", (5,), SchedulerError, "must be lists of numbers, not 5"),
+    ("complete", (None,), SchedulerError, "must be lists of numbers"),
+    ("complete", ([[]],), SchedulerError, "must be lists of numbers"),
+    ("complete", ([], 5), SchedulerError, "must be lists of numbers"),
+    ("abort", ([1],), InvalidRequest, r"request_id must be hashable, not \[1\]"),
+    ("restart", ([1],), InvalidRequest, "request_id must be hashable"),
+    ("name_blocks", ([1], 0, (1,)), InvalidRequest, "request_id must be hashable"),
+    ("name_blocks", ("a", 0, 3), SchedulerError, "names of blocks must be a sequence"),
+    ("hold", ([],), InvalidRequest, "a prefix name must be a whole number of at least 1"),
+    ("let_go", ([],), InvalidRequest, "a prefix name must be a whole number of at least 1"),
+    ("pause", ([],), SchedulerError, "mode must be one of"),
+]
+
+
+@pytest.mark.parametrize(("call", "arguments", "error", "message"), WRONG_CALLS)
+def test_a_call_with_what_is_no_argument_of_it_changes_nothing(
+    call: str, arguments: tuple[Any, ...], error: type[SchedulerError], message: str
+) -> None:
+    scheduler = make(prefix_caching="all")
+    scheduler.add(request("a"))
+    before = digest(scheduler.ledger)
+    with pytest.raises(error, match=message):
+        getattr(scheduler, call)(*arguments)
+    assert digest(scheduler.ledger) == before
+    assert list(scheduler.entries) == ["a"]
+    finish_all(scheduler)

@@ -5,7 +5,7 @@ Guarantees: a call that raises an error of its own has changed nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable
 
 from lineclear.kv_events import CacheEvent
 from lineclear.request import SchedulerError, checked_names
@@ -39,7 +39,7 @@ class CacheCalls(Readings):
                 blocks than `first`, or a name is none.
         """
         self.adapter.refuse_reentry()
-        found = next_to_name(self.entries, request_id, branch)
+        found = next_to_name(self.live.find(request_id), request_id, branch)
         if self.cache.enabled:
             check_next(request_id, branch, found, first)
             self.cache.extend(found, checked_names(names))
@@ -53,7 +53,11 @@ class CacheCalls(Readings):
         nothing. It is asked when a request ends or is preempted, and when a branch forks or ends; what committed
         steps have computed is published then. It must not call the scheduler; if it raises, or answers with what
         is no name, the next call of the scheduler raises the exception, and it is not asked any more.
+
+        Raises:
+            SchedulerError: `give` cannot be called.
         """
+        check_callable("give", give)
         if self.cache.outputs:
             self.cache.ask = Receiver(lambda *asked: checked_names(give(*asked)), self.adapter)
 
@@ -74,8 +78,12 @@ class CacheCalls(Readings):
 
         Returns:
             The block's id in the GPU pool; None if no block can be found under the name.
+
+        Raises:
+            InvalidRequest: the name is no whole number of at least 1.
         """
         self.adapter.refuse_reentry()
+        checked_names((name,))
         return self.cache.hold(name)
 
     def let_go(self, name: int) -> None:
@@ -85,6 +93,7 @@ class CacheCalls(Readings):
             SchedulerError: no reader holds it.
         """
         self.adapter.refuse_reentry()
+        checked_names((name,))
         if not self.cache.held.get(name):
             raise SchedulerError(f"no reader holds a block under the name {name!r}")
         self.cache.let_go(name)
@@ -94,19 +103,20 @@ class CacheCalls(Readings):
 
         For routers: `lineclear.kv_events` has the events in vLLM's shape. If `receive` raises, the next call of
         the scheduler raises the exception, and `receive` gets no event any more.
+
+        Raises:
+            SchedulerError: `receive` cannot be called.
         """
+        check_callable("receive", receive)
         self.cache.listener = Receiver(receive, self.adapter)
 
 
-def next_to_name(
-    entries: Mapping[Hashable, LiveRequest], request_id: Hashable, branch: int
-) -> Sequence:
+def next_to_name(entry: LiveRequest | None, request_id: Hashable, branch: int) -> Sequence:
     """The sequence of a branch.
 
     Raises:
         SchedulerError: the request is not live, or has no such branch.
     """
-    entry = entries.get(request_id)
     if entry is None:
         raise SchedulerError(f"request_id {request_id!r} is not live")
     sequence = entry.first
@@ -116,6 +126,16 @@ def next_to_name(
             raise SchedulerError(f"request_id {request_id!r} has no branch {branch}")
         sequence = found[0]
     return sequence
+
+
+def check_callable(name: str, function: object) -> None:
+    """What the caller gave can be called.
+
+    Raises:
+        SchedulerError: it cannot.
+    """
+    if not callable(function):
+        raise SchedulerError(f"{name} must be a function, not {function!r}")
 
 
 def check_next(request_id: Hashable, branch: int, sequence: Sequence, first: int) -> None:

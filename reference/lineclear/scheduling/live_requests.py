@@ -88,17 +88,25 @@ class LiveRequests:
         """Submits a request, which then waits, or rejects it with the reason.
 
         Raises:
-            InvalidRequest: the id is that of a live request, or is not hashable.
+            InvalidRequest: it is no `Request`, or its id is that of a live request, is not hashable or does not equal
+                itself.
         """
-        name = request.request_id
+        try:
+            name = request.request_id
+        except AttributeError as error:
+            raise InvalidRequest(
+                f"request must be a lineclear.Request, not {request!r}"
+            ) from error
         try:
             known = name in self.entries
         except TypeError as error:
-            raise InvalidRequest(f"request_id must be hashable, not {name!r}") from error
+            raise unhashable(name) from error
         if known:
             raise InvalidRequest(
                 f"request_id {name!r} is live already; abort it or use another id"
             )
+        if name != name:  # as nan, under which nothing is found
+            raise InvalidRequest(f"request_id must equal itself, or it is not found, not {name!r}")
         if self.draining:
             reason = "the scheduler is draining and takes no new requests"
             return self._reject(request, reason, "draining")
@@ -144,6 +152,17 @@ class LiveRequests:
         self.queued_tokens += entry.most_tokens
         self.wait(entry)
         return entry
+
+    def find(self, request_id: Hashable) -> LiveRequest | None:
+        """The live request of an id; None if there is none.
+
+        Raises:
+            InvalidRequest: the id is not hashable.
+        """
+        try:
+            return self.entries.get(request_id)
+        except TypeError as error:
+            raise unhashable(request_id) from error
 
     def _reject(self, request: Request, reason: str, code: str) -> Rejected:
         self.counters.rejected += 1
@@ -289,3 +308,8 @@ class LiveRequests:
             entry.order = entry.rank = (entry.number,)
         self.running.rebuild()
         self.waiting.rebuild(tuple(self.waiting))
+
+
+def unhashable(request_id: object) -> InvalidRequest:
+    """No live request can have this id."""
+    return InvalidRequest(f"request_id must be hashable, not {request_id!r}")

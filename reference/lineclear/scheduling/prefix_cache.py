@@ -72,7 +72,7 @@ class PrefixCache:
         self.late: dict[Branch, None] = {}
         self.ask: Receiver | None = None
         self.listener: Callable[[CacheEvent], object] | None = None
-        key = eviction or EVICTION[config.prefix_eviction]
+        key = EVICTION[config.prefix_eviction] if eviction is None else eviction
         self.order = None if key is None else KeyedOrder(key)
         self.held: Counter[int] = Counter()
         self.forgotten: set[int] = set()

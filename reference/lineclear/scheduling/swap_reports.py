@@ -35,11 +35,16 @@ class SwapReports:
 
         Raises:
             SchedulerError: a number is no swap that a plan has dispatched, or is reported as failed after
-                a commit completed it; nothing has changed.
+                a commit completed it; or these are no lists of numbers; nothing has changed.
         """
         ledger = self.ledger
-        bad = dict.fromkeys(failed)
-        good = [number for number in dict.fromkeys(operations) if number not in bad]
+        try:
+            bad = dict.fromkeys(failed)
+            good = [number for number in dict.fromkeys(operations) if number not in bad]
+        except TypeError as error:
+            raise SchedulerError(
+                f"operations and failed must be lists of numbers, not {operations!r} and {failed!r}"
+            ) from error
         for number in (*good, *bad):
             known = type(number) is int and 0 < number <= ledger.dispatched
             operation = ledger.operations.get(number) if known else None

@@ -70,7 +70,7 @@ class Simulation:
         """Nothing has arrived yet, at 0 seconds."""
         self.workload = workload
         self.config = config
-        self.model = model or StepTime()
+        self.model = StepTime() if model is None else model
         self.check_every = check_every
         self.now = 0.0
         self.file = None if journal is None else JournalFile(journal, config.limits())
@@ -88,7 +88,7 @@ class Simulation:
         self.watch = Watch(self.scheduler)
         self.device = SimulatedDevice()
         self.service = service
-        self.collector = collector or Collector()
+        self.collector = Collector() if collector is None else collector
         self.live: dict[Hashable, SimulatedRequest] = {}
         self.decodes = Decodes(self.live, self.collector)
         self.accounting = Accounting(

@@ -59,7 +59,7 @@ class Device:
     ) -> None:
         """Both pools are empty."""
         self.block_size = block_size
-        self.order = order or Order()
+        self.order = Order() if order is None else order
         self.hazards = hazards
         self.branches: dict[Name, DeviceSequence] = {}
         self.content: dict[Slot, Content] = {}

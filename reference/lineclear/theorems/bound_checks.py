@@ -98,7 +98,9 @@ class Holding:
         """Nothing has happened."""
         self.config = config
         self.workload = workload
-        self.policy = policy or make(config.scheduling_policy, dict(config.policy_options))
+        if policy is None:
+            policy = make(config.scheduling_policy, dict(config.policy_options))
+        self.policy = policy
         self.waits = Waits(config, claims_of(config) or "", self.policy)
         self.service = service_of(self.policy, workload)
         self.listener = Listeners(self.waits, self.service)
