@@ -110,7 +110,7 @@ class Config:
         capacity_policy: max_utilization lets requests enter while blocks are free; guaranteed_no_evict only while all
             that run fit with the most blocks that each may need, so that none is preempted for growth.
         scheduling_policy: a built-in policy, or module:Class of your own.
-        policy_options: what the policy is made with, as (name, value) pairs.
+        policy_options: what the policy is made with, as (name, value) pairs. Settings can be hashed if the values can.
         preemption_mode: swap, recompute, by_length, auto or groups (swap requests of several
             sequences); swap falls back to recompute.
         swap_threshold: by_length swaps a request that has at least so many tokens.
@@ -193,7 +193,7 @@ class Config:
                     "blocks (block_size) for a larger pool"
                 )
         most: Any = self.max_steps_in_flight
-        if isinstance(most, bool | float) or most not in (1, 2):
+        if type(most) is not int or most not in (1, 2):
             raise ConfigError(
                 f"max_steps_in_flight must be 1 or 2, not {self.max_steps_in_flight!r}"
             )
@@ -251,10 +251,9 @@ class Config:
             ("prefix_eviction", EVICTION),
             ("capacity_policy", CAPACITY),
         ):
-            if getattr(self, name) not in known:
-                raise ConfigError(
-                    f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}"
-                )
+            value = getattr(self, name)
+            if not isinstance(value, str) or value not in known:
+                raise ConfigError(f"{name} must be one of {', '.join(known)}, not {value!r}")
         try:
             needs = rules_of(self.rules).needs
         except RulesError as error:
@@ -323,27 +322,29 @@ class Config:
         """Settings from a TOML table or from flags; unknown names are refused.
 
         Raises:
-            ConfigError: a name is unknown or a value is invalid.
+            ConfigError: it is no table, a name is unknown, or a value is invalid.
         """
         known = [field.name for field in fields(cls)]
+        if not isinstance(settings, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"settings must be a table of names and values, not {settings!r}")
         chosen = in_todays_words(settings)
-        former = chosen.pop("broken", "")  # in files that were written before 0.1
-        if former:
-            if former not in FORMER:
+        former: Any = chosen.pop("broken", None)  # in files that were written before 0.1
+        if former is not None and former != "":
+            if not isinstance(former, str) or former not in FORMER:
                 raise ConfigError(f"broken must be one of {', '.join(FORMER)}, not {former!r}")
             chosen["rules"] = FORMER[former]
         preset = chosen.pop("preset", None)
         if preset is not None:
-            if preset not in PRESETS:
+            if not isinstance(preset, str) or preset not in PRESETS:
                 raise ConfigError(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}")
             base = PRESETS[preset]
         for name in chosen:
             if name not in known:
-                near = difflib.get_close_matches(name, known, 1)
+                near = difflib.get_close_matches(str(name), known, 1)
                 raise ConfigError(
                     f"unknown setting {name}" + (f"; did you mean {near[0]}?" if near else "")
                 )
-        return replace(base or cls(), **chosen)
+        return replace(cls() if base is None else base, **chosen)
 
 
 #: `lesson` has the lesson's order (swapped before waiting requests), its victim and its mode. What

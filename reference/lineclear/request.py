@@ -39,16 +39,13 @@ class SampledError(SchedulerError):
     """Sampled tokens that do not match the plan."""
 
 
-def integral(name: str, value: object) -> None:
-    """Refuses what is not a whole number."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidRequest(f"{name} must be a whole number, not {value!r}")
-
-
-def whole(name: str, value: object, least: int) -> None:
-    """Refuses what is not a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidRequest(f"{name} must be a whole number of at least {least}, not {value!r}")
+def whole(name: str, value: object, least: int | None = None) -> None:
+    """Refuses what is not a whole number, of at least `least` if there is one."""
+    fits = isinstance(value, int) and not isinstance(value, bool)
+    if not (fits and (least is None or cast("int", value) >= least)):
+        bound = "" if least is None else f" of at least {least}"
+        remedy = "; make a Python int of it" * isinstance(value, np.integer)
+        raise InvalidRequest(f"{name} must be a whole number{bound}, not {value!r}{remedy}")
 
 
 def moment(name: str, value: object) -> None:
@@ -58,6 +55,8 @@ def moment(name: str, value: object) -> None:
         raise InvalidRequest(f"{name} must be seconds between -10**300 and 10**300, not {value!r}")
 
 
+#: What a request has that is given none.
+NO_NAMES: tuple[int, ...] = ()
 #: The type of a name.
 INTEGERS = frozenset((int,))
 
@@ -133,7 +132,7 @@ class Request:
         tenant: Hashable = None,
         predicted_tokens: int | None = None,
         deadline: float | None = None,
-        prefix_names: Iterable[int] = (),
+        prefix_names: Iterable[int] = NO_NAMES,
         may_fork_later: bool = False,
     ) -> None:
         """Rejects invalid sizes."""
@@ -146,7 +145,7 @@ class Request:
             whole("prompt_tokens", prompt_tokens, 1)
             whole("max_tokens", max_tokens, 1)
             whole("n", n, 1)
-            integral("priority", priority)
+            whole("priority", priority)
         if predicted_tokens is not None:
             whole("predicted_tokens", predicted_tokens, 0)
         if not -MOST_PRIORITY <= priority <= MOST_PRIORITY:
@@ -155,13 +154,15 @@ class Request:
             )
         if not (type(arrival_time) is float and isfinite(arrival_time)):
             moment("arrival_time", arrival_time)
-        if deadline is not None and deadline != inf:
+        if deadline is not None and not (isinstance(deadline, float) and deadline == inf):
             moment("deadline", deadline)
         if tenant is not None:
             try:
                 hash(tenant)
             except Exception as error:
                 raise InvalidRequest(f"tenant must be hashable, not {tenant!r}") from error
+            if tenant != tenant:  # as nan: no two requests would be of one tenant
+                raise InvalidRequest(f"tenant must equal itself, not {tenant!r}")
         set_id(self, request_id)
         set_prompt(self, prompt_tokens)
         set_most(self, max_tokens)
@@ -171,7 +172,7 @@ class Request:
         set_tenant(self, tenant)
         set_predicted(self, predicted_tokens)
         set_deadline(self, deadline)
-        set_names(self, checked_names(prefix_names) if prefix_names else ())
+        set_names(self, () if prefix_names is NO_NAMES else checked_names(prefix_names))
         if may_fork_later is not False and may_fork_later is not True:
             raise InvalidRequest(f"may_fork_later must be true or false, not {may_fork_later!r}")
         set_later(self, may_fork_later)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 from drive import small
 
 from lineclear.config import PRESETS, Config, ConfigError
+
+PRESET_NAMES = "preset must be one of default, lesson, vllm_v0, vllm_v0_chunked, nano_vllm, "
 
 
 @pytest.mark.parametrize(
@@ -77,6 +80,9 @@ def test_a_size_is_a_whole_number_of_at_least_its_least(name: str, least: int) -
         ("rules", ["lineclear"]),
         ("preemption_mode", "SWAP"),
         ("victim", ""),
+        ("victim", np.array(["last", "longest"])),
+        ("victim", ["last"]),
+        ("max_steps_in_flight", np.array([1, 2])),
         ("max_num_batched_tokens", 0),
     ],
 )
@@ -156,13 +162,21 @@ def test_settings_come_from_a_mapping() -> None:
         ({"frobnicate": 1}, "unknown setting frobnicate"),
         (
             {"preset": "best"},
-            "preset must be one of default, lesson, vllm_v0, vllm_v0_chunked, nano_vllm, "
-            "not 'best'",
+            PRESET_NAMES + "not 'best'",
         ),
+        ({3: 4}, "unknown setting 3"),
+        (None, "settings must be a table of names and values, not None"),
+        (["a"], "settings must be a table of names and values, not ['a']"),
+        ({"preset": []}, PRESET_NAMES + "not []"),
+        (
+            {"broken": ["any_fit"]},
+            "broken must be one of tail_requeue, any_fit, longest_victim, not ['any_fit']",
+        ),
+        ({"broken": []}, "broken must be one of tail_requeue, any_fit, longest_victim, not []"),
         ({"block_size": 0}, "block_size must be a whole number of at least 1, not 0"),
     ],
 )
-def test_a_mapping_is_refused_in_one_line(settings: dict[str, Any], message: str) -> None:
+def test_a_mapping_is_refused_in_one_line(settings: Any, message: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         Config.from_mapping(settings)
     assert str(refusal.value) == message

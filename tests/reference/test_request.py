@@ -35,6 +35,23 @@ def test_a_priority_is_a_whole_number(wrong: Any) -> None:
         Request(**SIZES, priority=wrong)
 
 
+@pytest.mark.parametrize("name", ["prompt_tokens", "max_tokens", "n", "priority"])
+def test_an_integer_of_numpy_is_refused_with_a_remedy(name: str) -> None:
+    with pytest.raises(InvalidRequest, match=rf"^{name} must .* make a Python int of it$"):
+        Request(**{**SIZES, name: np.int64(6)})
+
+
+@pytest.mark.parametrize("wrong", [None, 3, np.array([1, 2]), np.array([0]), [1.0], "ab"])
+def test_names_of_blocks_are_whole_numbers(wrong: Any) -> None:
+    with pytest.raises(InvalidRequest, match="name"):
+        Request(**SIZES, prefix_names=wrong)
+
+
+@pytest.mark.parametrize("none", [(), [], np.array([])])
+def test_a_request_may_have_no_names_however_they_are_given(none: Any) -> None:
+    assert Request(**SIZES, prefix_names=none).prefix_names == ()
+
+
 @pytest.mark.parametrize("priority", [-3, 0, 10**20])
 def test_any_whole_number_is_a_priority(priority: int) -> None:
     assert Request(**SIZES, priority=priority).priority == priority
@@ -51,6 +68,9 @@ def test_any_whole_number_is_a_priority(priority: int) -> None:
         ("deadline", "soon", "must be seconds between"),
         ("deadline", 10**400, "must be seconds between"),
         ("tenant", ["a"], "must be hashable"),
+        ("tenant", float("nan"), "must equal itself"),
+        ("deadline", np.array([1.0, 2.0]), "must be seconds between"),
+        ("deadline", np.array([]), "must be seconds between"),
     ],
 )
 def test_what_would_put_an_end_to_a_policy_is_refused(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Callable
 from typing import Any
@@ -160,6 +161,11 @@ def test_plans_commit_first_in_first_out_and_once() -> None:
     before = digest(scheduler.ledger)
     with pytest.raises(SchedulerError, match="2 of 2 steps are in flight"):
         scheduler.schedule()
+    for copy in (first._replace(time=0.0), pickle.loads(pickle.dumps(first))):
+        with pytest.raises(PlanError, match=r"copy .* commit the one that schedule returned"):
+            scheduler.commit(copy, [7])
+        with pytest.raises(PlanError, match="copy of the one that schedule returned"):
+            scheduler.dropped(copy)
     with pytest.raises(PlanError, match="step 1 comes before step 2"):
         scheduler.commit(second, [7])
     with pytest.raises(PlanError, match="another scheduler's"):

@@ -120,8 +120,8 @@ class InFlight:
                 f"plans commit in order: step {flights[0].step} comes before step {plan.step}"
             )
         raise PlanError(
-            f"step {plan.step} is not in flight here: it is committed already, "
-            "or another scheduler's"
+            f"step {plan.step} is not in flight here: it is committed already, another scheduler's, or the plan is "
+            "a copy (pickle, _replace): commit the one that schedule returned"
         )
 
     def of(self, plan: Plan) -> IssuedStep:
@@ -133,4 +133,6 @@ class InFlight:
         for flight in self.flights:
             if flight.plan is plan:
                 return flight
-        raise PlanError("the plan is not in flight here")
+        raise PlanError(
+            "the plan is not in flight here, or is a copy of the one that schedule returned"
+        )
