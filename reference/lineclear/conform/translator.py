@@ -7,7 +7,7 @@ lists those that have none. Blocks are named pool by pool, sequences by their nu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from lineclear.conform.events import Event
@@ -56,7 +56,7 @@ class Translator:
         self._made: dict[Request, int] = {}
         self._members: dict[Request, list[Sequence]] = {}
         self._rows: list[tuple[Sequence, int]] = []  # of the step being built, with its drafts
-        self._steps: dict[int, list[tuple[Sequence, int, int]]] = {}  # (sequence, samples, drafts)
+        self._steps: dict[int, list[tuple[Sequence, int]]] = {}  # the same of steps in flight
         self._forwards: dict[int, int] = {}  # forward -> step, of steps in flight
         self._open: dict[Request, int] = {}  # the number of a request's last swap, open or not
         self._listed: dict[
@@ -67,11 +67,14 @@ class Translator:
         """Handles one action, which the ledger has already done.
 
         Raises:
-            JournalError: a sample comes after an action that may not stand between it and its commit.
+            JournalError: it is no action, or a sample comes after one that may not stand between it and its commit.
         """
+        handler = getattr(self, f"_on_{name}", None)
+        if handler is None:
+            raise JournalError(f"{name!r} is no action")
         if name not in AFTER_COMMIT:
             self.flush()
-        getattr(self, f"_{name}")(*arguments)
+        handler(*arguments)
 
     def flush(self) -> None:
         """Emits events that waited for the samples of a step."""
@@ -88,7 +91,7 @@ class Translator:
 
     # ---- requests ------------------------------------------------------------------------------
 
-    def _submit(self, request: Request) -> None:
+    def _on_submit(self, request: Request) -> None:
         self._made[request] = 0
         self._members[request] = []
         self._join(request, request.members[0])
@@ -108,7 +111,7 @@ class Translator:
         self._tables[sequence] = (GPU, [])
         return number
 
-    def _reject(self, request: Request) -> None:
+    def _on_reject(self, request: Request) -> None:
         self._emit(e="reject", r=request.id)
 
     def _end(self, request: Request, kind: str) -> None:
@@ -116,12 +119,13 @@ class Translator:
             self._clear(sequence)
             del self._tables[sequence], self._numbers[sequence]
         del self._made[request]
+        self._open.pop(request, None)
         self._emit(e=kind, r=request.id)
 
-    def _finish(self, request: Request) -> None:
+    def _on_finish(self, request: Request) -> None:
         self._end(request, "finish")
 
-    def _finish_each(self) -> None:
+    def _on_finish_each(self) -> None:
         ended = [request for request in self._members if request.phase == Phase.FINISHED]
         for request in ended:
             for sequence in self._members[request]:
@@ -130,7 +134,7 @@ class Translator:
         for request in ended:
             self._end(request, "finish")
 
-    def _abort(self, request: Request) -> None:
+    def _on_abort(self, request: Request) -> None:
         self._end(request, "abort")
 
     # ---- tables --------------------------------------------------------------------------------
@@ -147,30 +151,28 @@ class Translator:
 
     def _grow(self, sequence: Sequence) -> None:
         _, blocks = self._tables[sequence]
-        new = [block.block_id for block in sequence.table[len(blocks) :]]
+        new = ids(sequence.table[len(blocks) :])
         if new:
             self._emit(e="alloc", **self._of(sequence), blocks=new)
             blocks.extend(new)
 
-    def _admit(self, request: Request) -> None:
+    def _on_admit(self, request: Request) -> None:
         self._grow(request.members[0])
 
-    def _admit_cached(self, request: Request, shared: int) -> None:
+    def _on_admit_cached(self, request: Request, shared: int) -> None:
         leader = request.members[0]
         count = self.ledger.need(shared)
-        blocks = [block.block_id for block in leader.table[:count]]
+        blocks = ids(leader.table[:count])
         self._emit(
             e="hit", **self._of(leader), blocks=blocks, keys=list(leader.block_names[:count])
         )
         self._tables[leader] = (GPU, list(blocks))
         self._grow(leader)
 
-    def _publish(self, sequence: Sequence, index: int) -> None:
-        block = sequence.table[index]
-        self._listed[block.name] = block.block_id
-        self._emit(e="store", blocks=[block.block_id], keys=[block.name])
+    def _on_publish(self, sequence: Sequence, index: int) -> None:
+        self._on_publish_run(sequence, index, index + 1)
 
-    def _publish_run(self, sequence: Sequence, first: int, end: int) -> None:
+    def _on_publish_run(self, sequence: Sequence, first: int, end: int) -> None:
         blocks = sequence.table[first:end]
         self._store([block for block in blocks if block.name and self.ledger.finds(block)])
 
@@ -181,17 +183,17 @@ class Translator:
                 self._listed[block.name] = block.block_id
                 self._emit(e="store", blocks=[block.block_id], keys=[block.name])
 
-    def _evict(self, name: int) -> None:
+    def _on_evict(self, name: int) -> None:
         self._emit(e="evict", blocks=[self._listed.pop(name)], keys=[name])
 
-    _unlist = _evict
+    _on_unlist = _on_evict
 
-    def _append_slots(self, sequence: Sequence, _: int) -> None:
+    def _on_append_slots(self, sequence: Sequence, _: int) -> None:
         self._grow(sequence)
 
-    def _copy_on_write(self, sequence: Sequence) -> None:
+    def _on_copy_on_write(self, sequence: Sequence) -> None:
         _, blocks = self._tables[sequence]
-        now = [block.block_id for block in sequence.table]
+        now = ids(sequence.table)
         at = next(k for k, block_id in enumerate(now) if block_id != blocks[k])
         operation = self.ledger.operations[self.ledger.issued]
         self._emit(e="free", **self._of(sequence), at=at, blocks=[blocks[at]])
@@ -199,10 +201,10 @@ class Translator:
         blocks[at] = now[at]
         self._copy(operation, GPU, GPU)
 
-    def _fork(self, parent: Sequence, _: int) -> None:
+    def _on_fork(self, parent: Sequence, _: int) -> None:
         request = parent.request
         child = request.members[-1]
-        blocks = [block.block_id for block in child.table]
+        blocks = ids(child.table)
         number = self._join(request, child)
         self._tables[child] = (GPU, blocks)
         self._emit(
@@ -214,12 +216,12 @@ class Translator:
             known=child.own_tokens,
         )
 
-    def _rejoin(self, sequence: Sequence, _: int) -> None:
-        blocks = [block.block_id for block in sequence.table]
+    def _on_rejoin(self, sequence: Sequence, _: int) -> None:
+        blocks = ids(sequence.table)
         self._emit(e="hit", **self._of(sequence), blocks=list(blocks))
         self._tables[sequence] = (GPU, blocks)
 
-    def _prune(self, sequence: Sequence) -> None:
+    def _on_prune(self, sequence: Sequence) -> None:
         self._clear(sequence)
         self._members[sequence.request].remove(sequence)
         self._emit(e="prune", r=sequence.request.id, s=self._numbers[sequence])
@@ -227,7 +229,7 @@ class Translator:
 
     # ---- preemption ----------------------------------------------------------------------------
 
-    def _recompute(self, request: Request) -> None:
+    def _on_recompute(self, request: Request) -> None:
         steps = self.ledger.committed < self.ledger.steps
         void = all(s.void == self.ledger.steps for s in request.members)
         lost = {"lost": True} if steps and void else {}
@@ -235,17 +237,17 @@ class Translator:
         for sequence in self._members[request]:
             self._clear(sequence)
 
-    _discard_swapped = _recompute
+    _on_discard_swapped = _on_recompute
 
-    def _fail_copy(self, request: Request) -> None:
+    def _on_fail_copy(self, request: Request) -> None:
         self._emit(e="done", op=self._open[request], failed=True)
-        self._recompute(request)
+        self._on_recompute(request)
 
-    def _swap_out(self, request: Request) -> None:
+    def _on_swap_out(self, request: Request) -> None:
         self._emit(e="preempt", r=request.id, how="swap")
         self._move(request, GPU, CPU)
 
-    def _swap_in(self, request: Request) -> None:
+    def _on_swap_in(self, request: Request) -> None:
         self._emit(e="resume", r=request.id, how="swap")
         self._move(request, CPU, GPU)
 
@@ -254,7 +256,7 @@ class Translator:
         named: set[int] = set()
         old: list[tuple[Sequence, list[int]]] = []
         for sequence in self._members[request]:
-            blocks = [block.block_id for block in sequence.table]
+            blocks = ids(sequence.table)
             for block_id in blocks:
                 kind = "hit" if block_id in named else "alloc"
                 self._emit(e=kind, **self._of(sequence), blocks=[block_id], **pool(target))
@@ -297,37 +299,34 @@ class Translator:
                 **waits,
             )
 
-    def _complete_copy(self, number: int) -> None:
+    def _on_complete_copy(self, number: int) -> None:
         self._emit(e="done", op=number)
 
-    def _schedule_tokens(self, sequence: Sequence, _: int, drafts: int) -> None:
+    def _on_schedule_tokens(self, sequence: Sequence, _: int, drafts: int) -> None:
         self._rows.append((sequence, drafts))
 
-    def _issue_step(self) -> None:
+    def _on_issue_step(self) -> None:
         ledger = self.ledger
         rows: list[list[Any]] = []
-        sampling: list[tuple[Sequence, int, int]] = []
         for sequence in ledger.decode_batch:
             self._grow(sequence)
-        for sequence, drafts in self._rows:
+        for sequence, _ in self._rows:
             end, tokens = sequence.own_dispatched, sequence.last_tokens
             rows.append(self._row(sequence, end - tokens, tokens, sequence.last_samples))
-            sampling.append((sequence, sequence.last_samples, drafts))
         for sequence in ledger.decode_batch:
             rows.append(self._row(sequence, ledger.num_dispatched_tokens(sequence) - 1, 1, 1))
         number = ledger.forward_of(ledger.steps)
         waits = self._waits(number, ledger.wait_of(number))
         self._emit(e="step", n=ledger.steps, rows=rows, **waits)
-        self._rows = []
         self._forwards[number] = ledger.steps
-        self._steps[ledger.steps] = sampling
+        self._steps[ledger.steps], self._rows = self._rows, []
 
     def _row(self, sequence: Sequence, start: int, tokens: int, samples: int) -> list[Any]:
         row = [sequence.request.id, start, tokens, samples]
         number = self._numbers[sequence]
         return [*row, number] if number else row
 
-    def _commit_step(self) -> None:
+    def _on_commit_step(self) -> None:
         n = self.ledger.committed
         self._forwards = {f: s for f, s in self._forwards.items() if s > n}
         self._held_back = []
@@ -336,9 +335,8 @@ class Translator:
         if self.checks:
             self._emit(**self._check())
 
-    def _sample(self, sequence: Sequence, step: int, accepted: int, _: int) -> None:
-        sampling = self._steps.get(step, [])
-        drafts = next((d for s, _, d in sampling if s is sequence), 0)
+    def _on_sample(self, sequence: Sequence, step: int, accepted: int, _: int) -> None:
+        drafts = next((d for s, d in self._steps.get(step, ()) if s is sequence), 0)
         if accepted == 1 and not drafts:
             return
         if not self._held_back:
@@ -366,8 +364,15 @@ class Translator:
     def _nothing(self, *_: Any) -> None:
         """Actions that change no table and no request."""
 
-    _dispatch_copies = _lift_fences = _join_batch = _leave_batch = _name_blocks = _nothing
-    _hold_block = _release_block = _nothing
+    _on_dispatch_copies = _on_lift_fences = _on_join_batch = _on_leave_batch = _on_name_blocks = (
+        _nothing
+    )
+    _on_hold_block = _on_release_block = _nothing
+
+
+def ids(table: Iterable[Block]) -> list[int]:
+    """The block ids of a table, or of a part of it."""
+    return [block.block_id for block in table]
 
 
 def pool(tier: int) -> Event:

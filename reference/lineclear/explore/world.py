@@ -273,14 +273,19 @@ class World:
             InvariantViolation: an invariant does not hold after it, or after one of its actions; or it is not the
             step, or not the answer, that the rules give (`oracle`).
             Stalled: progress has ended, in a world that is watched.
-            ValueError: a shape of the bounds is rejected although there is room: mend the bounds, not the scheduler.
+            ValueError: there is no such move; or a shape of the bounds is rejected although there is room: mend the
+            bounds, not the scheduler.
             Exception: whatever else the scheduler raises is a finding too.
         """
+        kind, *rest = move or ("",)
+        handler = getattr(self, f"_do_{kind}", None)
+        if handler is None:
+            raise ValueError(f"{move!r} is no move: `moves` yields those that are possible")
         self.plan = None
         self.notes.begin(self.scheduler, move)
         if self.outputs is not None:
             self.outputs.look(self.bench)
-        getattr(self, f"_{move[0]}")(*move[1:])
+        handler(*rest)
         audit(self.scheduler)
         self.observer.check()
         self.bench.agree()
@@ -290,7 +295,7 @@ class World:
         elif self.watch is not None and self.plan is not None:
             self.watch.scheduled(self.plan)
 
-    def _submit(self, which: int) -> None:
+    def _do_submit(self, which: int) -> None:
         shape = self.bounds.shapes[which]
         self.names += 1
         self.arrived += self.bounds.arrivals is not None
@@ -305,28 +310,28 @@ class World:
         if self.watch is not None and not isinstance(answer, Rejected):
             self.watch.added(answer.request_id)
 
-    def _abort(self, which: int) -> None:
+    def _do_abort(self, which: int) -> None:
         entry = self.live()[which]
         self.notes.aborted(self.scheduler, entry)
         self.bench.abort(entry.request_id)
 
-    def _reset(self) -> None:
+    def _do_reset(self) -> None:
         self.scheduler.reset_prefix_cache()
 
-    def _hold(self, which: int) -> None:
+    def _do_hold(self, which: int) -> None:
         name = self.findable[which]
         if self.scheduler.hold(name) is None:
             raise ValueError(f"no block is found under the name {name}")
 
-    def _let_go(self, which: int) -> None:
+    def _do_let_go(self, which: int) -> None:
         self.scheduler.let_go(self.held[which])
 
-    def _schedule(self) -> None:
+    def _do_schedule(self) -> None:
         plan = self.plan = self.bench.schedule()
         if self.executor is not None:
             self.executor(plan)
 
-    def _commit(self, choices: tuple[str, ...]) -> None:
+    def _do_commit(self, choices: tuple[str, ...]) -> None:
         sizes: list[Sizes] = []
         stopped: list[int | tuple[int, int]] = []
         for position, choice in enumerate(choices):
@@ -344,15 +349,15 @@ class World:
                     stopped.append(position)
         self.bench.commit(sizes, stopped)
 
-    def _wrong(self, which: int) -> None:
+    def _do_wrong(self, which: int) -> None:
         self.bench.misreport(which)
         shape = self.bounds.shapes[which % len(self.bounds.shapes)]
         self.bench.overask(request_of(shape, self.names + 1, timed=self.timed))
 
-    def _complete(self, which: int) -> None:
+    def _do_complete(self, which: int) -> None:
         self.bench.report([self.copies[which]])
 
-    def _fail(self, which: int) -> None:
+    def _do_fail(self, which: int) -> None:
         number = self.copies[which]
         operation = self.bench.device.record.unknown[number]
         owner = self.bench.owner(number)

@@ -66,18 +66,19 @@ class Machine:
 
         Raises:
             Failure: a rule is broken.
-            ValueError: its name is none of submit, abort and step.
+            ValueError: it is none, see `replay`.
         """
-        kind, *rest = action
-        if kind == "submit":
-            name, prompt, max_new = cast("tuple[str, Sequence[int], int]", tuple(rest))
-            self.submit(name, prompt, max_new)
-        elif kind == "abort":
-            self.abort(cast("str", rest[0]))
-        elif kind == "step":
-            self.step()
-        else:
-            raise ValueError(f"{action!r} is not an action: use submit, abort or step")
+        match action:
+            case ("submit", str(name), [*prompt], int(max_new)):
+                self.submit(name, cast("list[int]", prompt), max_new)
+            case ("abort", str(name)):
+                self.abort(name)
+            case ("step",):
+                self.step()
+            case _:
+                raise ValueError(
+                    f"{action!r} is not an action: use (submit, id, prompt, new tokens), (abort, id) or (step,)"
+                )
 
     def submit(self, name: str, prompt: Iterable[int], max_new: int) -> bool:
         """Submits a request; False if it is rejected, its name was used before, it has no prompt or max_new is below 1.
@@ -204,7 +205,7 @@ class Machine:
 
     def _ended(self, answer: Any) -> list[str]:
         """What a step returned."""
-        ended: list[Any] = list(answer) if hasattr(answer, "__iter__") else [None]
+        ended = each(answer)
         if type(answer) is str or not all(isinstance(name, str) for name in ended):
             self._fail(
                 "raises",
@@ -215,7 +216,7 @@ class Machine:
 
     def _listed(self, what: str, kind: type[Any], given: Any) -> list[Any]:
         """What `execute` was given."""
-        rows: list[Any] = list(given) if hasattr(given, "__iter__") else [given]
+        rows = each(given)
         for row in rows:
             if not isinstance(row, kind):
                 self._fail(
@@ -311,6 +312,11 @@ class Machine:
         except (Exception, SystemExit) as error:  # any exception is the finding
             what = f"{type(error).__name__}: {error}".strip(": ")
             self._fail("raises", what, place_of(error.__traceback__))
+
+
+def each(given: Any) -> list[Any]:
+    """What it holds; if it is no iterable, itself."""
+    return list(given) if hasattr(given, "__iter__") else [given]
 
 
 def run(

@@ -86,7 +86,7 @@ def test_a_wait_that_the_table_demands_and_the_log_lacks() -> None:
 
 
 def test_every_action_of_the_table_is_translated() -> None:
-    assert [name for name in ACTIONS if not hasattr(Translator, f"_{name}")] == []
+    assert [name for name in ACTIONS if not hasattr(Translator, f"_on_{name}")] == []
 
 
 @pytest.mark.parametrize("base", ["main", "fork", "published", "swap"])

@@ -378,3 +378,14 @@ def test_the_page_has_exact_counts() -> None:
     report = explored(ONE)
     page = markdown([report], "lineclear explore")
     assert f"| {report.graph.states} | {report.graph.transitions} |" in page
+
+
+@pytest.mark.parametrize(
+    "wrong", [(), ("attach",), ("name_outputs",), ("step",), ("fits", ("go",)), ("submits", 0)]
+)
+def test_a_written_move_is_a_move_or_is_refused(wrong: tuple[Any, ...]) -> None:
+    world = World(ONE)
+    before = world_key(world)
+    with pytest.raises(ValueError, match="is no move: `moves` yields"):
+        world.do(wrong)
+    assert world_key(world) == before

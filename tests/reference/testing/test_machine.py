@@ -113,8 +113,18 @@ def test_an_invalid_action_does_nothing() -> None:
     )
     assert machine.accepted == 1
     assert machine.actions.count(ONE[0]) == 1
-    with pytest.raises(ValueError, match="is not an action"):
-        replay(make_scheduler, [("schedule",)])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        (), ("schedule",), ("abort",), ("abort", ["a"]), ("submit", "a"), ("submit", "a", 3, 4),
+        ("submit", "a", "text", 4), ("submit", ["a"], (1,), 4), ("submit", "a", (1,), 4.0), ("step", 1, 2),
+    ],
+)  # fmt: skip
+def test_what_is_no_action_is_refused(wrong: Any) -> None:
+    with pytest.raises(ValueError, match="is not an action: use"):
+        replay(make_scheduler, [*ONE, wrong])
 
 
 def test_a_failure_can_be_told_by_a_worker() -> None:
