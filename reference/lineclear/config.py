@@ -110,7 +110,7 @@ class Config:
         capacity_policy: max_utilization lets requests enter while blocks are free; guaranteed_no_evict only while all
             that run fit with the most blocks that each may need, so that none is preempted for growth.
         scheduling_policy: a built-in policy, or module:Class of your own.
-        policy_options: what the policy is made with, as (name, value) pairs. Settings can be hashed if the values can.
+        policy_options: what the policy is made with, as (name, value) pairs; a Config can be hashed if the values can.
         preemption_mode: swap, recompute, by_length, auto or groups (swap requests of several
             sequences); swap falls back to recompute.
         swap_threshold: by_length swaps a request that has at least so many tokens.

@@ -28,12 +28,21 @@ MARKS = {"request": "r", "sequence": "s", "parent": "s"}
 class Ring:
     """The last actions, as many as `size` items hold: a name is one item, and so is each argument.
 
+    Args:
+        size: how many items it keeps, at least 1.
+
     Attributes:
         items: of one action after another, oldest first; the first action may have lost its name.
     """
 
     def __init__(self, size: int = 16_384) -> None:
-        """Nothing has happened."""
+        """Nothing has happened.
+
+        Raises:
+            ValueError: the size is no whole number of at least 1.
+        """
+        if type(size) is not int or size < 1:
+            raise ValueError(f"size must be a whole number of at least 1, not {size!r}")
         # A row of its own for each action would be one more object that the collector looks at.
         self.items: deque[Any] = deque(maxlen=size)
 

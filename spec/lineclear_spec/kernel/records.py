@@ -51,9 +51,9 @@ class Broken(AssertionError):
     """A precondition was violated although every guard held: the action table is wrong, not its caller."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False, frozen=True)
 class Limits:
-    """The constants of one scheduler.
+    """The constants of one scheduler: whole numbers and truth values.
 
     Attributes:
         block_size: tokens a block has room for, at least 1.
@@ -83,12 +83,18 @@ class Limits:
             ("block_size", 1), ("gpu_blocks", 1), ("cpu_blocks", 0),
             ("max_num_batched_tokens", 0), ("max_num_seqs", 0), ("max_model_len", 0),
         ):  # fmt: skip
-            if getattr(self, name) < least:
-                value = getattr(self, name)
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise ValueError(f"{name} is {value!r}: it must be a whole number")
+            if value < least:
                 raise ValueError(f"{name} is {value}: it must be at least {least}")
-        if self.max_steps_in_flight not in (1, 2):
+        for name in ("chunked", "cut_long"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value not in (0, 1):  # saved traces have numbers
+                raise ValueError(f"{name} is {value!r}: it must be True or False")
+        if type(self.max_steps_in_flight) is not int or self.max_steps_in_flight not in (1, 2):
             raise ValueError(
-                f"max_steps_in_flight is {self.max_steps_in_flight}: 1 or 2 steps may be in flight"
+                f"max_steps_in_flight is {self.max_steps_in_flight!r}: 1 or 2 steps may be in flight"
             )
 
 
@@ -181,10 +187,11 @@ class Pool:
             fences[block_id] = last_use
 
     def put(self, block_ids: Collection[int], last_use: int) -> None:
-        """Put block ids back, fenced with `last_use`; the last one is taken first.
+        """Put block ids of the pool back, each once, fenced with `last_use`; the last one is taken first.
 
         Raises:
-            Broken: one of them is free already.
+            Broken: one of them is free already. Those before it are marked free and not on the stack: the pool is
+                not to be used any more.
         """
         taken, fences, free = self.taken, self.last_use, self.free
         for block_id in block_ids:

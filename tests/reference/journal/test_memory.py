@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from lineclear.config import Config
@@ -69,6 +71,14 @@ def test_a_ring_is_bounded_and_says_that_it_dropped_rows() -> None:
     assert kept == list(all_of_them)[-len(kept) :]
     with pytest.raises(ValueError, match="dropped"):
         next(ring.lines(CONFIG.limits()))
+
+
+@pytest.mark.parametrize("wrong", [None, "x", 0, -1, 2.0, True])
+def test_a_ring_has_a_size(wrong: Any) -> None:
+    with pytest.raises(
+        ValueError, match=f"^size must be a whole number of at least 1, not {wrong!r}"
+    ):
+        Ring(wrong)
 
 
 def test_a_ring_holds_no_record() -> None:
