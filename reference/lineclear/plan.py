@@ -7,6 +7,7 @@ joins or leaves that batch, so they cost nothing then.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from itertools import chain
 from typing import Any, NamedTuple, overload
 
 #: (request id, branch, block id) and (request id, branch, block ids of the whole table).
@@ -83,21 +84,19 @@ class Joined(Sequence[Scheduled]):
         """As of one tuple."""
         if isinstance(index, slice):
             return (self.first + self.second)[index]
-        size = len(self.first)
-        if index < 0:
-            index += len(self)
-        if not 0 <= index < len(self):
-            raise IndexError(index)
+        size, count = len(self.first), len(self)
+        if not -count <= index < count:
+            raise IndexError(f"there are {count} rows, none at {index}")
+        index %= count
         return self.first[index] if index < size else self.second[index - size]
 
     def __iter__(self) -> Iterator[Scheduled]:
         """The first, then the second."""
-        yield from self.first
-        yield from self.second
+        return chain(self.first, self.second)
 
     def __repr__(self) -> str:
         """As a list."""
-        return f"[{', '.join(map(repr, self))}]"
+        return repr(list(self))
 
 
 class NewBlocks(Sequence[NewBlock]):

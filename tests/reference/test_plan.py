@@ -7,7 +7,7 @@ from operator import eq, ne
 import pytest
 
 from lineclear.config import Config
-from lineclear.plan import Plan
+from lineclear.plan import Joined, Plan, Scheduled
 from lineclear.scheduler import Scheduler
 
 
@@ -30,3 +30,13 @@ def test_a_plan_never_changes() -> None:
         plan.step = 1  # type: ignore[misc]
     with pytest.raises(AttributeError):
         plan.extra = 1  # type: ignore[attr-defined]
+
+
+def test_two_tuples_are_read_as_one() -> None:
+    rows = [Scheduled(name, 0, 1, 0, 0, True, False) for name in "abc"]
+    joined = Joined(tuple(rows[:1]), tuple(rows[1:]))
+    assert (list(joined), repr(joined)) == (rows, repr(rows))
+    assert [joined[k] for k in range(-3, 3)] == rows * 2
+    for wrong in (3, -4):
+        with pytest.raises(IndexError, match=f"there are 3 rows, none at {wrong}"):
+            joined[wrong]
