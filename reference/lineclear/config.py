@@ -328,14 +328,14 @@ class Config:
         if not isinstance(settings, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigError(f"settings must be a table of names and values, not {settings!r}")
         chosen = in_todays_words(settings)
-        former: Any = chosen.pop("broken", None)  # in files that were written before 0.1
-        if former is not None and former != "":
-            if not isinstance(former, str) or former not in FORMER:
+        former = chosen.pop("broken", "")  # in files that were written before 0.1
+        if former != "":
+            if former not in tuple(FORMER):  # a table or a list is in no dict
                 raise ConfigError(f"broken must be one of {', '.join(FORMER)}, not {former!r}")
             chosen["rules"] = FORMER[former]
         preset = chosen.pop("preset", None)
         if preset is not None:
-            if not isinstance(preset, str) or preset not in PRESETS:
+            if preset not in tuple(PRESETS):
                 raise ConfigError(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}")
             base = PRESETS[preset]
         for name in chosen:
