@@ -322,11 +322,13 @@ class Config:
         """Settings from a TOML table or from flags; unknown names are refused.
 
         Raises:
-            ConfigError: it is no table, a name is unknown, or a value is invalid.
+            ConfigError: these are no table and no Config, a name is unknown, or a value is invalid.
         """
         known = [field.name for field in fields(cls)]
         if not isinstance(settings, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigError(f"settings must be a table of names and values, not {settings!r}")
+        if base is not None and not isinstance(base, Config):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"base must be a Config, not {base!r}")
         chosen = in_todays_words(settings)
         former = chosen.pop("broken", "")  # in files that were written before 0.1
         if former != "":

@@ -208,7 +208,7 @@ class Scheduler(CacheCalls):
             SchedulerError: there is no such mode, or the scheduler is paused.
         """
         self.adapter.check_caller()
-        if mode not in PAUSES:
+        if not isinstance(mode, str) or mode not in PAUSES:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise SchedulerError(f"mode must be one of {', '.join(PAUSES)}, not {mode!r}")
         if self.live.paused:
             raise SchedulerError(

@@ -182,6 +182,12 @@ def test_a_mapping_is_refused_in_one_line(settings: Any, message: str) -> None:
     assert str(refusal.value) == message
 
 
+@pytest.mark.parametrize("base", ["lesson", {}, 0, Config])
+def test_the_base_of_settings_is_a_config(base: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^base must be a Config, not "):
+        Config.from_mapping({"block_size": 8}, base)
+
+
 def test_the_lesson_goes_swapped_first_and_swaps_by_length() -> None:
     lesson = PRESETS["lesson"]
     assert lesson.swapped_first

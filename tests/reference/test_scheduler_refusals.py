@@ -310,6 +310,13 @@ WRONG_CALLS: list[tuple[str, tuple[Any, ...], type[SchedulerError], str]] = [
     ("hold", ([],), InvalidRequest, "a prefix name must be a whole number of at least 1"),
     ("let_go", ([],), InvalidRequest, "a prefix name must be a whole number of at least 1"),
     ("pause", ([],), SchedulerError, "mode must be one of"),
+    ("pause", (np.array(["keep", "wait"]),), SchedulerError, "mode must be one of"),
+    (
+        "name_blocks",
+        ("a", np.array([0, 1]), (1,)),
+        SchedulerError,
+        "the next ones begin at 0, not array",
+    ),
 ]
 
 

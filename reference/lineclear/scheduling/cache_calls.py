@@ -151,7 +151,7 @@ def check_next(request_id: Hashable, branch: int, sequence: Sequence, first: int
         SchedulerError: the branch has names for fewer or more blocks than `first`.
     """
     known = len(sequence.block_names)
-    if first != known:
+    if type(first) is not int or first != known:
         raise SchedulerError(
             f"request_id {request_id!r}, branch {branch} has names for {known} blocks: the next ones begin "
             f"at {known}, not {first!r}"
