@@ -69,7 +69,7 @@ class Machine:
             ValueError: it is none, see `replay`.
         """
         match action:
-            case ("submit", str(name), [*prompt], int(max_new)):
+            case ("submit", str(name), [*prompt], int(max_new)):  # pyright: ignore[reportUnknownVariableType]
                 self.submit(name, cast("list[int]", prompt), max_new)
             case ("abort", str(name)):
                 self.abort(name)
