@@ -53,7 +53,7 @@ from lineclear_spec.symbolic.kv_fields import FAILS, SAMPLED_BY
 from lineclear_spec.symbolic.ledger import SymbolicLedger
 from lineclear_spec.symbolic.rounding import background
 from lineclear_spec.symbolic.state import BLOCK_OF, State, quantify
-from lineclear_spec.symbolic.terms import raw
+from lineclear_spec.symbolic.terms import Misuse, raw
 
 #: Units: lemmas, the start, the device's action, and every action of the table.
 START, RUN = "kv_start", "kv_run"
@@ -154,6 +154,12 @@ def kv_unit(name: str, body: Callable[..., Any] | None = None) -> Unit:
     if name != RUN:
         dialect.check_action(function)
     result = function(ledger, *arguments)
+    if (
+        name == RUN and ledger.obligations
+    ):  # of an action its own unit asks what is demanded on the way
+        raise Misuse(
+            f"{RUN} demands {ledger.obligations[0][1]!r}, which no unit asks: make it a premise"
+        )
     values = [raw(argument) for argument in arguments]
     for premise in premises(action, before, ledger.state, values, raw(result)):
         ledger.assume(premise.formula)
@@ -178,7 +184,10 @@ def kv_unit(name: str, body: Callable[..., Any] | None = None) -> Unit:
 
 
 def cuts(ledger: SymbolicLedger, s: State) -> list[Goal]:
-    """What holds of the tables when a plan is written: shown first, then used."""
+    """What holds of the tables when a plan is written: shown first, then used. `only_holder` is used of that state, in
+    the middle of the action, without asking whether `references` holds there: it does, as only block steps write what
+    `references` reads, and each ends with it.
+    """
     after = ledger.state
     goals: list[Goal] = []
     for name in ("capacity", "exclusive_write", "sent"):  # proved in the action's own unit
