@@ -31,7 +31,8 @@ from lineclear_spec.invariants import (
     within,
 )
 from lineclear_spec.kv.device import run
-from lineclear_spec.kv.lemmas import LEMMAS, goal_of, lemmas, only_holder, slots, stated
+from lineclear_spec.kv.lemmas import UNIT as KV_LEMMAS
+from lineclear_spec.kv.lemmas import goal_of, lemmas, only_holder, slots, stated
 from lineclear_spec.kv.premises import premises as premises
 from lineclear_spec.kv.refinement import Move, move_of, parts
 from lineclear_spec.kv.theorems import (
@@ -58,7 +59,7 @@ from lineclear_spec.symbolic.terms import Misuse, raw
 #: Units: lemmas, the start, the device's action, and every action of the table.
 START, RUN = "kv_start", "kv_run"
 PREFIX = "kv_"
-KV_UNITS = (LEMMAS, START, RUN, *[PREFIX + name for name in ACTIONS])
+KV_UNITS = (KV_LEMMAS, START, RUN, *[PREFIX + name for name in ACTIONS])
 VERSION, HISTORY, KV = PARTS = "version", "history", "kv"
 #: Invariants of each part.
 OF: dict[str, frozenset[str]] = {
@@ -140,7 +141,7 @@ def refines(
 
 def kv_unit(name: str, body: Callable[..., Any] | None = None) -> Unit:
     """The obligations of one unit; `body` stands in for the action's function (mutants)."""
-    if name == LEMMAS:
+    if name == KV_LEMMAS:
         return lemmas()
     if name == START:
         return start()
