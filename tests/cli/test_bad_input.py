@@ -127,6 +127,16 @@ def test_an_error_of_the_settings_names_their_file(
     assert main(("simulate", "--config", str(path), *mended)) == 0
 
 
+@pytest.mark.parametrize("name", ["preset", "broken"])
+@pytest.mark.parametrize("value", ['["x"]', "{a = 1}", "[1]", "false"])
+def test_a_table_or_a_list_for_a_name_is_one_line(
+    name: str, value: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(f"{name} = {value}\n")
+    assert f"{path}: {name} must be one of" in refused(capsys, "simulate", "--config", str(path))
+
+
 def test_nothing_asked_of_a_solver_is_inconclusive(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("z3")
     assert main(("prove", "--invariant", "conservation", "swap_out")) == 3

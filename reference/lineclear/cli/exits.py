@@ -9,6 +9,8 @@ PASSED = 0
 REFUTED = 1
 USAGE = 2
 INCONCLUSIVE = 3
+#: An error of lineclear itself, with its traceback; sysexits.h calls it EX_SOFTWARE.
+DEFECT = 70
 #: Shell convention for programs ended by SIGINT and by SIGPIPE.
 INTERRUPTED = 130
 BROKEN_PIPE = 141
