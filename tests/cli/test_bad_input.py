@@ -45,6 +45,29 @@ def test_an_argument_that_leaves_nothing_to_do_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("line", "omit"),
+    [
+        ("conform --rules nofile --reduced zz --format json", "LOG, --reduced, --format"),
+        ("prove kv swap_out --operators", "UNIT"),
+        ("prove --theorems --operators", "--theorems"),
+        ("prove --theorems --export d", "--theorems"),
+        ("prove swap_out --export d --seeds 2", "--seeds"),
+        ("explain --page swap_out", "NAME"),
+        ("explain --page --save x.json --format json", "--save, --format"),
+        ("policies --show priority.P7 -o F --format markdown", "-o"),
+        ("policies --show priority.P7 -o F --check", "-o, --check"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(
+    line: str, omit: str, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert refused(capsys, *line.split()).endswith(f": omit {omit}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ("prove", "dispatch_copies", "--export"),

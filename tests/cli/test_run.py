@@ -89,7 +89,27 @@ def test_a_cpu_says_that_nothing_is_recorded(capsys: pytest.CaptureFixture[str])
         (["--dtype", "int8"], "--dtype is one of float32, float16, bfloat16"),
         (["--steps", "0"], "--steps: must be a whole number of at least 1"),
         (["--temperature", "-1"], "temperature"),
-        (["--model", "none", "trace.csv"], "generates its own requests"),
+        (
+            ["--model", "none", "trace.csv"],
+            "generates its own requests and runs no model: omit WORKLOAD",
+        ),
+        (["--model", "none", "--compare"], "runs no model: omit --compare"),
+        (
+            ["--model", "none", "--temperature", "1", "--calibration", ".", "--dtype", "float16"],
+            "omit --dtype, --calibration, --temperature",
+        ),
+        (
+            [
+                "--model",
+                "none",
+                "--num-requests",
+                "3",
+                "--gpu-memory-utilization",
+                "0.5",
+                "--eager",
+            ],
+            "omit --gpu-memory-utilization, --eager, --num-requests",
+        ),
         (["--num-gpu-blocks", "0"], "num_gpu_blocks must be"),
         (["nowhere.csv"], "nowhere.csv"),
     ],
