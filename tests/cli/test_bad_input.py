@@ -111,6 +111,16 @@ def test_a_suffix_without_a_format_is_refused(
         (JOURNAL % 4 + '["fly"]\n', "line 2: 'fly' is no action"),
         (JOURNAL % 4 + '["submit","r1"]\n', "line 2: 'r1' was not introduced"),
         (JOURNAL % 4 + '["submit"]\n', "line 2: submit takes 1 arguments"),
+        (
+            JOURNAL % 4 + '["admit","s1"]\n',
+            "line 2: request is 's1': it must be the name of a record",
+        ),
+        (JOURNAL % 4 + '["prune","r1"]\n', "line 2: sequence is 'r1': it must be the name of"),
+        (JOURNAL % 4 + '["complete_copy","r1"]\n', "line 2: number is 'r1': it must be a whole"),
+        (JOURNAL % 4 + '["name_blocks",3,[1]]\n', "line 2: sequence is 3: it must be the name of"),
+        (JOURNAL % 4 + '{"a": 1}\n', "line 2: {'a': 1} is no last line"),
+        (JOURNAL % 4 + '{"end": "x", "digest": "y"}\n', "is no last line"),
+        (JOURNAL % 4 + '{"end": 0}\n', "is no last line"),
     ],
 )
 def test_a_file_that_is_not_a_journal_is_refused(
