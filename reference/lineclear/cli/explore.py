@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
-from lineclear.cli.files import need_file, replace, writing
+from lineclear.cli.files import need_distinct, need_file, replace, writing
 from lineclear.cli.numbers import whole
 from lineclear.cli.output import (
     add_backend,
@@ -75,6 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear.explore.worlds import required
     from lineclear_spec.parallel import in_parallel
 
+    need_distinct(config=arguments.config, output=arguments.output, journal=arguments.journal)
     for path in filter(None, (arguments.output, arguments.journal)):
         need_file(path)
     chosen, whole = worlds(arguments)

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
-from lineclear.cli.files import writing
+from lineclear.cli.files import need_distinct, writing
 from lineclear.cli.numbers import SEED, real, shown, whole
 from lineclear.cli.output import add_format, write_json, write_text
 from lineclear.cli.progress import Progress
@@ -150,6 +150,7 @@ def run(arguments: argparse.Namespace) -> int:
     if "help" in arguments.step_time:
         write_text(explain_step_time())
         return PASSED
+    need_distinct(WORKLOAD=arguments.workload, config=arguments.config, journal=arguments.journal)
     defaults = EMBEDDED_POOL if arguments.workload is None else {}
     config = read_settings(arguments, defaults)
     model = step_time(arguments.step_time)
