@@ -35,6 +35,30 @@ JOURNAL = (
             ("simulate", "--preemption-mode", "swap", "--num-cpu-blocks", "0"),
             "so no request can be swapped",
         ),
+        (
+            ("compare", "--scheduling-policy", "sjf"),
+            "those of sjf, which --policies does not name",
+        ),
+        (
+            ("compare", "--scheduling-policy", "aging", "--policy-options", "seconds_per_level=1"),
+            "those of aging, which --policies does not name",
+        ),
+        (("compare", "--policies", "fcfs,,sjf"), "'fcfs,,sjf' names no policy beside a comma"),
+        (("compare", "--policies", "sjf,fcfs, sjf"), "names sjf more than once"),
+        (("compare", "--picture", "png"), "--picture is the format of --plot"),
+        (
+            ("simulate", "--enable-prefix-caching", "--prefix-caching", "off"),
+            "--prefix-caching: not allowed with argument --enable-prefix-caching",
+        ),
+        (("simulate", "--policy-options", "a=1", "a=2"), "--policy-options has a twice"),
+        (
+            ("simulate", "--policy-options", "a-b=1", "--policy-options", "a_b=2"),
+            "--policy-options has a_b twice",
+        ),
+        (
+            ("check", "--policy", "aging", "--policy-options", "a=1", "a=2"),
+            "--policy-options has a twice",
+        ),
         (("explain", "finish", "--save", "x"), "--save needs the name of a mutant"),
     ],
 )
@@ -53,6 +77,13 @@ def test_an_argument_that_leaves_nothing_to_do_is_refused(
         ("prove --theorems --export d", "--theorems"),
         ("prove swap_out --export d --seeds 2", "--seeds"),
         ("explain --page swap_out", "NAME"),
+        ("simulate --lesson queues --seed 5 --journal j", "--seed, --journal"),
+        ("simulate --lesson list --num-gpu-blocks 4", "--num-gpu-blocks"),
+        ("explore --deep --requests 3 --victim longest", "--requests, --victim"),
+        ("test a:b --run 1 --exhaustive", "--run"),
+        ("test a:b --run 1 --workers 3 --seconds 5", "--seconds, --workers"),
+        ("test a:b --exhaustive --seed 3 --workers 2", "--seed, --workers"),
+        ("test a:b --requests 2", "--requests"),
         ("explain --page --save x.json --format json", "--save, --format"),
         ("policies --show priority.P7 -o F --format markdown", "-o"),
         ("policies --show priority.P7 -o F --check", "-o, --check"),
@@ -168,6 +199,23 @@ def test_a_table_or_a_list_for_a_name_is_one_line(
     path = tmp_path / "bad.toml"
     path.write_text(f"{name} = {value}\n")
     assert f"{path}: {name} must be one of" in refused(capsys, "simulate", "--config", str(path))
+
+
+@pytest.mark.parametrize(
+    ("flag", "names"),
+    [
+        (("--block-size", "8"), True),
+        (("--num-gpu-blocks", "-5"), False),
+        (("--num-gpu-blocks", "9", "--block-size", "0"), False),
+    ],
+)
+def test_an_error_names_the_file_if_no_flag_has_mended_it(
+    flag: tuple[str, ...], names: bool, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(f"num_gpu_blocks = {1 << 40}\n")
+    line = refused(capsys, "simulate", "--config", str(path), *flag)
+    assert line.startswith(f"lineclear simulate: {path}: num_gpu_blocks must be") == names
 
 
 def test_nothing_asked_of_a_solver_is_inconclusive(capsys: pytest.CaptureFixture[str]) -> None:

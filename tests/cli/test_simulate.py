@@ -115,7 +115,7 @@ def test_every_setting_has_a_flag_and_the_right_type() -> None:
         (["missing.csv"], "missing.csv: No such file"),
         (["--lesson", "q9"], "unknown lesson 'q9'; known: all, queues"),
         (["--lesson", "q5", "trace.csv"], "omit WORKLOAD"),
-        (["--lesson", "q5", "--max-steps-in-flight", "2"], "omit the scheduler's flags"),
+        (["--lesson", "q5", "--max-steps-in-flight", "2"], "omit --max-steps-in-flight"),
         (["--journal", "no/such/folder/run.jsonl"], "cannot write no/such/folder/run.jsonl"),
     ],
 )

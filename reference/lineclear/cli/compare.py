@@ -86,7 +86,6 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--picture",
         choices=("svg", "png"),
-        default="svg",
         help="format of the plots (default: svg)",
     )
     add_settings(parser)
@@ -132,12 +131,22 @@ def run(arguments: argparse.Namespace) -> int:
     if "help" in arguments.step_time:
         write_text(explain_step_time())
         return PASSED
-    policies = [name.strip() for name in arguments.policies.split(",") if name.strip()]
-    if not policies:
-        raise UsageError("--policies names no policy")
+    policies = [name.strip() for name in arguments.policies.split(",")]
+    for name in policies:
+        if not name or policies.count(name) > 1:
+            wrong = f"{name} more than once" if name else "no policy beside a comma"
+            raise UsageError(f"--policies {arguments.policies!r} names {wrong}: write A,B,...")
+    if arguments.picture is not None and arguments.plot is None:
+        raise UsageError("--picture is the format of --plot: omit it, or add --plot FOLDER")
     if any(":" in name for name in policies):
         import_from_here()
     config = read_settings(arguments, EMBEDDED_POOL if arguments.workload is None else {})
+    one = config.scheduling_policy
+    if (arguments.scheduling_policy or arguments.policy_options) and one not in policies:
+        raise UsageError(
+            f"--scheduling-policy and --policy-options are those of {one}, which --policies does not name: "
+            "omit them, or name it there"
+        )
     workload = load(arguments)
     check_prefix_ids(workload, config)
     draw: Callable[[list[PolicyRow], str, str], list[str]] | None = None
@@ -160,7 +169,7 @@ def run(arguments: argparse.Namespace) -> int:
     drawn: list[str] = []
     if draw is not None:
         try:
-            drawn = draw(rows, str(arguments.plot), arguments.picture)
+            drawn = draw(rows, str(arguments.plot), arguments.picture or "svg")
         except OSError as error:
             raise UsageError(f"cannot write plots to {arguments.plot}: {reason(error)}") from error
     if arguments.format == "json":

@@ -78,6 +78,11 @@ def run(arguments: argparse.Namespace) -> int:
     need_distinct(config=arguments.config, output=arguments.output, journal=arguments.journal)
     for path in filter(None, (arguments.output, arguments.journal)):
         need_file(path)
+    if arguments.deep:
+        why = "--deep searches worlds of its own"
+        arguments.parser.refuse_idle(
+            arguments, why, "deep", "output", "journal", "format", "backend"
+        )
     chosen, whole = worlds(arguments)
     reports: list[Report] = []
     with Progress("searching the scheduler", len(chosen)) as progress:
