@@ -25,6 +25,10 @@ JOURNAL = (
         (("explore", "--shapes", "1+1x0"), "n must be at least 1"),
         (("explore", "--shapes", "1+300"), "is rejected"),
         (
+            ("explore", "--shapes", "3+1x999"),
+            "3+1x999 is rejected: this does not hold: its sequences",
+        ),
+        (
             ("explore", "--requests", "0"),
             "--requests: must be a whole number from 1 to 1000, not '0'",
         ),

@@ -164,7 +164,8 @@ def refuse_rejected(bounds: SearchBounds) -> None:
         except InvalidRequest as error:
             raise UsageError(f"request {one}: {error}") from error
         if isinstance(answer, Rejected):
-            raise UsageError(f"request {one} is rejected, {answer.reason}: leave it out")
+            why = answer.reason.removeprefix("rejected, since ")
+            raise UsageError(f"request {one} is rejected: {why}, or leave it out")
 
 
 def shape(text: str) -> RequestShape:

@@ -118,7 +118,7 @@ def add_workload(parser: argparse.ArgumentParser) -> None:
     )
     drawing.add_argument(
         "--request-rate",
-        type=real(above=0),
+        type=real(above=1e-9, most=1e9),
         metavar="R",
         help="arrivals per second of a generated workload, or of a file without times; users "
         "of a closed workload",
@@ -262,20 +262,18 @@ def step_time(settings: list[str]) -> StepTime:
 
     names = [field.name for field in fields(StepTime)]
     model = StepTime()
-    values: dict[str, float] = {}
-    try:
-        for setting in settings:
-            name, _, value = setting.partition("=")
+    for setting in sorted(settings, key=lambda one: one.partition("=")[0] not in MODELS):
+        name, _, value = setting.partition("=")
+        try:
             if name in MODELS:
                 model = named_model(name, value)
             elif name in names:
-                values[name] = real()(value)
+                model = replace(model, **{name: real()(value)})
             else:
-                known = ", ".join((*MODELS, *names))
-                raise ValueError(f"{setting}: NAME is one of {known}")
-        return replace(model, **values)
-    except (argparse.ArgumentTypeError, ValueError) as error:
-        raise UsageError(f"--step-time: {error}") from error
+                raise ValueError(f"NAME is one of {', '.join((*MODELS, *names))}")
+        except (argparse.ArgumentTypeError, ValueError) as error:
+            raise UsageError(f"--step-time {shown(setting)}: {error}") from error
+    return model
 
 
 #: Complete models, by their `--step-time` names.
@@ -291,10 +289,13 @@ def named_model(name: str, value: str) -> StepTime:
     from lineclear.simulation import stepmodels
 
     if name == "fit":
+        if not value:
+            raise ValueError("fit needs a file: write fit=FILE")
         return stepmodels.fitted(value)
-    numbers = [real()(part) for part in value.split(",")]
-    if len(numbers) != (1 if name == "constant" else 2):
-        raise ValueError(f"{name}={value}: write constant=SECONDS or linear=BASE,PER_TOKEN")
+    parts = value.split(",")
+    if len(parts) != (1 if name == "constant" else 2):
+        raise ValueError("write constant=SECONDS or linear=BASE,PER_TOKEN")
+    numbers = list(map(real(), parts))
     return stepmodels.constant(*numbers) if name == "constant" else stepmodels.linear(*numbers)
 
 
