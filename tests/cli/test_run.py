@@ -123,6 +123,14 @@ def test_what_cannot_be_run_is_one_line(
     assert error.count("\n") == 1
 
 
+def test_a_run_in_which_nobody_is_accepted_is_inconclusive(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    flags = ("--device", "cpu", "--num-requests", "3", "--max-waiting", "0", "--compare")
+    text = printed(capsys, "run", *flags, code=3)
+    assert "inconclusive: no request was accepted" in text
+
+
 def test_a_wrong_tag_is_a_refutation_and_no_traceback(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

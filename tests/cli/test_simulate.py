@@ -229,6 +229,15 @@ def test_the_step_time_model_is_stated(capsys: pytest.CaptureFixture[str]) -> No
     assert "  copy_bandwidth=2.4e+10" in text
 
 
+@pytest.mark.parametrize("command", ["simulate", "compare"])
+@pytest.mark.parametrize("flags", [["--num-gpu-blocks", "1"], ["--max-waiting", "0"]])
+def test_a_run_in_which_nobody_is_accepted_is_inconclusive(
+    command: str, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = printed(capsys, command, "--num-requests", "5", *flags, code=3)
+    assert "inconclusive: no request was accepted" in text
+
+
 def test_a_violation_ends_with_one(
     trace: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -46,7 +46,7 @@ exit codes:
   0  everything was proved or passed
   1  a check failed, a replay differs, or a generated file is stale
   2  invalid usage, or a missing input file or extra
-  3  inconclusive: a solver gave no answer, or a bound was reached first
+  3  inconclusive: a solver gave no answer, a bound was reached first, or no request was accepted
   70 an error of lineclear itself, with its traceback
   130 and 141  interrupted; the reader of the output has gone
 

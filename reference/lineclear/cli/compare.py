@@ -1,6 +1,7 @@
 """`lineclear compare`: one workload under several policies, as a table and as plots.
 
-Guarantees: exit code 0 only if every run completed without a violation. matplotlib is imported only for --plot.
+Guarantees: exit code 0 only if every run accepted requests and completed without a violation.
+matplotlib is imported only for --plot.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
+from lineclear.cli.exits import INCONCLUSIVE, NONE_ACCEPTED, PASSED, REFUTED, UsageError
 from lineclear.cli.files import need_folder, reason
 from lineclear.cli.numbers import real
 from lineclear.cli.output import add_backend, add_format, write_json, write_text
@@ -179,7 +180,8 @@ def run(arguments: argparse.Namespace) -> int:
         write_text("\n".join([f"{workload.name}", "", *table(rows), "", *bounds(rows), *drawn]))
     if any(row.result.violations or broken_bounds(row.held) for row in rows):
         return REFUTED
-    return INCONCLUSIVE if any(row.result.stalled for row in rows) else PASSED
+    stopped = any(row.result.stalled or row.result.none_accepted for row in rows)
+    return INCONCLUSIVE if stopped else PASSED
 
 
 def bounds(rows: list[PolicyRow]) -> list[str]:
@@ -232,4 +234,5 @@ def table(rows: list[PolicyRow]) -> list[str]:
         lines += [f"  violated: {violation}" for violation in result.violations]
         lines += [f"  policy failed: {failure}" for failure in result.failures]
         lines += [f"  stalled: {result.stalled}"] if result.stalled else []
+        lines += [f"  {NONE_ACCEPTED}"] if result.none_accepted else []
     return lines

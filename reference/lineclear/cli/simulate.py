@@ -1,6 +1,6 @@
 """`lineclear simulate`: runs the scheduler on a workload and reports what users would see.
 
-Guarantees: exit code 0 only if the run completed and no invariant was violated; workload and
+Guarantees: exit code 0 only if requests were accepted, the run completed and no invariant was violated; workload and
 configuration are read completely before anything runs or is written.
 """
 
@@ -181,7 +181,7 @@ def run(arguments: argparse.Namespace) -> int:
         write_text("\n".join([summary(result, progress=not held), *bound_lines(held)]))
     if result.violations or broken_bounds(held):
         return REFUTED
-    return INCONCLUSIVE if result.stalled else PASSED
+    return INCONCLUSIVE if result.stalled or result.none_accepted else PASSED
 
 
 def check_prefix_ids(workload: Workload, config: Config) -> None:
