@@ -1,7 +1,7 @@
 """The command `lineclear`: selects the subcommand and maps every ending to an exit code.
 
 Guarantees: no heavy import before a subcommand runs; no traceback for a wrong argument, a missing
-extra or a closed pipe; 0 only for what ran and passed.
+extra or a closed pipe; 0 only for what ran and passed, and an error of its own never with the code of a refutation.
 """
 
 from __future__ import annotations
