@@ -83,17 +83,15 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear.testing.campaign import Campaign, once, search_all, search_random
     from lineclear.testing.target import TargetError, commit_of, make_of
 
-    used: tuple[str, ...] = ("target", "format", "emit_test", "log", "seed")
-    if arguments.exhaustive:
-        why, used = (
-            "--exhaustive tries every choice",
-            (*used[:4], "exhaustive", "requests", "seconds"),
-        )
-    elif arguments.run is not None:
-        why, used = "--run repeats one run", (*used, "run")
-    else:
-        why, used = "random runs draw their requests", (*used, "seconds", "workers", "backend")
-    arguments.parser.refuse_idle(arguments, why, *used)
+    why, used = (
+        ("--exhaustive tries every choice", "exhaustive requests seconds")
+        if arguments.exhaustive
+        else ("--run repeats one run", "run seed")
+        if arguments.run is not None
+        else ("random runs draw their requests", "seed seconds workers backend")
+    )
+    always = ("target", "format", "emit_test", "log")
+    arguments.parser.refuse_idle(arguments, why, *always, *used.split())
     need_distinct(emit_test=arguments.emit_test, log=arguments.log)
     for path in (arguments.emit_test, arguments.log):
         if path is not None:
