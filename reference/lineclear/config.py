@@ -328,13 +328,13 @@ class Config:
         known = [field.name for field in fields(cls)]
         chosen = in_todays_words(settings)
         former = chosen.pop("broken", "")  # in files that were written before 0.1
-        if former:
-            if former not in FORMER:
+        if former != "":
+            if former not in tuple(FORMER):  # a table or a list is in no dict
                 raise ConfigError(f"broken must be one of {', '.join(FORMER)}, not {former!r}")
             chosen["rules"] = FORMER[former]
         preset = chosen.pop("preset", None)
         if preset is not None:
-            if preset not in PRESETS:
+            if preset not in tuple(PRESETS):
                 raise ConfigError(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}")
             base = PRESETS[preset]
         for name in chosen:
