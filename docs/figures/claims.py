@@ -16,6 +16,7 @@ from lineclear_spec.actions import ACTIONS
 from lineclear_spec.invariants import INVARIANTS
 from lineclear_spec.kv.obligations import KV_UNITS
 from lineclear_spec.kv.premises import NAMES
+from lineclear_spec.liveness.progress_units import units_of_progress
 from lineclear_spec.liveness.standings import Standing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,6 +59,8 @@ def claims(
     refuted = sum(v.status == "refuted" for v in verdicts)
     shown = sum(any(name in w.witnesses for w in found) for name in ACTIONS)
     kv = [r for r in asked if r.unit in KV_UNITS]
+    apart = {*KV_UNITS, *units_of_progress()}
+    whole_table = [r for r in asked if r.unit not in apart]
     kv_agreed = sum(r.status == "proved" for r in other if r.unit in KV_UNITS)
     rows: list[tuple[str, ...]] = [
         (
@@ -73,11 +76,12 @@ def claims(
             f"{len(ACTIONS)} actions keep {len(INVARIANTS)} invariants and do what their contracts say, for any "
             "number of requests, sequences, blocks and tokens and any block size",
             "proved",
-            f"{proved_always(asked):,} of {total:,} obligations, seeds 0 to {SEEDS - 1}",
+            f"{proved_always(whole_table):,} of {sum(r.seed == 0 for r in whole_table):,} obligations of the table, "
+            f"seeds 0 to {SEEDS - 1}; with those of KV and of progress {proved_always(asked):,} of {total:,}",
             f"`lineclear prove --seeds {SEEDS}`",
         ),
         (
-            "the same, by a second solver",
+            "all of these, by a second solver",
             "proved",
             f"{agreed:,} of {len(other):,} obligations",
             "`lineclear prove --no-mutants --second-solver`",

@@ -61,7 +61,7 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measures and saves."""
     from lineclear.config import ConfigError
-    from lineclear_gpu.calibration import CalibrationError, default_path, save
+    from lineclear_gpu.calibration import CalibrationError, default_path, entries, save
     from lineclear_gpu.costs import BLOCKS, TOKENS, measure
     from lineclear_gpu.llm import LLM
     from lineclear_gpu.model import ModelError, Unsupported, load_model
@@ -76,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{error}; name another file with --file") from error
     size: int = arguments.block_size
     try:
+        entries(path)  # whether it holds costs, before the work
         llm = LLM(
             load_model(arguments.model, device=device, dtype=dtype),
             eager=arguments.eager or None,

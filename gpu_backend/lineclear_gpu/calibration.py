@@ -87,6 +87,10 @@ def entries(path: Path) -> list[dict[str, Any]]:
         CalibrationError: it is no file of costs.
     """
     try:
+        if path.exists() and not path.is_file():  # a device may never end
+            raise CalibrationError(
+                f"{path} is no file, so it holds no costs: name one by {ENVIRONMENT}"
+            )
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return []

@@ -16,7 +16,7 @@ from typing import Any
 from lineclear.cli.exits import PASSED, REFUTED, UsageError
 from lineclear.cli.numbers import real, whole
 from lineclear.cli.output import add_format, write_json, write_text
-from lineclear.cli.settings import add_settings, read_settings
+from lineclear.cli.settings import SETTINGS, add_settings, read_settings
 from lineclear.cli.simulate import add_workload
 from lineclear_gpu.model_arguments import SMALL, add_model, device_of
 
@@ -32,6 +32,9 @@ examples:
   lineclear run trace.csv --model ./llama --device cuda --gpu-memory-utilization 0.8
   lineclear run --verify-each-step --format json    every invariant in every step
 """
+
+#: What a run with tags uses, besides the settings.
+OF_TAGS = ("model", "device", "seed", "steps", "verify_each_step", "config", "preset", "format")
 
 
 def add_parser(subparsers: Any) -> None:
@@ -98,8 +101,9 @@ def run_tags(arguments: argparse.Namespace, device: str) -> int:
     from lineclear_gpu.pool import PoolError
     from lineclear_gpu.tag_run import TagRun, WrongTag, pressure
 
-    if arguments.workload is not None or arguments.generate is not None:
-        raise UsageError("--model none generates its own requests: omit the workload")
+    arguments.parser.refuse_idle(
+        arguments, "--model none generates its own requests and runs no model", *OF_TAGS, *SETTINGS
+    )
     defaults = {name: getattr(pressure(), name) for name in SMALL}
     config = read_settings(arguments, defaults, serving_settings)
     steps = arguments.steps or 2000

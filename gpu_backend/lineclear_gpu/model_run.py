@@ -96,7 +96,8 @@ def run_model(arguments: argparse.Namespace, device: str) -> int:
         write_text(summary(result))
     if same is False or result["violations"]:
         return REFUTED
-    return INCONCLUSIVE if result["errors"] or result["unfinished"] else PASSED
+    none_accepted = len(result["rejected"]) == result["requests"]
+    return INCONCLUSIVE if none_accepted or result["errors"] or result["unfinished"] else PASSED
 
 
 def use_threads(model: Model) -> None:

@@ -12,7 +12,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Any
 
-from lineclear.cli.exits import UsageError
+from lineclear.cli.exits import NONE_ACCEPTED, UsageError
 from lineclear.simulation.metrics import spread
 from lineclear_gpu.progress import ProgressView
 
@@ -193,6 +193,7 @@ def summary(result: dict[str, Any]) -> str:
         if result[key] is not None:
             parts = ", ".join(f"{name} {value:.4f}" for name, value in result[key].items())
             lines.append(f"{key.upper():12}  {parts} s")
+    lines += [NONE_ACCEPTED] if len(result["rejected"]) == result["requests"] else []
     for key in ("rejected", "errors", "failed_steps", "violations"):
         lines += [f"{key.replace('_', ' ')}: {line}" for line in result[key][:5]]
     return "\n".join(lines)

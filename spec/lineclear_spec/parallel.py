@@ -4,7 +4,8 @@ Guarantees: results come in the order of the jobs, whichever backend computes th
 ends the workers, at once; on a cluster a worker that dies costs its jobs another try and nothing
 else. ray is imported only if it was chosen.
 
-Processes are forked where the platform can, so that they begin with what this process has in memory.
+Processes are forked where the platform can, so that they begin with what this process has in memory, unless they are
+to be fresh (`in_parallel`).
 On a cluster every machine needs the same lineclear, and what jobs name has to be installed there.
 
 Why not joblib (1.6 was tried): results have to be yielded while others are computed, which its forking
@@ -73,14 +74,15 @@ def in_parallel(
     *,
     fresh: bool = False,
 ) -> Iterable[Result]:
-    """Results of the jobs in order; with one worker, in this process.
+    """Results of the jobs in order; with one worker, or with one job that need not be fresh, in this process, unless
+    something is to be done while waiting (`while_waiting`).
 
     Args:
         function: a function of a module, or a partial of one; each worker gets it once.
         jobs: one argument for each call.
         workers: processes at most; a cluster decides by itself how many of its workers it uses.
         fresh: whether each job gets a process that has done nothing before and has nothing of this one in memory, so
-            that what a solver takes for a job depends on the job alone; not if `workers` is 1.
+            that what a solver takes for a job depends on the job alone; not if the job is done in this process.
     """
     if chosen[-1] == "ray":
         yield from on_cluster(function, jobs, fresh)

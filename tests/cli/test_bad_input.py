@@ -25,6 +25,10 @@ JOURNAL = (
         (("explore", "--shapes", "1+1x0"), "n must be at least 1"),
         (("explore", "--shapes", "1+300"), "is rejected"),
         (
+            ("explore", "--shapes", "3+1x999"),
+            "3+1x999 is rejected: this does not hold: its sequences",
+        ),
+        (
             ("explore", "--requests", "0"),
             "--requests: must be a whole number from 1 to 1000, not '0'",
         ),
@@ -35,6 +39,30 @@ JOURNAL = (
             ("simulate", "--preemption-mode", "swap", "--num-cpu-blocks", "0"),
             "so no request can be swapped",
         ),
+        (
+            ("compare", "--scheduling-policy", "sjf"),
+            "those of sjf, which --policies does not name",
+        ),
+        (
+            ("compare", "--scheduling-policy", "aging", "--policy-options", "seconds_per_level=1"),
+            "those of aging, which --policies does not name",
+        ),
+        (("compare", "--policies", "fcfs,,sjf"), "'fcfs,,sjf' names no policy beside a comma"),
+        (("compare", "--policies", "sjf,fcfs, sjf"), "names sjf more than once"),
+        (("compare", "--picture", "png"), "--picture is the format of --plot"),
+        (
+            ("simulate", "--enable-prefix-caching", "--prefix-caching", "off"),
+            "--prefix-caching: not allowed with argument --enable-prefix-caching",
+        ),
+        (("simulate", "--policy-options", "a=1", "a=2"), "--policy-options has a twice"),
+        (
+            ("simulate", "--policy-options", "a-b=1", "--policy-options", "a_b=2"),
+            "--policy-options has a_b twice",
+        ),
+        (
+            ("check", "--policy", "aging", "--policy-options", "a=1", "a=2"),
+            "--policy-options has a twice",
+        ),
         (("explain", "finish", "--save", "x"), "--save needs the name of a mutant"),
     ],
 )
@@ -42,6 +70,36 @@ def test_an_argument_that_leaves_nothing_to_do_is_refused(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: str
 ) -> None:
     assert words in refused(capsys, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("line", "omit"),
+    [
+        ("conform --rules nofile --reduced zz --format json", "LOG, --reduced, --format"),
+        ("prove kv swap_out --operators", "UNIT"),
+        ("prove --theorems --operators", "--theorems"),
+        ("prove --theorems --export d", "--theorems"),
+        ("prove swap_out --export d --seeds 2", "--seeds"),
+        ("explain --page swap_out", "NAME"),
+        ("simulate --lesson queues --seed 5 --journal j", "--seed, --journal"),
+        ("simulate --lesson list --num-gpu-blocks 4", "--num-gpu-blocks"),
+        ("explore --deep --requests 3 --victim longest", "--requests, --victim"),
+        ("test a:b --run 1 --exhaustive", "--run"),
+        ("test a:b --run 1 --workers 3 --seconds 5", "--seconds, --workers"),
+        ("test a:b --exhaustive --seed 3 --workers 2", "--seed, --workers"),
+        ("test a:b --requests 2", "--requests"),
+        ("explain --page --save x.json --format json", "--save, --format"),
+        ("policies --show priority.P7 -o F --format markdown", "-o"),
+        ("policies --show priority.P7 -o F --check", "-o, --check"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(
+    line: str, omit: str, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert refused(capsys, *line.split()).endswith(f": omit {omit}")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -70,6 +128,10 @@ def test_a_suffix_without_a_format_is_refused(
 ) -> None:
     line = refused(capsys, "diagram", "lifecycle", "-o", str(tmp_path / "x.pdf"))
     assert "no format has the suffix .pdf" in line
+    line = refused(
+        capsys, "diagram", "lifecycle", "--format", "json", "-o", str(tmp_path / "x.svg")
+    )
+    assert "its suffix is that of svg, not of json: omit --format" in line
     assert list(tmp_path.iterdir()) == []
 
 
@@ -88,6 +150,16 @@ def test_a_suffix_without_a_format_is_refused(
         (JOURNAL % 4 + '["fly"]\n', "line 2: 'fly' is no action"),
         (JOURNAL % 4 + '["submit","r1"]\n', "line 2: 'r1' was not introduced"),
         (JOURNAL % 4 + '["submit"]\n', "line 2: submit takes 1 arguments"),
+        (
+            JOURNAL % 4 + '["admit","s1"]\n',
+            "line 2: request is 's1': it must be the name of a record",
+        ),
+        (JOURNAL % 4 + '["prune","r1"]\n', "line 2: sequence is 'r1': it must be the name of"),
+        (JOURNAL % 4 + '["complete_copy","r1"]\n', "line 2: number is 'r1': it must be a whole"),
+        (JOURNAL % 4 + '["name_blocks",3,[1]]\n', "line 2: sequence is 3: it must be the name of"),
+        (JOURNAL % 4 + '{"a": 1}\n', "line 2: {'a': 1} is no last line"),
+        (JOURNAL % 4 + '{"end": "x", "digest": "y"}\n', "is no last line"),
+        (JOURNAL % 4 + '{"end": 0}\n', "is no last line"),
     ],
 )
 def test_a_file_that_is_not_a_journal_is_refused(
@@ -125,6 +197,33 @@ def test_an_error_of_the_settings_names_their_file(
     assert f"{path}: num_gpu_blocks must be" in refused(capsys, "simulate", "--config", str(path))
     mended = ("--num-gpu-blocks", "64", "--num-requests", "3")
     assert main(("simulate", "--config", str(path), *mended)) == 0
+
+
+@pytest.mark.parametrize("name", ["preset", "broken"])
+@pytest.mark.parametrize("value", ['["x"]', "{a = 1}", "[1]", "false"])
+def test_a_table_or_a_list_for_a_name_is_one_line(
+    name: str, value: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(f"{name} = {value}\n")
+    assert f"{path}: {name} must be one of" in refused(capsys, "simulate", "--config", str(path))
+
+
+@pytest.mark.parametrize(
+    ("flag", "names"),
+    [
+        (("--block-size", "8"), True),
+        (("--num-gpu-blocks", "-5"), False),
+        (("--num-gpu-blocks", "9", "--block-size", "0"), False),
+    ],
+)
+def test_an_error_names_the_file_if_no_flag_has_mended_it(
+    flag: tuple[str, ...], names: bool, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(f"num_gpu_blocks = {1 << 40}\n")
+    line = refused(capsys, "simulate", "--config", str(path), *flag)
+    assert line.startswith(f"lineclear simulate: {path}: num_gpu_blocks must be") == names
 
 
 def test_nothing_asked_of_a_solver_is_inconclusive(capsys: pytest.CaptureFixture[str]) -> None:

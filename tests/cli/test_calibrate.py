@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-from refusals import printed
+from refusals import printed, refused
 
 from lineclear.cli import main
 
@@ -85,6 +86,14 @@ def test_a_broken_file_stops_a_run_with_one_line(
     run = ["run", "--device", "cpu", "--num-requests", "3", "--preemption-mode", "auto"]
     assert main([*run, "--calibration", str(path)]) == 2
     assert f"{path} holds no measured costs" in capsys.readouterr().err
+
+
+def test_a_device_is_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "link"
+    path.symlink_to(os.devnull)
+    for asked in ([*SMALL, "--file"], ["run", "--preemption-mode", "auto", "--calibration"]):
+        assert f"{path} is no file" in refused(capsys, *asked, str(path))
+    assert path.is_symlink()
 
 
 def test_costs_that_nothing_weighs_are_no_costs_for_a_run(

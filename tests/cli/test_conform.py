@@ -212,7 +212,7 @@ def test_an_output_is_never_the_log_itself(bad: str, capsys: pytest.CaptureFixtu
     content = Path(bad).read_text()
     for option in ("--reduced", "--write-log"):
         assert main(["conform", bad, option, bad]) == 2
-        assert f"{option} {bad} is the log itself: name another file" in capsys.readouterr().err
+        assert f"{option} {bad} is the file of LOG: name another file" in capsys.readouterr().err
     assert Path(bad).read_text() == content
 
 

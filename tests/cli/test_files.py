@@ -15,6 +15,7 @@ import pytest
 from refusals import refused
 
 from lineclear.cli import main
+from lineclear.cli.files import need_distinct, read
 from lineclear.simulation.simulate import Simulation
 
 LOG = (
@@ -64,6 +65,40 @@ def test_a_target_is_checked_before_the_work(
     assert target in refused(capsys, *given, target)
     assert {path.name for path in tmp_path.iterdir()} == {"file", "log"}
     assert (tmp_path / "file").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("conform LOG --write-log F --reduced F", "--reduced F is the file of --write-log"),
+        ("explore --journal F -o F", "--journal F is the file of --output"),
+        ("explore --config F -o ./F", "--output ./F is the file of --config"),
+        (
+            "test broken_schedulers:make --log F --emit-test F",
+            "--log F is the file of --emit-test",
+        ),
+        ("simulate F --journal F", "--journal F is the file of WORKLOAD"),
+        ("simulate --config F --journal F", "--journal F is the file of --config"),
+    ],
+)
+def test_one_file_has_one_use(
+    line: str, said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    if line.startswith(("explore --config", "simulate")):
+        (tmp_path / "F").write_text("kept")
+    before = {path: path.read_text() for path in tmp_path.iterdir()}
+    assert refused(capsys, *line.split()).endswith(f"{said}: name another file")
+    assert {path: path.read_text() for path in tmp_path.iterdir()} == before
+
+
+def test_a_device_may_have_two_uses_and_is_not_read_before_it_is_written(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    need_distinct(output=os.devnull, journal=os.devnull)
+    assert read(os.devnull) is None
+    assert main(["explain", "--page", "-o", os.devnull]) == 0
 
 
 def test_the_job_summary_is_checked_before_the_work(

@@ -14,7 +14,7 @@ from refusals import printed
 
 import lineclear
 from lineclear.cli import COMMANDS, main, make_parser
-from lineclear.cli.exits import BROKEN_PIPE, EXTRAS, INTERRUPTED, missing_extra
+from lineclear.cli.exits import BROKEN_PIPE, DEFECT, EXTRAS, INTERRUPTED, missing_extra
 from lineclear.pytest_plugin import pytest_configure
 
 ROOT = Path(__file__).parents[2]
@@ -138,6 +138,20 @@ def test_an_interrupt_ends_quietly(
     monkeypatch.setattr("lineclear.cli.explain.run", run)
     assert main(["explain"]) == INTERRUPTED
     assert capsys.readouterr() == ("", "lineclear explain: interrupted\n")
+
+
+def test_an_error_of_its_own_is_not_the_code_of_a_refutation(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(_: object) -> int:
+        raise OSError("no file is named")  # so that it is no line about a file
+
+    monkeypatch.setattr("lineclear.cli.explain.run", run)
+    monkeypatch.setattr(sys, "argv", ["lineclear", "explain"])
+    assert main() == DEFECT
+    assert "OSError: no file is named" in capsys.readouterr().err
+    with pytest.raises(OSError, match="no file is named"):
+        main(["explain"])
 
 
 def test_a_closed_pipe_ends_without_a_traceback() -> None:

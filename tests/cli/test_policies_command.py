@@ -62,6 +62,7 @@ def test_one_refutation(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> N
     [
         (["--show", "fcfs.P7"], "there is no refutation 'fcfs.P7'"),
         (["--check"], "--check needs the file to compare"),
+        (["--show", "priority.P7", "--format", "markdown"], "--show has no page"),
         (["-o", "page.md"], "-o writes the page: add --format markdown"),
     ],
 )

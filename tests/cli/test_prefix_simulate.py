@@ -11,7 +11,7 @@ import pytest
 from lineclear.cli import main
 
 SIZES = ["--block-size", "128", "--num-gpu-blocks", "40", "--max-model-len", "4096"]
-ON = [*SIZES, "--watermark", "0", "--enable-prefix-caching", "--preemption-mode", "recompute"]
+ON = [*SIZES, "--watermark", "0", "--prefix-caching", "all", "--preemption-mode", "recompute"]
 
 
 @pytest.fixture
@@ -38,6 +38,8 @@ def simulated(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
 
 def test_what_was_found_is_reported(trace: str, capsys: pytest.CaptureFixture[str]) -> None:
     on = simulated(capsys, trace, *ON)
+    same = [*ON[: ON.index("--prefix-caching")], "--enable-prefix-caching", *ON[-2:]]
+    assert simulated(capsys, trace, *same) == on
     assert on["prefix_queried_tokens"] == on["prompt_tokens"] == 3 * (1100 + 1600 + 700 + 2000)
     rate = on["prefix_hit_tokens"] / on["prefix_queried_tokens"]
     assert 0.2 < on["prefix_hit_rate"] == rate <= on["prefix_hit_rate_unbounded"] < 0.6

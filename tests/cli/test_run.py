@@ -89,7 +89,27 @@ def test_a_cpu_says_that_nothing_is_recorded(capsys: pytest.CaptureFixture[str])
         (["--dtype", "int8"], "--dtype is one of float32, float16, bfloat16"),
         (["--steps", "0"], "--steps: must be a whole number of at least 1"),
         (["--temperature", "-1"], "temperature"),
-        (["--model", "none", "trace.csv"], "generates its own requests"),
+        (
+            ["--model", "none", "trace.csv"],
+            "generates its own requests and runs no model: omit WORKLOAD",
+        ),
+        (["--model", "none", "--compare"], "runs no model: omit --compare"),
+        (
+            ["--model", "none", "--temperature", "1", "--calibration", ".", "--dtype", "float16"],
+            "omit --dtype, --calibration, --temperature",
+        ),
+        (
+            [
+                "--model",
+                "none",
+                "--num-requests",
+                "3",
+                "--gpu-memory-utilization",
+                "0.5",
+                "--eager",
+            ],
+            "omit --gpu-memory-utilization, --eager, --num-requests",
+        ),
         (["--num-gpu-blocks", "0"], "num_gpu_blocks must be"),
         (["nowhere.csv"], "nowhere.csv"),
     ],
@@ -101,6 +121,14 @@ def test_what_cannot_be_run_is_one_line(
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+def test_a_run_in_which_nobody_is_accepted_is_inconclusive(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    flags = ("--device", "cpu", "--num-requests", "3", "--max-waiting", "0", "--compare")
+    text = printed(capsys, "run", *flags, code=3)
+    assert "inconclusive: no request was accepted" in text
 
 
 def test_a_wrong_tag_is_a_refutation_and_no_traceback(

@@ -110,12 +110,22 @@ def test_every_setting_has_a_flag_and_the_right_type() -> None:
         (["--step-time", "speed=1"], "NAME is one of constant, linear, fit, base"),
         (["--step-time", "base=fast"], "must be a number, not 'fast'"),
         (["--step-time", "base=0"], "every step takes time"),
-        (["--request-rate", "0"], "--request-rate: must be a number above 0, not"),
+        (["--step-time", "base=1e308"], "base is 1e+308; give a number from 0 to 1e+12"),
+        (["--step-time", "constant=1e-300"], "at least 1e-12: every step takes time"),
+        (["--step-time", "copy_bandwidth=1e-300"], "at least 1e-12: every step takes time"),
+        (["--step-time", "constant=1,base=2"], "'constant=1,base=2': write constant=SECONDS"),
+        (["--step-time", "fit"], "--step-time 'fit': fit needs a file: write fit=FILE"),
+        (["--request-rate", "1e-300"], "must be a number above 1e-09"),
+        (["--request-rate", "1e300"], "and at most 1e+09, not '1e300'"),
+        (
+            ["--request-rate", "0"],
+            "--request-rate: must be a number above 1e-09 and at most 1e+09, not",
+        ),
         (["--config", "missing.toml"], "cannot read missing.toml: No such file"),
         (["missing.csv"], "missing.csv: No such file"),
         (["--lesson", "q9"], "unknown lesson 'q9'; known: all, queues"),
         (["--lesson", "q5", "trace.csv"], "omit WORKLOAD"),
-        (["--lesson", "q5", "--max-steps-in-flight", "2"], "omit the scheduler's flags"),
+        (["--lesson", "q5", "--max-steps-in-flight", "2"], "omit --max-steps-in-flight"),
         (["--journal", "no/such/folder/run.jsonl"], "cannot write no/such/folder/run.jsonl"),
     ],
 )
@@ -217,6 +227,15 @@ def test_the_step_time_model_is_stated(capsys: pytest.CaptureFixture[str]) -> No
     text = printed(capsys, "simulate", "--step-time", "help")
     assert "copy_bandwidth: bytes in a second" in text
     assert "  copy_bandwidth=2.4e+10" in text
+
+
+@pytest.mark.parametrize("command", ["simulate", "compare"])
+@pytest.mark.parametrize("flags", [["--num-gpu-blocks", "1"], ["--max-waiting", "0"]])
+def test_a_run_in_which_nobody_is_accepted_is_inconclusive(
+    command: str, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = printed(capsys, command, "--num-requests", "5", *flags, code=3)
+    assert "inconclusive: no request was accepted" in text
 
 
 def test_a_violation_ends_with_one(

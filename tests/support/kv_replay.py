@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from lineclear.journal.memory import FIRST, MARKS, JournalRow
+from lineclear.journal.file import MARKS
+from lineclear.journal.memory import FIRST, JournalRow
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.kernel.records import Limits
 from lineclear_spec.kv.theorems import T1

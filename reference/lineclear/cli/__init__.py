@@ -1,20 +1,21 @@
 """The command `lineclear`: selects the subcommand and maps every ending to an exit code.
 
 Guarantees: no heavy import before a subcommand runs; no traceback for a wrong argument, a missing
-extra or a closed pipe; 0 only for what ran and passed.
+extra or a closed pipe; 0 only for what ran and passed, and an error of its own never with the code of a refutation.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from typing import Any, NoReturn
 
 from lineclear import __version__
-from lineclear.cli.exits import BROKEN_PIPE, INTERRUPTED, USAGE, UsageError, missing_extra
+from lineclear.cli.exits import BROKEN_PIPE, DEFECT, INTERRUPTED, USAGE, UsageError, missing_extra
 from lineclear.cli.interrupts import kept_interrupts
 from lineclear.cli.output import discard_output
 
@@ -45,7 +46,8 @@ exit codes:
   0  everything was proved or passed
   1  a check failed, a replay differs, or a generated file is stale
   2  invalid usage, or a missing input file or extra
-  3  inconclusive: a solver gave no answer, or a bound was reached first
+  3  inconclusive: a solver gave no answer, a bound was reached first, or no request was accepted
+  70 an error of lineclear itself, with its traceback
   130 and 141  interrupted; the reader of the output has gone
 
 examples:
@@ -73,10 +75,30 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **given: Any) -> None:
         """See `argparse.ArgumentParser`."""
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **given)
+        self.set_defaults(parser=self)  # a subcommand's is its own
 
     def error(self, message: str) -> NoReturn:
         """Says what is wrong with the arguments, and where they are explained."""
         self.exit(USAGE, one_line(f"{self.prog}: error: {message} (see {self.prog} --help)"))
+
+    def refuse_idle(self, arguments: argparse.Namespace, why: str, *used: str) -> None:
+        """Raises if more was given than what is used, as it would have no effect.
+
+        Args:
+            arguments: what was given: what differs from its default.
+            why: what makes the others idle.
+            used: names of the arguments that have an effect.
+
+        Raises:
+            UsageError: names the idle ones.
+        """
+        idle = [
+            next(iter(one.option_strings), str(one.metavar or one.dest.upper()))
+            for one in self._actions
+            if one.dest not in used and getattr(arguments, one.dest, one.default) != one.default
+        ]
+        if idle:
+            raise UsageError(f"{why}: omit {', '.join(idle)}")
 
 
 def module_of(name: str) -> str:
@@ -115,7 +137,18 @@ def backend(arguments: argparse.Namespace) -> AbstractContextManager[None]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code."""
+    """Runs one command and returns its exit code. An error of lineclear itself is raised if `argv` is given."""
+    try:
+        return ended(argv)
+    except Exception:  # Python would end with 1, which says that something was refuted
+        if argv is not None:
+            raise
+        traceback.print_exc()
+        return DEFECT
+
+
+def ended(argv: Sequence[str] | None) -> int:
+    """The exit code of one command, run with these arguments or with those of the process."""
     who = "lineclear"
     try:
         try:

@@ -17,7 +17,7 @@ from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
 from lineclear.cli.files import need_file, need_folder, replace
 from lineclear.cli.output import add_backend, write_json, write_text
 from lineclear.cli.progress import Progress
-from lineclear.cli.settings import option, usable
+from lineclear.cli.settings import option, options_of, usable
 
 if TYPE_CHECKING:
     from lineclear.checks.stage import Context, Outcome, Stage
@@ -67,6 +67,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--policy-options",
+        action="extend",
         nargs="+",
         type=option,
         metavar="NAME=VALUE",
@@ -164,7 +165,7 @@ def make_context(arguments: argparse.Namespace) -> Context:
             raise UsageError(f"LC801 {arguments.config}: {error}") from error
         context.config_text = repr(sorted(settings.items()))
     if arguments.policy is not None:
-        set_policy(context, arguments.policy, dict(arguments.policy_options or ()))
+        set_policy(context, arguments.policy, options_of(arguments.policy_options or ()))
     elif arguments.policy_options is not None:
         raise UsageError("--policy-options needs --policy")
     elif context.config is not None:

@@ -1,6 +1,7 @@
 """`lineclear compare`: one workload under several policies, as a table and as plots.
 
-Guarantees: exit code 0 only if every run completed without a violation. matplotlib is imported only for --plot.
+Guarantees: exit code 0 only if every run accepted requests and completed without a violation.
+matplotlib is imported only for --plot.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
+from lineclear.cli.exits import INCONCLUSIVE, NONE_ACCEPTED, PASSED, REFUTED, UsageError
 from lineclear.cli.files import need_folder, reason
 from lineclear.cli.numbers import real
 from lineclear.cli.output import add_backend, add_format, write_json, write_text
@@ -86,7 +87,6 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--picture",
         choices=("svg", "png"),
-        default="svg",
         help="format of the plots (default: svg)",
     )
     add_settings(parser)
@@ -132,12 +132,22 @@ def run(arguments: argparse.Namespace) -> int:
     if "help" in arguments.step_time:
         write_text(explain_step_time())
         return PASSED
-    policies = [name.strip() for name in arguments.policies.split(",") if name.strip()]
-    if not policies:
-        raise UsageError("--policies names no policy")
+    policies = [name.strip() for name in arguments.policies.split(",")]
+    for name in policies:
+        if not name or policies.count(name) > 1:
+            wrong = f"{name} more than once" if name else "no policy beside a comma"
+            raise UsageError(f"--policies {arguments.policies!r} names {wrong}: write A,B,...")
+    if arguments.picture is not None and arguments.plot is None:
+        raise UsageError("--picture is the format of --plot: omit it, or add --plot FOLDER")
     if any(":" in name for name in policies):
         import_from_here()
     config = read_settings(arguments, EMBEDDED_POOL if arguments.workload is None else {})
+    one = config.scheduling_policy
+    if (arguments.scheduling_policy or arguments.policy_options) and one not in policies:
+        raise UsageError(
+            f"--scheduling-policy and --policy-options are those of {one}, which --policies does not name: "
+            "omit them, or name it there"
+        )
     workload = load(arguments)
     check_prefix_ids(workload, config)
     draw: Callable[[list[PolicyRow], str, str], list[str]] | None = None
@@ -160,7 +170,7 @@ def run(arguments: argparse.Namespace) -> int:
     drawn: list[str] = []
     if draw is not None:
         try:
-            drawn = draw(rows, str(arguments.plot), arguments.picture)
+            drawn = draw(rows, str(arguments.plot), arguments.picture or "svg")
         except OSError as error:
             raise UsageError(f"cannot write plots to {arguments.plot}: {reason(error)}") from error
     if arguments.format == "json":
@@ -170,7 +180,8 @@ def run(arguments: argparse.Namespace) -> int:
         write_text("\n".join([f"{workload.name}", "", *table(rows), "", *bounds(rows), *drawn]))
     if any(row.result.violations or broken_bounds(row.held) for row in rows):
         return REFUTED
-    return INCONCLUSIVE if any(row.result.stalled for row in rows) else PASSED
+    stopped = any(row.result.stalled or row.result.none_accepted for row in rows)
+    return INCONCLUSIVE if stopped else PASSED
 
 
 def bounds(rows: list[PolicyRow]) -> list[str]:
@@ -223,4 +234,5 @@ def table(rows: list[PolicyRow]) -> list[str]:
         lines += [f"  violated: {violation}" for violation in result.violations]
         lines += [f"  policy failed: {failure}" for failure in result.failures]
         lines += [f"  stalled: {result.stalled}"] if result.stalled else []
+        lines += [f"  {NONE_ACCEPTED}"] if result.none_accepted else []
     return lines

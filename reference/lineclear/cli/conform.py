@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
-from lineclear.cli.files import need_file, reading, reading_errors, writing
+from lineclear.cli.files import need_distinct, need_file, reading, reading_errors, writing
 from lineclear.cli.output import write_json, write_text
 from lineclear.cli.progress import Progress
 
@@ -80,16 +80,20 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear.journal.file import JournalError
 
     if arguments.rules:
+        arguments.parser.refuse_idle(
+            arguments, "--rules prints the rules and reads no log", "rules"
+        )
         write_text("\n".join(rules()))
         return PASSED
     if arguments.log is None:
         raise UsageError("give a LOG, or --rules")
-    for target in filter(None, (arguments.reduced, arguments.write_log)):
+    targets = {"write_log": arguments.write_log, "reduced": arguments.reduced}
+    need_distinct(LOG=arguments.log, **targets)
+    for target in filter(None, targets.values()):
         need_file(target)
     with named(arguments.log) as path, reading_errors(arguments.log):
         try:
             source = Source(path, STDIN if arguments.log == "-" else "")
-            different(source, arguments)
             with Progress("events read", None) as progress:
                 source.on_event = progress.step
                 result = conform(source)
@@ -112,13 +116,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 #: The name of a log that is read from a pipe.
 STDIN = "standard input"
-
-
-def different(source: Any, arguments: argparse.Namespace) -> None:
-    """Rejects an output that is the log itself: writing it would destroy the evidence."""
-    for option, path in (("--write-log", arguments.write_log), ("--reduced", arguments.reduced)):
-        if path is not None and source.path.resolve() == path.resolve():
-            raise UsageError(f"{option} {path} is the log itself: name another file")
 
 
 @contextmanager

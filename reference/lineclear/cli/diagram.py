@@ -69,6 +69,11 @@ def run(arguments: argparse.Namespace) -> int:
     if path is not None and not arguments.check:
         need_file(path)
     form = arguments.format or default_format(subject, path)
+    usual = SUFFIXES.get(path.suffix) if path is not None else None
+    if usual and usual != form:
+        raise UsageError(
+            f"{path}: its suffix is that of {usual}, not of {form}: omit --format, or rename FILE"
+        )
     drawn = draw(subject, form)
     if path is None:
         write_text(drawn)

@@ -9,6 +9,10 @@ PASSED = 0
 REFUTED = 1
 USAGE = 2
 INCONCLUSIVE = 3
+#: Why a run of requests is inconclusive although it went to its end.
+NONE_ACCEPTED = "inconclusive: no request was accepted"
+#: An error of lineclear itself, with its traceback; sysexits.h calls it EX_SOFTWARE.
+DEFECT = 70
 #: Shell convention for programs ended by SIGINT and by SIGPIPE.
 INTERRUPTED = 130
 BROKEN_PIPE = 141

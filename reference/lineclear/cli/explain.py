@@ -57,6 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Explains one name, or lists them all."""
     name: str | None = arguments.name
     if arguments.page:
+        why = "--page is the page of every code, as Markdown"
+        arguments.parser.refuse_idle(arguments, why, "page", "output", "check")
         return page(arguments.output, check=arguments.check)
     if arguments.output is not None or arguments.check:
         raise UsageError("-o and --check need --page")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
-from lineclear.cli.files import need_file, replace, writing
+from lineclear.cli.files import need_distinct, need_file, replace, writing
 from lineclear.cli.numbers import whole
 from lineclear.cli.output import (
     add_backend,
@@ -75,8 +75,14 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear.explore.worlds import required
     from lineclear_spec.parallel import in_parallel
 
+    need_distinct(config=arguments.config, output=arguments.output, journal=arguments.journal)
     for path in filter(None, (arguments.output, arguments.journal)):
         need_file(path)
+    if arguments.deep:
+        why = "--deep searches worlds of its own"
+        arguments.parser.refuse_idle(
+            arguments, why, "deep", "output", "journal", "format", "backend"
+        )
     chosen, whole = worlds(arguments)
     reports: list[Report] = []
     with Progress("searching the scheduler", len(chosen)) as progress:
@@ -158,7 +164,8 @@ def refuse_rejected(bounds: SearchBounds) -> None:
         except InvalidRequest as error:
             raise UsageError(f"request {one}: {error}") from error
         if isinstance(answer, Rejected):
-            raise UsageError(f"request {one} is rejected, {answer.reason}: leave it out")
+            why = answer.reason.removeprefix("rejected, since ")
+            raise UsageError(f"request {one} is rejected: {why}, or leave it out")
 
 
 def shape(text: str) -> RequestShape:

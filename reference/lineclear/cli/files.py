@@ -54,12 +54,12 @@ def reading(path: str | Path) -> Generator[TextIO]:
 
 
 def read(path: str | Path) -> str | None:
-    """The file's text, or None if it does not exist.
+    """The file's text, or None if it does not exist or is a device, which may never end.
 
     Raises:
         UsageError: it cannot be read.
     """
-    if not os.path.lexists(path):
+    if not os.path.lexists(path) or is_stream(Path(path)):
         return None
     with reading(path) as file:
         return file.read()
@@ -108,6 +108,25 @@ def need_file(path: str | Path) -> None:
         raise UsageError(f"cannot write {path}: {reason(error)}") from error
 
 
+def need_distinct(**paths: str | Path | None) -> None:
+    """Raises, before any work, if one file has two uses, of which one would overwrite the other.
+
+    Args:
+        paths: by the name of the argument, which an option has with hyphens; a device may have several uses.
+
+    Raises:
+        UsageError: names the later use, the path and the earlier one.
+    """
+    uses: dict[str, str] = {}
+    for name, path in paths.items():
+        if path is None or is_stream(Path(path)):
+            continue
+        option = name if name.isupper() else f"--{name.replace('_', '-')}"
+        first = uses.setdefault(os.path.realpath(path), option)
+        if first != option:
+            raise UsageError(f"{option} {path} is the file of {first}: name another file")
+
+
 def need_new(path: str | Path) -> None:
     """Raises, before any work, if a file cannot be written or is there already.
 
@@ -121,7 +140,7 @@ def need_new(path: str | Path) -> None:
 
 def is_stream(path: Path) -> bool:
     """Whether a path is a terminal, a pipe or a device, which is written as it is."""
-    return path.exists() and not path.is_file()
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 @contextmanager

@@ -9,13 +9,14 @@ import argparse
 
 from lineclear.cli.exits import PASSED, REFUTED, UsageError
 from lineclear.cli.output import write_json, write_text
-from lineclear.cli.settings import SETTINGS
 
 
 def run_lesson(arguments: argparse.Namespace) -> int:
     """Runs one lesson or all of them, or lists them."""
     from lineclear.lessons import LESSONS, tell
 
+    why = "--lesson has its own requests, settings and runs"
+    arguments.parser.refuse_idle(arguments, why, "lesson", "format")
     if arguments.lesson == "list":
         titles = {name: lesson.title for name, lesson in LESSONS.items()}
         width = max(map(len, titles))
@@ -24,12 +25,6 @@ def run_lesson(arguments: argparse.Namespace) -> int:
         else:
             write_text("\n".join(f"{name:{width}}  {title}" for name, title in titles.items()))
         return PASSED
-    if arguments.workload is not None:
-        raise UsageError("--lesson has its own requests: omit WORKLOAD")
-    if any(getattr(arguments, name) is not None for name in (*SETTINGS, "config")):
-        raise UsageError("--lesson has its own configuration: omit the scheduler's flags")
-    if arguments.guarantees:
-        raise UsageError("--lesson has its own runs: omit --guarantees")
     if arguments.lesson == "all":
         from lineclear.lessons.everything import tell_all
 

@@ -52,6 +52,11 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the table, or shows one refutation."""
+    if arguments.show is not None:
+        why = "--show runs one refutation and writes no page"
+        arguments.parser.refuse_idle(arguments, why, "show", "journals", "format")
+        if arguments.format == "markdown":
+            raise UsageError("--show has no page: use --format text or json")
     if arguments.check and arguments.output is None:
         raise UsageError("--check needs the file to compare: -o FILE")
     if arguments.output is not None and arguments.format != "markdown":

@@ -53,6 +53,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "actions",
         nargs="*",
+        default=[],
         metavar="UNIT",
         help="an action, or another unit that is printed (default: every unit); kv: the theorem of KV",
     )
@@ -97,6 +98,8 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Proves what was requested."""
     if arguments.operators:
+        why = "--operators prints operators and proves nothing"
+        arguments.parser.refuse_idle(arguments, why, "operators", "format")
         return print_operators(arguments)
     from lineclear.policies import load_claims
     from lineclear_spec.liveness.standings import belongs, standings
@@ -113,9 +116,13 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear_spec.invariants import INVARIANTS
 
     wanted = chosen(arguments.invariant, list(INVARIANTS), "invariant")
-    if arguments.write_baseline and arguments.second_solver:
-        raise UsageError("--write-baseline records one solver's resources: omit --second-solver")
+    if arguments.write_baseline:
+        why = "--write-baseline records what one solver takes for every unit"
+        used = ("write_baseline", "seeds", "no_mutants", "theorems", "format", "backend")
+        arguments.parser.refuse_idle(arguments, why, *used)
     if arguments.export:
+        why = "--export writes every obligation of the units and proves nothing"
+        arguments.parser.refuse_idle(arguments, why, "export", "actions")
         from lineclear_spec.crosscheck.smtlib import export
 
         need_folder(arguments.export)
@@ -145,7 +152,8 @@ def run(arguments: argparse.Namespace) -> int:
         mutants = generate()
         with Progress("mutants", len(mutants)) as progress:
             verdicts = judge_all(mutants, progress=progress.step)
-    if arguments.write_baseline:
+    code = status_of(results, verdicts)
+    if arguments.write_baseline and code == PASSED:
         prove.write_baseline(range(arguments.seeds))
     theorems: list[Standing] = []
     keys: list[str] = []
@@ -164,9 +172,10 @@ def run(arguments: argparse.Namespace) -> int:
         lines = kv_lines(results) if only_kv else proof_lines(results, verdicts)
         if theorems:
             lines = theorem_lines(theorems)
+        if arguments.write_baseline and code != PASSED:
+            lines.append("  the baseline is as it was: this run did not pass")
         lines.append(f"  {proof_seconds:.1f} s to prove, by {' and '.join(solvers)}")
         write_text("\n".join(lines))
-    code = status_of(results, verdicts)
     if code == PASSED and any(theorem.status != "proved" for theorem in theorems):
         return INCONCLUSIVE  # theorems with obligations that were not asked
     return code

@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from lineclear.cli.exits import UsageError
@@ -123,18 +123,23 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         flag = f"--{name.replace('_', '-')}"
         if kind is dict:
             text = text.partition(" (default")[0]
-            group.add_argument(flag, nargs="+", type=option, metavar="NAME=VALUE", help=text)
+            group.add_argument(
+                flag, action="extend", nargs="+", type=option, metavar="NAME=VALUE", help=text
+            )
+        elif name == "prefix_caching":
+            either = group.add_mutually_exclusive_group()
+            either.add_argument(flag, metavar="STR", help=text)
+            either.add_argument(
+                "--enable-prefix-caching",
+                action="store_const",
+                const="all",
+                dest=name,
+                help="the same as --prefix-caching all",
+            )
         elif kind is bool:
             group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
         else:
             group.add_argument(flag, type=PARSERS[kind], metavar=kind.__name__.upper(), help=text)
-    group.add_argument(
-        "--enable-prefix-caching",
-        action="store_const",
-        const="all",
-        dest="prefix_caching",
-        help="the same as --prefix-caching all",
-    )
 
 
 def option(text: str) -> tuple[str, Any]:
@@ -151,6 +156,20 @@ def option(text: str) -> tuple[str, Any]:
     if not fits(found):
         raise argparse.ArgumentTypeError(TOO_LARGE)
     return name.replace("-", "_"), found
+
+
+def options_of(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """The value of each option of `--policy-options`.
+
+    Raises:
+        UsageError: one is given twice.
+    """
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise UsageError(f"--policy-options has {name} twice: give it one value")
+        found[name] = value
+    return found
 
 
 def read_settings(
@@ -172,22 +191,23 @@ def read_settings(
 
     chosen: dict[str, Any] = {}
     written: dict[str, Any] = {}
+    fault = ""  # what is wrong with the file alone
     if arguments.config is not None:
         written = read_toml(arguments.config)
         try:
-            Config.from_mapping({**defaults, **written})  # so that an error names the file
+            Config.from_mapping({**defaults, **written})
         except ConfigError as error:
-            if not _mended(arguments, str(error)):
-                raise UsageError(f"{arguments.config}: {error}") from error
+            fault = str(error)
         chosen.update(written)
     for name in ("preset", *SETTINGS):
         value = getattr(arguments, name)
         if value is not None:
-            chosen[name] = dict(value) if name == "policy_options" else value
+            chosen[name] = options_of(value) if name == "policy_options" else value
     try:
         config = Config.from_mapping({**defaults, **complete(chosen)})
     except ConfigError as error:
-        raise UsageError(str(error)) from error
+        of_file = f"{arguments.config}: " if str(error) == fault else ""  # no flag has mended it
+        raise UsageError(f"{of_file}{error}") from error
     asked = {arguments.preemption_mode, written.get("preemption_mode")}
     if "swap" in asked and config.preemption_mode == "swap" and not config.num_cpu_blocks:
         raise UsageError(
@@ -196,11 +216,6 @@ def read_settings(
         )
     usable(config)
     return config
-
-
-def _mended(arguments: argparse.Namespace, error: str) -> bool:
-    """Whether a flag overrides the file's invalid value, so that the whole may be valid."""
-    return any(name in error for name in SETTINGS if getattr(arguments, name) is not None)
 
 
 def usable(config: Config) -> None:

@@ -1,6 +1,6 @@
 """`lineclear simulate`: runs the scheduler on a workload and reports what users would see.
 
-Guarantees: exit code 0 only if the run completed and no invariant was violated; workload and
+Guarantees: exit code 0 only if requests were accepted, the run completed and no invariant was violated; workload and
 configuration are read completely before anything runs or is written.
 """
 
@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
-from lineclear.cli.files import writing
+from lineclear.cli.files import need_distinct, writing
 from lineclear.cli.numbers import SEED, real, shown, whole
 from lineclear.cli.output import add_format, write_json, write_text
 from lineclear.cli.progress import Progress
@@ -118,7 +118,7 @@ def add_workload(parser: argparse.ArgumentParser) -> None:
     )
     drawing.add_argument(
         "--request-rate",
-        type=real(above=0),
+        type=real(above=1e-9, most=1e9),
         metavar="R",
         help="arrivals per second of a generated workload, or of a file without times; users "
         "of a closed workload",
@@ -150,6 +150,7 @@ def run(arguments: argparse.Namespace) -> int:
     if "help" in arguments.step_time:
         write_text(explain_step_time())
         return PASSED
+    need_distinct(WORKLOAD=arguments.workload, config=arguments.config, journal=arguments.journal)
     defaults = EMBEDDED_POOL if arguments.workload is None else {}
     config = read_settings(arguments, defaults)
     model = step_time(arguments.step_time)
@@ -180,7 +181,7 @@ def run(arguments: argparse.Namespace) -> int:
         write_text("\n".join([summary(result, progress=not held), *bound_lines(held)]))
     if result.violations or broken_bounds(held):
         return REFUTED
-    return INCONCLUSIVE if result.stalled else PASSED
+    return INCONCLUSIVE if result.stalled or result.none_accepted else PASSED
 
 
 def check_prefix_ids(workload: Workload, config: Config) -> None:
@@ -261,20 +262,18 @@ def step_time(settings: list[str]) -> StepTime:
 
     names = [field.name for field in fields(StepTime)]
     model = StepTime()
-    values: dict[str, float] = {}
-    try:
-        for setting in settings:
-            name, _, value = setting.partition("=")
+    for setting in sorted(settings, key=lambda one: one.partition("=")[0] not in MODELS):
+        name, _, value = setting.partition("=")
+        try:
             if name in MODELS:
                 model = named_model(name, value)
             elif name in names:
-                values[name] = real()(value)
+                model = replace(model, **{name: real()(value)})
             else:
-                known = ", ".join((*MODELS, *names))
-                raise ValueError(f"{setting}: NAME is one of {known}")
-        return replace(model, **values)
-    except (argparse.ArgumentTypeError, ValueError) as error:
-        raise UsageError(f"--step-time: {error}") from error
+                raise ValueError(f"NAME is one of {', '.join((*MODELS, *names))}")
+        except (argparse.ArgumentTypeError, ValueError) as error:
+            raise UsageError(f"--step-time {shown(setting)}: {error}") from error
+    return model
 
 
 #: Complete models, by their `--step-time` names.
@@ -290,10 +289,13 @@ def named_model(name: str, value: str) -> StepTime:
     from lineclear.simulation import stepmodels
 
     if name == "fit":
+        if not value:
+            raise ValueError("fit needs a file: write fit=FILE")
         return stepmodels.fitted(value)
-    numbers = [real()(part) for part in value.split(",")]
-    if len(numbers) != (1 if name == "constant" else 2):
-        raise ValueError(f"{name}={value}: write constant=SECONDS or linear=BASE,PER_TOKEN")
+    parts = value.split(",")
+    if len(parts) != (1 if name == "constant" else 2):
+        raise ValueError("write constant=SECONDS or linear=BASE,PER_TOKEN")
+    numbers = list(map(real(), parts))
     return stepmodels.constant(*numbers) if name == "constant" else stepmodels.linear(*numbers)
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lineclear.cli.exits import NONE_ACCEPTED
+
 if TYPE_CHECKING:
     from lineclear.simulation.result import RunResult
 
@@ -84,6 +86,7 @@ def summary(result: RunResult, *, progress: bool = True) -> str:
     lines += no_guarantee(result)
     lines += [f"no guarantee of progress: {rule} is disabled" for rule in config.lacking]
     lines += [f"stalled: {result.stalled}"] if result.stalled else []
+    lines += [NONE_ACCEPTED] if result.none_accepted else []
     if result.stall is not None:
         lines += [f"  {line}" for line in result.stall.text().splitlines()]
     for name, reason in result.rejected[:5]:

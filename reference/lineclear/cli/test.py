@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
-from lineclear.cli.files import need_new, replace, writing
+from lineclear.cli.files import need_distinct, need_new, replace, writing
 from lineclear.cli.numbers import SEED, real, whole
 from lineclear.cli.output import add_backend, write_json, write_text
 
@@ -83,6 +83,16 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear.testing.campaign import Campaign, once, search_all, search_random
     from lineclear.testing.target import TargetError, commit_of, make_of
 
+    why, used = (
+        ("--exhaustive tries every choice", "exhaustive requests seconds")
+        if arguments.exhaustive
+        else ("--run repeats one run", "run seed")
+        if arguments.run is not None
+        else ("random runs draw their requests", "seed seconds workers backend")
+    )
+    always = ("target", "format", "emit_test", "log")
+    arguments.parser.refuse_idle(arguments, why, *always, *used.split())
+    need_distinct(emit_test=arguments.emit_test, log=arguments.log)
     for path in (arguments.emit_test, arguments.log):
         if path is not None:
             need_new(path)

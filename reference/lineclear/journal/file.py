@@ -16,6 +16,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, TextIO, cast
 
 from lineclear.config import MOST_BLOCKS
@@ -23,11 +24,13 @@ from lineclear.journal.earlier import EARLIER_DIGEST, in_earlier_words, in_today
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.kernel.ledger import Ledger
 from lineclear_spec.kernel.lifecycle import Phase
-from lineclear_spec.kernel.records import Broken, Limits, Refused, Request, Sequence
+from lineclear_spec.kernel.records import Limits, Refused, Request, Sequence
 
 #: A row that is no action: a caller gives names to blocks.
 NAMING = "name_blocks"
 FORMAT = "lineclear journal 2"
+#: Arguments that are records, and the mark before the record's number.
+MARKS = {"request": "r", "sequence": "s", "parent": "s"}
 #: Numbers that may be skipped between two requests.
 MOST_SKIPPED = 1_000_000
 LIMITS = tuple(sorted(Limits.__slots__))
@@ -184,7 +187,7 @@ def replay(lines: Iterable[str], after: After | None = None) -> Replay:
             name, arguments = do(result, row, records)
         except JournalError as error:
             raise type(error)(f"line {number}: {error}") from None
-        if result.complete or (name and after is not None and after(name, arguments, ledger)):
+        if name and after is not None and after(name, arguments, ledger):
             break
     return result
 
@@ -192,6 +195,8 @@ def replay(lines: Iterable[str], after: After | None = None) -> Replay:
 def do(result: Replay, row: object, records: dict[str, object]) -> Done:
     """Does what one line says; name and arguments of the action, if it is one."""
     ledger = result.ledger
+    if result.complete:
+        raise NotAJournal("it is behind the last line of the journal, which holds the digest")
     if isinstance(row, dict):
         finish(cast("dict[str, object]", row), result)
         return "", ()
@@ -212,13 +217,11 @@ def do(result: Replay, row: object, records: dict[str, object]) -> Done:
     action = ACTIONS[name]
     if len(arguments) != len(action.parameters):
         raise NotAJournal(f"{name} takes {len(action.parameters)} arguments")
+    found = tuple(map(lookup, arguments, action.parameters, repeat(records)))
     try:
-        found = tuple(lookup(argument, records) for argument in arguments)
         made = action.body(ledger, *found)
     except Refused as refused:
         raise JournalError(f"{name} is refused, a guard is false: {refused.guard}") from None
-    except (Broken, AttributeError, LookupError, TypeError) as error:
-        raise JournalError(f"{name} cannot take these arguments: {error}") from None
     if isinstance(made, Sequence):
         records[f"s{made.id}"] = made
     result.actions += 1
@@ -289,26 +292,33 @@ def name_blocks(ledger: Ledger, arguments: list[object], records: dict[str, obje
     """The next blocks of a sequence get names."""
     if len(arguments) != 2:
         raise NotAJournal("name_blocks takes a sequence and names")
-    sequence = lookup(arguments[0], records)
-    if not isinstance(sequence, Sequence):
-        raise NotAJournal(f"{arguments[0]!r} is no sequence")
+    sequence = cast("Sequence", lookup(arguments[0], "sequence", records))
     ledger.name_blocks(sequence, checked_names(arguments[1]))
 
 
-def lookup(argument: object, records: dict[str, object]) -> object:
-    """The record that an argument names, or the number that it is."""
-    if type(argument) is int:
+def lookup(argument: object, parameter: str, records: dict[str, object]) -> object:
+    """The record that an argument names, or the number that it is, as the parameter wants it."""
+    mark = MARKS.get(parameter)
+    if mark is None and type(argument) is int:
         return argument
-    if not isinstance(argument, str) or argument not in records:
-        raise NotAJournal(f"{argument!r} was not introduced")
+    if mark is None or not isinstance(argument, str) or not argument.startswith(mark):
+        wanted = "a whole number" if mark is None else f'the name of a record, such as "{mark}1"'
+        raise NotAJournal(f"{parameter} is {argument!r:.80}: it must be {wanted}")
+    if argument not in records:
+        raise NotAJournal(f"{argument!r:.80} was not introduced")
     return records[argument]
 
 
 def finish(row: dict[str, object], result: Replay) -> None:
     """Compares the last state with the recorded one."""
-    if row.get("end") != result.actions:
-        raise JournalError(f"{row.get('end')} actions were recorded, {result.actions} are here")
     earlier = EARLIER_DIGEST in row
-    if row.get(EARLIER_DIGEST if earlier else "digest") != digest(result.ledger, earlier):
+    told = row.get(EARLIER_DIGEST if earlier else "digest")
+    if type(row.get("end")) is not int or not isinstance(told, str):
+        raise NotAJournal(
+            f"{row!r:.80} is no last line, which holds end, a number, and digest, a text"
+        )
+    if row["end"] != result.actions:
+        raise JournalError(f"{row['end']} actions were recorded, {result.actions} are here")
+    if told != digest(result.ledger, earlier):
         raise JournalError("the actions lead to another state than was recorded")
     result.complete = True

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from lineclear.journal.file import first_line
+from lineclear.journal.file import MARKS, first_line
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.kernel.records import Limits, Sequence
 from lineclear_spec.kernel.records import Request as Record
@@ -21,8 +21,6 @@ from lineclear_spec.kernel.records import Request as Record
 JournalRow = tuple[str, tuple[Any, ...]]
 #: The first action of a request is one of these: its row has the request's numbers in full.
 FIRST = frozenset({"submit", "reject"})
-#: How a journal on disk marks an argument that is a number of a record.
-MARKS = {"request": "r", "sequence": "s", "parent": "s"}
 
 
 class Ring:

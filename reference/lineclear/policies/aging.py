@@ -9,6 +9,7 @@ An age that is capped, or that counts only while a request waits, has neither pr
 
 from __future__ import annotations
 
+from lineclear.policies.units import need_seconds
 from lineclear.policies.view import View
 from lineclear_spec.logic import and_
 
@@ -25,10 +26,7 @@ class Aging:
 
     def __init__(self, seconds_per_level: float = 10.0) -> None:
         """Rejects invalid values."""
-        if isinstance(seconds_per_level, bool) or not 0 <= seconds_per_level < float("inf"):
-            raise ValueError(
-                f"seconds_per_level must be a number of at least 0, not {seconds_per_level!r}"
-            )
+        need_seconds("seconds_per_level", seconds_per_level)
         self.seconds_per_level = seconds_per_level
 
     def key(self, request: View) -> float:

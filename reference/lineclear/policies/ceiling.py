@@ -24,7 +24,9 @@ class Ceiling:
         """Rejects invalid values."""
         for label, value, least in (("ceiling", ceiling, 0), ("levels", levels, 1)):
             if type(value) is not int or value < least:
-                raise ValueError(f"{label} must be a whole number of at least {least}")
+                raise ValueError(
+                    f"{label} must be a whole number of at least {least}, not {value!r}"
+                )
         self.ceiling = ceiling
         self.levels = levels
 

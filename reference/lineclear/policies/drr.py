@@ -45,7 +45,7 @@ class DeficitRoundRobin(TenantPolicy):
     ) -> None:
         """Starts without credit."""
         found = self._settle_prices(
-            prompt_price, output_price, weights or {}, {"quantum": quantum}, turns.PARTS
+            prompt_price, output_price, weights, {"quantum": quantum}, turns.PARTS
         )
         self.quantum = found["quantum"]  # units
         self.earned: dict[Hashable, int] = {}

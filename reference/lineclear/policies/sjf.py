@@ -7,6 +7,7 @@ still never changes, and none starves. Plain, an endless stream of short request
 
 from __future__ import annotations
 
+from lineclear.policies.units import need_seconds
 from lineclear.policies.view import View
 from lineclear_spec.logic import if_else, or_else, smaller
 
@@ -22,10 +23,7 @@ class ShortestJobFirst:
 
     def __init__(self, seconds_per_token: float = 0.0) -> None:
         """Rejects invalid values."""
-        if isinstance(seconds_per_token, bool) or not 0 <= seconds_per_token < float("inf"):
-            raise ValueError(
-                f"seconds_per_token must be a number of at least 0, not {seconds_per_token!r}"
-            )
+        need_seconds("seconds_per_token", seconds_per_token)
         self.aged = seconds_per_token > 0
         self.may_starve = not self.aged
         self.seconds_per_token = seconds_per_token

@@ -48,13 +48,13 @@ class TenantPolicy(ABC):
         weights: Mapping[str, Number] | None = None,
     ) -> None:
         """Starts with no tenant served."""
-        self._settle_prices(prompt_price, output_price, weights or {}, {}, 1)
+        self._settle_prices(prompt_price, output_price, weights, {}, 1)
 
     def _settle_prices(
         self,
         prompt_price: Number,
         output_price: Number,
-        weights: Mapping[str, Number],
+        weights: Mapping[str, Number] | None,
         others: Mapping[str, Number],
         parts: int,
     ) -> dict[str, int]:
@@ -63,10 +63,13 @@ class TenantPolicy(ABC):
         Args:
             prompt_price: as given.
             output_price: as given.
-            weights: as given.
+            weights: as given; None for none.
             others: amounts, by label, that accounts are compared with.
             parts: into how many the greatest common unit is divided.
         """
+        weights = {} if weights is None else weights
+        if not hasattr(weights, "items"):
+            raise ValueError(f"weights must be a table of tenants and numbers, not {weights!r}")
         self.prompt_price = exact(amount("prompt_price", prompt_price))
         self.output_price = exact(amount("output_price", output_price))
         self.weights = {t: exact(amount(f"the weight of {t}", w)) for t, w in weights.items()}

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
-from math import gcd, isfinite, lcm
+from math import gcd, inf, isfinite, lcm
 
 #: What a setting may be given as.
 Number = int | float | Fraction
@@ -34,6 +34,20 @@ def amount(label: str, value: object) -> Fraction:
     if not isfinite(value) or not value > 0:
         raise ValueError(f"{label} must be a finite number above 0, not {value!r}")
     return Fraction(repr(float(value))) if isinstance(value, float) else Fraction(value)
+
+
+def need_seconds(label: str, value: object) -> None:
+    """Checks a time that a setting is.
+
+    Raises:
+        ValueError: it is no finite number of at least 0.
+    """
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float | Fraction)
+        or not 0 <= value < inf
+    ):
+        raise ValueError(f"{label} must be a number of at least 0, not {value!r}")
 
 
 def unit_of(amounts: Iterable[Fraction], parts: int = 1) -> Fraction:

@@ -61,6 +61,11 @@ class RunResult:
     failures: tuple[str, ...]
     metrics: dict[str, Any]
 
+    @property
+    def none_accepted(self) -> bool:
+        """Whether every request was turned away, so that the run shows nothing."""
+        return len(self.rejected) == len(self.workload.requests)
+
     def json(self) -> dict[str, Any]:
         """The contract for scripts."""
         return {

@@ -7,9 +7,11 @@ the same operations take the same time on every machine.
 from __future__ import annotations
 
 import itertools
-import math
 from collections import deque
 from dataclasses import dataclass, fields
+
+#: Limits of a model's numbers, so that sums and quotients of them stay finite.
+LEAST, MOST = 1e-12, 1e12
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,12 @@ class StepTime:
         """Refuses numbers that make time stand still or run backwards."""
         for field in fields(self):
             value = getattr(self, field.name)
-            if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
-                raise ValueError(f"{field.name} is {value}; give a number of at least 0")
-        if self.base <= 0 or self.copy_bandwidth <= 0:
-            raise ValueError("base and copy_bandwidth are more than 0: every step takes time")
+            if not (isinstance(value, (int, float)) and 0 <= value <= MOST):
+                raise ValueError(f"{field.name} is {value}; give a number from 0 to {MOST:g}")
+        if min(self.base, self.copy_bandwidth) < LEAST:
+            raise ValueError(
+                f"base and copy_bandwidth are at least {LEAST:g}: every step takes time"
+            )
 
     def step(self, tokens: int, sequences: int, context: int, pairs: int) -> float:
         """Seconds of one step.

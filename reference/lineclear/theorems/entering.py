@@ -1,8 +1,9 @@
 """`Room.have` and `Room.want` as they run, on any ledger in which no request runs.
 
-Guarantees: the methods and the arithmetic of `sequence_demand.sized` are those of the running
-scheduler; nothing of them is written a second time. What stands around them here (no request runs,
-one sequence is asked about) is the case that the unit `admission` is about.
+Guarantees: the two methods and the arithmetic of `sequence_demand.sized` are those of the running
+scheduler; nothing of them is written a second time. Four methods that they call are replaced: `_kept` and `saved` by
+any number, `_available` by the free blocks and any number, `demands_of` by the demand of the only sequence. What
+stands around them here (no request runs) is the case that the unit `admission` is about.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ class EmptyRoom(Room):
 
     Args:
         ledger: any, also one whose fields are formulas.
-        settings: has watermark_blocks, max_num_seqs and max_num_batched_tokens as `Config`; `resting` and
-            `saved`, blocks that rest, and blocks that sharing them saves; `made`, sequences that the request ever
+        settings: has watermark_blocks, max_num_seqs and max_num_batched_tokens as `Config`; `resting`, blocks that
+            rest; `saved`, blocks that the request need not take, as it shares them; `made`, sequences that it ever
             had; `may_fork_later`, whether it may have others.
     """
 

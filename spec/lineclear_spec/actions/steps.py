@@ -202,16 +202,17 @@ def join_batch(ledger: Ledger, sequence: Sequence) -> None:
     # GUARD
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
     ledger.require(not_(sequence.in_decode_batch), "the sequence is not in the decode batch")
-    in_flight = ledger.steps - ledger.committed
-    ledger.require(sequence.own_samples == in_flight, "every step in flight samples for it")
+    flights = ledger.steps - ledger.committed
+    ledger.require(sequence.own_samples == flights, "every step in flight samples for it")
     ledger.require(
-        ledger.in_flight(sequence) == in_flight, "every step in flight computes one position of it"
+        ledger.in_flight(sequence) == flights, "as many positions of it are in flight as steps"
     )
     ledger.require(
-        or_(in_flight == 0, sequence.last_tokens == 1), "the last of them computes one position"
+        or_(flights == 0, sequence.last_tokens == 1),
+        "the last step in flight computes one position",
     )
     ledger.require(
-        or_(in_flight == 0, sequence.last_step == ledger.steps),
+        or_(flights == 0, sequence.last_step == ledger.steps),
         "the sequence is in the last step issued",
     )
     ledger.require(

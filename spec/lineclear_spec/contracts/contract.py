@@ -135,7 +135,9 @@ QUEUED = ("sent_block_id", "queued_length")
 
 
 def queued(old: Any, new: Any) -> list[Part]:
-    """If a table was sent or waits to be sent as a whole, the entries that the step appends wait behind it."""
+    """Where the reader of plans has the table, as far as it was sent and as more waits, the entries that the step
+    appends wait behind it.
+    """
 
     def heard(q: Any) -> Any:
         return and_(old.heard(q), old.queued_length(q) == old.length(q))

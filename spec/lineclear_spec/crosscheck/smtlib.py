@@ -166,7 +166,7 @@ def write(unit: Unit) -> Script:
     Raises:
         ValueError: two symbols, or a symbol and a bound variable, would have one name.
     """
-    goals = [goal for goal in unit.goals if goal.formula is not None]
+    goals = unit.asked
     given, first = printed_once(tuple(unit.hypotheses))
     declarations, found = printed([*unit.assumptions, *[z3.Not(g.formula) for g in goals]])
     declarations, found = list(dict.fromkeys([*given, *declarations])), [*first, *found]

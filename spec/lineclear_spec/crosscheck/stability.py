@@ -2,8 +2,8 @@
 """Whether the proofs survive what must not matter: seeds, the order of assertions, names.
 
 Guarantees: a variant of a unit says exactly what the unit says, and is the same in every process; an obligation that
-is not proved in one variant, or takes more than ten times its baseline, is a failure. With more than one worker each
-unit has a process of its own that did nothing before, so that z3 takes the same in every run.
+is not proved in one variant, or on which z3 spends more than `failures` allows, is a failure. Unless `workers` is 1
+each unit has a process of its own that did nothing but import before, so that z3 takes the same in every run.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def anonymous(script: Script, random: Random) -> Script:
 
 
 def variant(script: Script, kind: str, seed: int) -> Script:
-    """The script with its order or its names changed as the seed says; `seed` changes nothing.
+    """The script with its order or its names changed as the number `seed` says; the kind "seed" changes nothing.
 
     Raises:
         ValueError: there is no such kind of variant.
@@ -153,7 +153,7 @@ def stability(
 
 
 def failures(trials: Iterable[Trial], baseline: dict[str, int]) -> list[Failure]:
-    """What is not proved, and what z3 spent more on than ten times the baseline.
+    """What is not proved, and what z3 spent more on than ten times the baseline and than 50,000 units (`unstable`).
 
     cvc5 has no baseline: its budget is twenty times what the hardest obligation takes. The obligation that a solver is
     asked first pays for reading the assumptions. In another order that is another one, so it may take as much more as

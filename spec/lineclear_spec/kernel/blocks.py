@@ -9,8 +9,9 @@ contract; `seal_entry`, `seal_entries`, `free_resting` and `clear_each` have non
 *Fences.* A block that is freed is fenced with `ledger.issued`, the last number decided. That covers every operation
 that may touch it: those decided so far have numbers up to it, and later ones take their block ids from tables, none of
 which has this one any more. Only the step being built has sequences and no number yet. An action that frees blocks
-refuses a request with a sequence in that step (`unscheduled`; `prune` refuses such a sequence); a swapped request never
-has one. A block that another sequence in that step reads has a ref, so it is not freed.
+refuses a request with a sequence in that step (`unscheduled`; `prune` refuses such a sequence; a swapped request never
+has one), or takes its sequence out of every step to come (`finish_each`). A block that another sequence in that step
+reads has a ref, so it is not freed.
 
 The functions are methods of `kernel.methods.Kernel`: their first parameter is the ledger, plain or symbolic.
 """

@@ -4,7 +4,8 @@ Plain data are the Python objects of a running scheduler; formulas are terms of 
 objects. All else in the kernel is written in operators, once. Guarantees: `language/vocabulary.py` takes the methods
 that a function of the kernel may call from this list, so that one that calls another is refused before it runs on
 formulas, and a test refuses a method of both ledgers that is not listed. What an operator assumes on formulas is
-proved by the lemmas of its row, or stands there as assumed.
+proved by the lemmas of its row, or stands there as assumed; but that the records listed are finitely many, and that one
+block can be chosen for each name (`seal_each`, `free_tables`), is argued beside the code alone.
 """
 
 from __future__ import annotations

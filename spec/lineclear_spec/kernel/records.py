@@ -235,8 +235,9 @@ class Request:
         self.members: list[Sequence] = []
         # what it holds, in the order it was taken; None if it has one sequence at most, whose table says the same
         self.held_set: dict[Block, None] | None = None if parallel == 1 else {}
-        # Block ids of what it holds, in that order. None where they are not kept: it has `held_set`, was swapped, holds
-        # nothing, or a block other than its first ones got a name.
+        # Block ids of what it holds, in that order; empty once all of its blocks got names (`drop_each`). None where
+        # they are not kept: it has `held_set`, was swapped, holds nothing yet or freed all, or a block other than its
+        # first ones got a name.
         self.block_ids: list[int] | None = None
         self.prompt_names = prompt_names
         self.open_swap = 0  # the number of the swap that it waits for, 0 if it waits for none

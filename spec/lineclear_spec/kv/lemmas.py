@@ -20,7 +20,7 @@ from lineclear_spec.symbolic.kv_fields import POSITION, SLOT
 from lineclear_spec.symbolic.rounding import background
 from lineclear_spec.symbolic.state import BLOCK_OF, BLOCK_SIZE, DOMAINS, State, quantify
 
-LEMMAS = "kv_lemmas"
+UNIT = "kv_lemmas"
 
 
 def stated(clause: Clause, state: State) -> Any:
@@ -128,4 +128,4 @@ def lemmas() -> Unit:
             lambda q: z3.Implies(s.alive(q), s.num_computed_tokens(q) >= 0),
         ),
     ]
-    return Unit(LEMMAS, [*background(), *known], later, goals)
+    return Unit(UNIT, [*background(), *known], later, goals)

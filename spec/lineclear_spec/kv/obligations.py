@@ -31,7 +31,8 @@ from lineclear_spec.invariants import (
     within,
 )
 from lineclear_spec.kv.device import run
-from lineclear_spec.kv.lemmas import LEMMAS, goal_of, lemmas, only_holder, slots, stated
+from lineclear_spec.kv.lemmas import UNIT as KV_LEMMAS
+from lineclear_spec.kv.lemmas import goal_of, lemmas, only_holder, slots, stated
 from lineclear_spec.kv.premises import premises as premises
 from lineclear_spec.kv.refinement import Move, move_of, parts
 from lineclear_spec.kv.theorems import (
@@ -53,12 +54,12 @@ from lineclear_spec.symbolic.kv_fields import FAILS, SAMPLED_BY
 from lineclear_spec.symbolic.ledger import SymbolicLedger
 from lineclear_spec.symbolic.rounding import background
 from lineclear_spec.symbolic.state import BLOCK_OF, State, quantify
-from lineclear_spec.symbolic.terms import raw
+from lineclear_spec.symbolic.terms import Misuse, raw
 
 #: Units: lemmas, the start, the device's action, and every action of the table.
 START, RUN = "kv_start", "kv_run"
 PREFIX = "kv_"
-KV_UNITS = (LEMMAS, START, RUN, *[PREFIX + name for name in ACTIONS])
+KV_UNITS = (KV_LEMMAS, START, RUN, *[PREFIX + name for name in ACTIONS])
 VERSION, HISTORY, KV = PARTS = "version", "history", "kv"
 #: Invariants of each part.
 OF: dict[str, frozenset[str]] = {
@@ -140,7 +141,7 @@ def refines(
 
 def kv_unit(name: str, body: Callable[..., Any] | None = None) -> Unit:
     """The obligations of one unit; `body` stands in for the action's function (mutants)."""
-    if name == LEMMAS:
+    if name == KV_LEMMAS:
         return lemmas()
     if name == START:
         return start()
@@ -154,6 +155,12 @@ def kv_unit(name: str, body: Callable[..., Any] | None = None) -> Unit:
     if name != RUN:
         dialect.check_action(function)
     result = function(ledger, *arguments)
+    if (
+        name == RUN and ledger.obligations
+    ):  # of an action its own unit asks what is demanded on the way
+        raise Misuse(
+            f"{RUN} demands {ledger.obligations[0][1]!r}, which no unit asks: make it a premise"
+        )
     values = [raw(argument) for argument in arguments]
     for premise in premises(action, before, ledger.state, values, raw(result)):
         ledger.assume(premise.formula)
@@ -178,7 +185,10 @@ def kv_unit(name: str, body: Callable[..., Any] | None = None) -> Unit:
 
 
 def cuts(ledger: SymbolicLedger, s: State) -> list[Goal]:
-    """What holds of the tables when a plan is written: shown first, then used."""
+    """What holds of the tables when a plan is written: shown first, then used. `only_holder` is used of that state, in
+    the middle of the action, without asking whether `references` holds there: it does, as only block steps write what
+    `references` reads, and each ends with it.
+    """
     after = ledger.state
     goals: list[Goal] = []
     for name in ("capacity", "exclusive_write", "sent"):  # proved in the action's own unit

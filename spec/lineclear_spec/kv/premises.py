@@ -2,7 +2,8 @@
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
 """The premises of the theorem of KV: what is assumed of a device, a model and a caller.
 
-Guarantees: a proof of KV assumes nothing of them but these, each under its name; `lineclear prove kv` prints them.
+Guarantees: a proof of KV assumes nothing of them but these, each under its name; `lineclear prove kv` prints them. Most
+are formulas of this module; `waits` and `model` are the device's action, one name for branches is in `Cache.inherit`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ NAMES = {
     "good": "a device says that a copy is good only if it has not failed",
     "model": "a model that reads right KV writes the KV of the tokens that it takes, in the slots of its plan",
     "reported": "tokens that are reported for a sequence and a step are those that its forward sampled",
-    "names": "a name means the tokens of its block and all before them",
+    "names": "a name means the tokens of its block and all before them, and a full block that branches share gets one "
+    "name in all of them",
     "twins": "a copy on write does not fail",
 }
 

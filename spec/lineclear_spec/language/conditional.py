@@ -1,8 +1,9 @@
 # pyright: basic
 """A function of the kernel as it is run on formulas: `a if c else b` is `ledger.if_else(c, a, b)`.
 
-Guarantees: nothing else of the function is changed. This is the one place where what is proved is not the code object
-that runs, but one made from its source. Python asks a condition for its truth value, which a
+Guarantees: nothing else of the function is changed. This is the one place where what is proved is a code object made
+from the source of the one that runs; `worst_case` alone is another function (`symbolic/ledger.py`), and operators are
+implemented twice. Python asks a condition for its truth value, which a
 formula has not; both values are worked out on formulas, and the condition chooses between them. The
 source that is changed is the one that compiles to the function that runs.
 """

@@ -1,7 +1,8 @@
 # pyright: basic
 """Which Python a function may use that is run on formulas, checked in its source before it is run.
 
-Guarantees: a function that passes takes the same path on formulas as on values. It consists of
+Guarantees: a function that passes takes the same path on formulas as on values; that a query and a condition of
+`select` or `all_of` only ask is seen when they run (`SymbolicLedger.only_asked`). It consists of
 assignments, calls and expressions that are listed in `language/vocabulary.py`; every helper, lambda and
 method that it reaches is checked too, but those in `language.vocabulary.TRUSTED`, and what is checked is what runs,
 because the source is compiled again and compared.

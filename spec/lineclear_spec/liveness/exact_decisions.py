@@ -1,8 +1,9 @@
 """What each decision of `kernel/progress.py` answers, exactly: neither more nor less than it says.
 
-Guarantees: every function of `kernel/progress.py` that progress rests on is bounded from both sides, so that one
-that answers otherwise for any arguments fails here, whether or not a theorem would notice. The lemmas that
-theorems rest on are in `liveness/decisions.py`.
+Guarantees: every function of `kernel/progress.py` but `behind` and `may_be_displaced` is bounded from both sides, so
+that one that answers otherwise for any arguments fails here, whether or not a theorem would notice; of
+`tokens_on_admission` only where a token is known and what is promised is not negative. The lemmas that theorems rest
+on are in `liveness/decisions.py`.
 """
 
 from __future__ import annotations
@@ -80,11 +81,11 @@ def who_enters(whole: Callable[[str], Any], truth: Callable[[str], Any]) -> list
             same(progress.may_fork(width, more, seats), seats - width >= more),
         ),
         (
-            "a request may be passed if and only if it was passed less often than that",
+            "a request may be passed if and only if it was passed less often than the most that is allowed",
             same(progress.may_be_passed(by, most), most - by >= 1),
         ),
         (
-            "others enter if and only if nothing that the step did for those that run forbids it",
+            "others enter if and only if the head displaced none, no prompt lacks its share, and no preemption pauses",
             same(
                 progress.admits_others(preempted, pause, displaced, blocked),
                 not_(or_(displaced, blocked, and_(preempted, pause))),
@@ -126,7 +127,7 @@ def who_enters(whole: Callable[[str], Any], truth: Callable[[str], Any]) -> list
             and_(asked <= tokens, asked <= budget, one_of(asked, tokens, budget)),
         ),
         (
-            "the tokens that are left are those that no sequence computes",
+            "the tokens that are left are those that no sequence computes and that are not kept for others",
             left + scheduled + batched + promised == budget,
         ),
     ]

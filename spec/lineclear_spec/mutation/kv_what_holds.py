@@ -84,7 +84,7 @@ def cores() -> dict[tuple[str, str, str], tuple[Any, list[Any]]]:
         if name == "arithmetic":
             continue
         premises = [*unit.hypotheses, *unit.assumptions]
-        asked = [goal for goal in unit.goals if goal.formula is not None]
+        asked = unit.asked
         used = core_of(unit, make_solver(0, BUDGET), ask)
         for goal, core in zip(asked, used, strict=True):
             if core is not None:

@@ -4,7 +4,8 @@
 A postcondition is a list of parts, from the state before (`old`), the state after (`new`), the action's arguments
 and its result (`_` where there is none). The letters are those of the invariants (`invariants/clause.py`).
 
-A frame names its fields, and every field of the state is in one of them or in `LEFT_OUT`, which says why not.
+A frame names its fields. Every field of the state, those of KV aside, is in one of the tuples below, is written out in
+the parts (`ref`, `request`, `member`, `table`, `free`, `open`, `wait`), or is in `LEFT_OUT`, which says why not.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ seed and budget; only units whose every obligation was proved are kept; a damage
 answer is believed: a program that can write to the folder can forge one.
 
 The formulas are made anew each time, so it needs no list of what a unit depends on: whatever was
-edited, a unit is asked again exactly if its formulas are others than before.
+edited, a unit is asked again if its formulas, the solver, seed, budget or the text of the module that asks are others.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def text_of(unit: Unit) -> str:
     """Everything that a solver is asked of a unit: declarations, hypotheses, and goals in their order."""
     solver = z3.Solver()
     solver.add(*unit.hypotheses, *unit.assumptions)
-    solver.add(*[goal.formula for goal in unit.goals if goal.formula is not None])
+    solver.add(*[goal.formula for goal in unit.asked])
     goals = [
         f"{goal.kind} {goal.label} {goal.depth} {'frame' if goal.formula is None else 'asked'}"
         for goal in unit.goals

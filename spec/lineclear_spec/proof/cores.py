@@ -31,7 +31,7 @@ def read_cores() -> dict[str, list[Core | None]]:
 
 def of(unit: Unit) -> list[Core | None]:
     """The hints for the obligations of a unit that are asked; as many, None where there is none that may be used."""
-    asked = [goal for goal in unit.goals if goal.formula is not None]
+    asked = unit.asked
     hints = read_cores().get(unit.name, [])
     if len(hints) != len(asked):
         return [None for _ in asked]
@@ -61,9 +61,7 @@ def core_of(
 
     add(unit.hypotheses)
     added = 0
-    for goal in unit.goals:
-        if goal.formula is None:
-            continue
+    for goal in unit.asked:
         add(unit.assumptions[added : goal.depth])
         added = max(added, goal.depth)
         solver.push()

@@ -3,8 +3,9 @@
 """Why the facts that bulk operators assume on formulas are true: each is proved by induction.
 
 Guarantees: for every number n >= 0 of elements there are values with the facts that the operator assumes
-(`symbolic/blocks.py`, `symbolic/holdings.py`, `symbolic/pool.py`, `symbolic/vectors.py`), namely those that n single
-operations arrive at. The facts are the very functions that the operators call, with the number of elements as a
+(`symbolic/blocks.py`, `symbolic/holdings.py`, `symbolic/pool.py`, `symbolic/records.py`, `symbolic/ends.py`,
+`symbolic/cache.py`, `symbolic/vectors.py`), namely those that n single operations arrive at, if no element is there
+twice. The facts are the very functions that the operators call, with the number of elements as a
 parameter. What a lemma presumes the operator demands, so an assumption of an operator adds nothing that could be
 false. `latest`, `select` and `first_open` presume nothing of their elements, and of a vector of negative size, which
 has none, they say what they say of the empty one.

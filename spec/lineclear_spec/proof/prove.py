@@ -93,7 +93,7 @@ def denied(
     return answer
 
 
-def within(context: z3.Context, unit: Unit) -> Unit:
+def in_context(context: z3.Context, unit: Unit) -> Unit:
     """What is asked, as formulas of this context. A new one has no terms of other units, which would change the
     order in which a solver tries terms. Names are in one table for all contexts, so a cost may still differ now and
     then.
@@ -126,7 +126,7 @@ def prove_unit(
         hints: for each goal that is asked, premises with which it is asked first (`cores.of`); none if empty.
     """
     context = z3.Context()
-    unit = within(context, unit)
+    unit = in_context(context, unit)
     premises = [*unit.hypotheses, *unit.assumptions]
     solver, small = make_solver(seed, budget, context), make_solver(seed, FEW, context)
     if unit.name == "arithmetic":
@@ -137,7 +137,7 @@ def prove_unit(
     results: list[Result] = []
     added = 0  # of the premises
     before = used(solver)
-    for goal in unit.goals:
+    for goal in unit.by_depth():
         if goal.formula is None:
             results.append(Result(unit.name, goal.label, "frame", "proved", 0.0, 0, seed))
             continue
@@ -186,7 +186,7 @@ def _job(
 
 def _core(name: str) -> list[Core | None]:
     context = z3.Context()
-    unit = within(context, build(name))
+    unit = in_context(context, build(name))
     return [] if name == "arithmetic" else core_of(unit, make_solver(0, BUDGET, context), ask)
 
 
@@ -280,7 +280,8 @@ def contradicts(unit: Unit) -> bool:
     asked = [Goal("control", "false", depth, z3.BoolVal(False))]
     for goal in unit.goals:
         if goal.formula is not None:
-            asked.append(replace(goal, kind="control", formula=z3.Not(goal.formula)))
+            denial = z3.Not(goal.formula)
+            asked.append(replace(goal, kind="control", depth=depth, formula=denial))
     alone = Unit(unit.name, unit.hypotheses, unit.assumptions, asked)
     return any(
         result.status == "proved"

@@ -2,7 +2,8 @@
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
 """Facts that operators take from the invariants, and need no induction.
 
-Guarantees: what is stated follows from the invariants of any state, so that an operator may assume it.
+Guarantees: what is stated follows from the invariants of any state. Operators assume `only_entry_of_block`; no operator
+assumes the other two, which say what `SymbolicPool.take` and the calendars stand for.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def only_entry_of_block() -> Obligations:
 def any_free_block_id() -> Obligations:
     """Which free block a pool takes next is its own choice: with its free blocks in any other order that
     `free_list` allows every invariant still holds, so what is proved of the last ones of the free part, which
-    `SymbolicPool.take` takes, is proved of any.
+    `SymbolicPool.take` takes, is proved of any. Contracts and postconditions see the order through `is_free` alone.
     """
     before = State.arbitrary()
     after = before.snapshot()

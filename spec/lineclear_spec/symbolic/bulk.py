@@ -36,7 +36,8 @@ class Bulk:
     obligations: list[Any]
     wrap: Callable[[Any, Any], Any]
     assumptions: list[Any]
-    demand: Callable[[Any, str], None]
+    demand: Callable[..., None]
+    only_asked: Callable[..., Any]
 
     always = staticmethod(Always)
 
@@ -58,7 +59,12 @@ class Bulk:
     def all_of(self, condition: Callable[[Any], Any], records: Any) -> Term:
         """Whether the condition holds of every record."""
         v = records.vector()
-        return Term(v.every(lambda x: raw(condition(Record(self, x)))))
+
+        def holds(x: Any) -> Any:
+            with self.only_asked(condition=True):
+                return raw(condition(Record(self, x)))
+
+        return Term(v.every(holds))
 
     def unshared_from(self, table: Any, first: Any) -> Term:
         """Whether one entry alone refers to the block of every entry from the first one on."""
@@ -76,11 +82,14 @@ class Bulk:
         return block_ids_of(self, tier, reversed_of(request.held.vector()))
 
     def grew(self, sequences: Any, block_ids: Vector) -> None:
-        """What is appended waits behind what was sent of each table that was."""
+        """Of each of the sequences whose table was sent, the block ids wait to be sent behind it."""
         s = self.state
         old = s.snapshot()
         alone = isinstance(sequences, Always)
         count = block_ids.size if alone else z3.IntVal(1)
+        if not alone:
+            as_many = Term(sequences.size == block_ids.size)
+            self.demand(as_many, "as many block ids as sequences", keep=False)
 
         def grows(q: Any) -> Any:
             return z3.And(old.heard(q), q == sequences.at(0) if alone else sequences.has(q))

@@ -6,7 +6,7 @@ Guarantees: each method means on any state what the method of the same name of `
 to plain data; the tests that `kernel/operators.py` names hold the two against each other.
 
 `block_name(q, i)` is a prophecy: from the beginning it is the name that the block is ever given, where plain data has 0
-until `Ledger.name_blocks` gives it. Whatever plain data does before is something that is proved: `name_of` and
+until `Ledger.name_blocks` gives it. What plain data does before, some run of which the proofs speak does: `name_of` and
 `all_listed` are asked by guards, which refuse 0; `unnamed` and `inherit` say why below; of `free_tables`, which
 `finish_each` runs, `Ledger.name_blocks` says it.
 """
@@ -145,6 +145,7 @@ class Cache:
 
     def finds(self, block: Any) -> Term:
         """Whether the block can be found under its name."""
+        block._own()
         return Term(self.state.listed(block.z))
 
     def found_among(self, blocks: Vector) -> Vector:

@@ -3,8 +3,9 @@
 """The operators on formulas by which several requests end at once, each of one sequence.
 
 Guarantees: each method means on any state what the method of the same name of `kernel.ledger_ends.EndedRequests` does
-to plain data. What is not a definition is the statement of a lemma (`proof/lemmas.py`). A request is in a vector of
-requests if its first sequence is in the vector of sequences that it was made of.
+to plain data. What is not a definition is the statement of a lemma (`proof/lemmas.py`), or that a choice can be made,
+which `_name_at_end` argues. A request is in a vector of requests if its first sequence is in the vector of sequences
+that it was made of.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Ends:
 
     def requests_of(self, sequences: Vector) -> Vector:
         """The requests of the sequences, each of which is the only one of its request."""
+        sequences.demand_distinct()
         s = self.state.snapshot()
         alone = sequences.every(
             lambda q: z3.And(s.width(s.request(q)) == 1, s.member(s.request(q), 0) == q)
@@ -201,6 +203,7 @@ class Ends:
 
     def enqueue_each(self, requests: Vector, phase: Phase) -> None:
         """Each request leaves the queue of its phase and enters that of another one."""
+        requests.demand_distinct()
         s = self.state
         old = s.snapshot()
         self.demand(

@@ -29,7 +29,7 @@ class Ghosts:
     _write_rows: Callable[[Any, State], None]
 
     def note_move(self, request: Any, event: str) -> None:
-        """An admission begins a residence; an end is counted."""
+        """An admission notes the last operation decided before it (`born`); an end is counted (`releases`)."""
         s, r = self.state, request.z
         if event == "admit":
             s.put("born", (r,), s.issued)

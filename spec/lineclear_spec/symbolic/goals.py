@@ -47,7 +47,7 @@ class Unit:
         name: of the unit.
         hypotheses: formulas that every goal may use.
         assumptions: formulas that came up in the order of execution; a goal may use its first `depth`.
-        goals: what is to be shown, those of the least depth first.
+        goals: what is to be shown, those of the least depth first: the proofs rest on that order (`prove.prove_unit`).
         guards: of an action, each with its text.
         before: the state before an action.
         after: the state after it.
@@ -60,6 +60,22 @@ class Unit:
     guards: list[tuple[str, Any]] = field(default_factory=list)
     before: State | None = None
     after: State | None = None
+
+    def by_depth(self) -> list[Goal]:
+        """The goals. A proof adds assumptions as their depth grows, and takes none back.
+
+        Raises:
+            Misuse: a goal comes after one of a larger depth, so that it would be asked with more than it may use.
+        """
+        depths = [goal.depth for goal in self.goals]
+        if depths != sorted(depths):
+            raise Misuse(f"{self.name}: the goals are not sorted by depth: {depths}")
+        return self.goals
+
+    @property
+    def asked(self) -> list[Goal]:
+        """The goals that a solver is asked, by depth."""
+        return [goal for goal in self.by_depth() if goal.formula is not None]
 
 
 #: Names of parameters of actions and block steps, by what they are.

@@ -109,7 +109,7 @@ class KvGhosts:
         )
 
     def _foresee(self, who: Callable[[Any], Any], start: Callable[[Any], Any]) -> None:
-        """From some position on the tokens of these sequences are others than was foreseen."""
+        """From `start` on the KV of the tokens of these sequences is unknown: others come than `token_kv` foresaw."""
         kv = self.state.token_kv
         foreseen = z3.Function(unique("foreseen"), Sequence, Int, Kv)
         self.state.fields["token_kv"] = lambda q, i: z3.If(
@@ -130,7 +130,9 @@ class KvGhosts:
         )
 
     def note_sample(self, sequence: Any, step: Any, accepted: Any, rejected: Any) -> None:
-        """See `GhostLedger.note_sample`."""
+        """If a draft is rejected, or drafts were dropped, or the forward computed a draft where the newest token comes,
+        then that token is another than was foreseen.
+        """
         s, q = self.state.snapshot(), sequence.z
         newest = s.own_tokens(q) + raw(accepted) - 1
         computed = newest < s.row_last(s.forward_of(raw(step)), q)
@@ -143,7 +145,9 @@ class KvGhosts:
         return old.open_swap(old.request(q))
 
     def _writers(self, old: State) -> tuple[Callable[..., Any], Callable[..., Any]]:
-        """Whose positions the forward writes into a block id, if an entry names the block there: the only one's."""
+        """Two functions: of a block id, the sequence whose positions the forward writes there, the first holder of its
+        block; of a sequence and a block, whether an entry names the block.
+        """
         return lambda p: old.holder(old.owner(GPU, p), 0), lambda _q, b: old.ref(b) >= 1
 
     def _write_rows(self, number: Any, old: State) -> None:

@@ -8,7 +8,9 @@ by it, once what the contract requires is an obligation too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import z3
@@ -123,6 +125,31 @@ class SymbolicLedger(
 
     # ---- control -----------------------------------------------------------------------------------------------
 
+    @contextmanager
+    def only_asked(self, *, condition: bool) -> Iterator[None]:
+        """Inside, a query runs, or a condition of `select` or `all_of`.
+
+        It may not write or guard: on plain data a condition runs for each element, of none not at all, and of two
+        values between which a query chooses one is worked out, while formulas have both at once. A condition may not
+        assume or demand either, as it runs here for a variable that is bound later.
+
+        Raises:
+            Misuse: it does.
+        """
+
+        def done() -> tuple[int, ...]:
+            asked = (len(self.assumptions), len(self.obligations)) if condition else ()
+            return len(self.guards), *asked
+
+        before, fields = done(), dict(self.state.fields)
+        yield
+        if any(self.state.fields[name] is not value for name, value in fields.items()):
+            raise Misuse("a query or a condition writes: it may only ask")
+        if done() != before:
+            raise Misuse(
+                "a query has a guard, or a condition a guard, a precondition or a fact of its own"
+            )
+
     def start_watching(self) -> None:
         """From here on, note whether the state is as it is now whenever a guard is evaluated."""
         self.at_start = dict(self.state.fields)
@@ -136,7 +163,8 @@ class SymbolicLedger(
     def require(self, condition: Any, guard: str) -> None:
         """A guard.
 
-        Inside a branch it would refuse only some states, but be assumed in all of them, so it is not allowed there.
+        Inside a branch it would refuse only some states, but be assumed in all of them, so it is not allowed there, nor
+        in a query or a condition (`only_asked`).
         """
         if self.condition is not None:
             raise Misuse(f"guard inside a branch: {guard}; ask it before, with `implies`")
@@ -212,8 +240,20 @@ def worst_case(ledger: SymbolicLedger, request: Any) -> Term:
     return Term(ledger.state.worst_case(request.z))
 
 
+@cache
+def query(function: Any) -> Callable[..., Any]:
+    """The method that a query is on formulas."""
+    text = on_formulas(function)
+
+    def answer(ledger: SymbolicLedger, *arguments: Any) -> Any:
+        with ledger.only_asked(condition=False):
+            return text(ledger, *arguments)
+
+    return answer
+
+
 for _name in queries.__all__:
-    setattr(SymbolicLedger, _name, on_formulas(getattr(queries, _name)))
+    setattr(SymbolicLedger, _name, query(getattr(queries, _name)))
 SymbolicLedger.worst_case = worst_case  # type: ignore[assignment]
 for _name in CONTRACTS:
     setattr(SymbolicLedger, _name, replaced(_name))

@@ -1,7 +1,8 @@
 # pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
 """Unknown values and their names, and predicates of all values or of unknown ones, as formulas.
 
-Guarantees: no name stands for two values, and no variable is bound twice, one within the other.
+Guarantees: no name that `unique` gives stands for two values. Where a function of the kernel, a clause or a condition
+is run under a quantifier, no variable is bound twice, one within the other (`bound`).
 """
 
 from __future__ import annotations

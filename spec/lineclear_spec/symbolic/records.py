@@ -153,7 +153,9 @@ class SymbolicCalendar(NoValue):
         return getattr(self.ledger.state, self.field)(q)
 
     def mark(self, step: Any, sequence: Any) -> None:
-        """List a sequence under the step; it is listed under none."""
+        """List a sequence under the step, which must not be NEVER (not asked here: unit `calendars` shows that none in
+        the decode batch is listed under a step that is past); it is listed under none.
+        """
         q = sequence.z
         self.ledger.demand(Term(self._day(q) == NEVER), "the sequence is listed under no step")
         self.ledger.state.put(self.field, (q,), raw(step))
@@ -222,11 +224,13 @@ class Records:
 
     def allowed(self, event: str, request: Any) -> Term:
         """Whether the lifecycle has a transition for the event from the request's phase."""
+        request._own()
         phase = self.state.phase(request.z)
         return Term(z3.Or(*[phase == int(source) for source in sorted(EVENTS[event][0])]))
 
     def enqueue(self, request: Any, phase: Phase) -> None:
         """The request leaves the queue of its phase and enters that of another one."""
+        request._own()
         s, r = self.state, request.z
         self.demand(Term(s.queue(r) == s.phase(r)), "the request is in the queue of its phase")
         s.put("queue", (r,), z3.IntVal(int(phase)))

@@ -73,7 +73,9 @@ def room_of_one_more() -> Any:
 
 
 def negative_positions() -> Any:
-    """What is not negative rounded down is not negative itself: see `arithmetic`."""
+    """What is not negative rounded down is not negative itself: see `arithmetic`. No proof assumes it; a mutant of
+    `mutation/kv_what_holds.py` does.
+    """
     n = z3.Int("n")
     return z3.ForAll([n], z3.Implies(BLOCK_OF(n) >= 0, n >= 0), patterns=[BLOCK_OF(n)])
 

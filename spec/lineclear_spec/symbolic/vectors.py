@@ -15,6 +15,7 @@ from typing import Any
 import z3
 
 from lineclear_spec.kernel.records import GPU
+from lineclear_spec.symbolic.quantified import bound
 from lineclear_spec.symbolic.state import Block, Int, Sequence, State, unique
 from lineclear_spec.symbolic.terms import NoValue, Term, raw
 
@@ -25,7 +26,8 @@ def within(low: Any, value: Any, high: Any) -> Any:
 
 
 class Vector(NoValue):
-    """Elements of one sort, in order. Operators that need them distinct demand it (`demand_distinct`).
+    """Elements of one sort, in order. Operators that need them distinct demand it (`demand_distinct`), but for those of
+    vectors that other operators have just made: `new_blocks`, `seal_each`.
 
     Args:
         ledger: whose they are.
@@ -69,7 +71,8 @@ class Vector(NoValue):
     def every(self, predicate: Callable[[Any], Any]) -> Any:
         """Whether the predicate holds of every element."""
         x = z3.Const("x", self.sort)
-        return z3.ForAll([x], z3.Implies(self.has(x), predicate(x)))
+        held = bound((x,), lambda x: z3.Implies(self.has(x), predicate(x)))
+        return z3.ForAll([x], held)
 
     def distinct(self) -> Any:
         """Whether each element has one index, which is its `index_of`."""
@@ -103,6 +106,7 @@ def reversed_of(v: Vector) -> Vector:
 
 def select(ledger: Any, condition: Callable[[Any], Any], v: Vector) -> Vector:
     """The elements of which the condition holds, in some order."""
+    v.demand_distinct()
     state = ledger.state.snapshot()
     name = unique("selected")
     at = z3.Function(name, Int, v.sort)
@@ -112,7 +116,8 @@ def select(ledger: Any, condition: Callable[[Any], Any], v: Vector) -> Vector:
     def chosen(x: Any) -> Any:
         now, ledger.state = ledger.state, state
         try:
-            return z3.And(v.has(x), raw(condition(ledger.wrap(v.sort, x))))
+            with ledger.only_asked(condition=True):
+                return z3.And(v.has(x), raw(condition(ledger.wrap(v.sort, x))))
         finally:
             ledger.state = now
 
@@ -135,14 +140,17 @@ def selected(
         chosen: whether something is.
     """
     j, x = z3.Int("j"), z3.Const("x", sort)
+
+    def has_index(x: Any) -> Any:
+        return z3.Implies(chosen(x), z3.And(within(0, index_of(x), size), at(index_of(x)) == x))
+
+    def is_chosen(j: Any) -> Any:
+        return z3.Implies(within(0, j, size), z3.And(chosen(at(j)), index_of(at(j)) == j))
+
     return [
         size >= 0,
-        z3.ForAll(
-            [j], z3.Implies(within(0, j, size), z3.And(chosen(at(j)), index_of(at(j)) == j))
-        ),
-        z3.ForAll(
-            [x], z3.Implies(chosen(x), z3.And(within(0, index_of(x), size), at(index_of(x)) == x))
-        ),
+        z3.ForAll([j], bound((j,), is_chosen)),
+        z3.ForAll([x], bound((x,), has_index)),
     ]
 
 

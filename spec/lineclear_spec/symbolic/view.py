@@ -2,7 +2,8 @@
 """The questions of the kernel, asked of a state: what `v.num_computed_tokens(q)` is in an invariant.
 
 Guarantees: `num_computed_tokens` and the rest mean in an invariant and in a contract what they mean in a
-guard: each is the function of `kernel/queries.py` itself, which is given the state in place of the ledger.
+guard: each is the text of `kernel/queries.py`, compiled for formulas and given the state in place of the ledger. Of a
+symbolic state `worst_case` is left open (`State.worst_case`).
 """
 
 from __future__ import annotations

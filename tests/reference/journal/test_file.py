@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from lineclear.journal.file import JournalError, JournalFile, NotAJournal, digest, replay, state
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.kernel.ledger import Ledger
-from lineclear_spec.kernel.records import Limits
+from lineclear_spec.kernel.records import Broken, Limits
 
 
 def act(ledger: Ledger, name: str, *arguments: object) -> object:
@@ -94,7 +95,7 @@ def test_a_file_that_was_cut_off_is_not_complete() -> None:
         (3, '["submit", "r2"]', "line 3: 'r2' was not introduced"),
         (3, '["submit"]', "line 3: submit takes 1 arguments"),
         (3, '["sing", "r1"]', "line 3: 'sing' is no action"),
-        (3, '["submit", 1]', "line 3: submit cannot take these arguments"),
+        (3, '["submit", 1]', "line 3: request is 1: it must be the name of a record"),
         (3, "[]", "line 3: [] is no action"),
         (4, '["issue_step"]', "line 4: issue_step is refused, a guard is false: the step is not"),
     ],
@@ -106,6 +107,22 @@ def test_a_changed_line_is_told(line: int, text: str, said: str) -> None:
         replay(lines)
     assert str(caught.value).startswith(said) or said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_nothing_stands_behind_the_end() -> None:
+    _, lines = recorded()
+    with pytest.raises(NotAJournal, match=f"line {len(lines) + 1}: it is behind the last line"):
+        replay([*lines, lines[0]])
+
+
+def test_an_error_of_the_table_is_not_blamed_on_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise Broken("two blocks have one id")
+
+    _, lines = recorded()
+    monkeypatch.setitem(ACTIONS, "swap_out", replace(ACTIONS["swap_out"], body=broken))
+    with pytest.raises(Broken, match="two blocks have one id"):
+        replay(lines)
 
 
 def test_a_changed_end_is_told() -> None:
@@ -138,7 +155,10 @@ def test_a_limit_of_another_kind_is_refused(name: str, value: object) -> None:
 def test_true_is_no_number_of_a_request_or_of_tokens() -> None:
     _, lines = recorded()
     new = next(k for k, line in enumerate(lines) if line.startswith('["new"'))
-    for at, said in ((new, "a request has four numbers"), (new + 1, "was not introduced")):
+    for at, said in (
+        (new, "a request has four numbers"),
+        (new + 1, "it must be the name of a record"),
+    ):
         row = json.loads(lines[at])
         row[-1] = True
         with pytest.raises(JournalError, match=said):

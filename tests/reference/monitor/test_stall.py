@@ -189,6 +189,20 @@ def test_two_are_named_if_one_is_not_enough() -> None:
     assert guards(drive)["large"] == "none"
 
 
+def test_growth_that_comes_first_is_missing_and_is_given_up_by_who_is_aborted() -> None:
+    drive = Drive(num_gpu_blocks=4, watermark=0.0)
+    for name in "abc":
+        drive.add(name, 7, most=5)
+    drive.step()
+    drive.step()
+    assert figures(drive, "c") == {"wants": 2, "free": 0, "growth": 2, "watermark": 0}
+    assert change(drive, "c")[:2] == (("a", "b"), 4)
+    drive.abort("a")
+    assert guards(drive)["c"] == "blocks"
+    drive.abort("b")
+    assert guards(drive)["c"] == "none"
+
+
 def test_the_smallest_change_for_seats_and_tokens() -> None:
     drive = Drive(max_num_seqs=2)
     drive.add("a", 2, n=2)

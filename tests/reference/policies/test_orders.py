@@ -207,7 +207,7 @@ def test_a_deadline_bounds_who_passes() -> None:
     assert 0 < len([name for name in line.ran if isinstance(name, int)]) <= 20
 
 
-@pytest.mark.parametrize("value", [-1.0, inf, nan, True])
+@pytest.mark.parametrize("value", [-1.0, inf, nan, True, "x", None, [1]])
 @pytest.mark.parametrize(
     ("policy", "option"),
     [

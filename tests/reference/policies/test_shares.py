@@ -250,6 +250,13 @@ def test_amounts_that_are_no_number_above_0_are_refused(option: str, value: Any)
             make(name, options)
 
 
+@pytest.mark.parametrize("name", ["vtc", "drr"])
+@pytest.mark.parametrize("value", ["x", 0, "", [], 1.5])
+def test_weights_are_a_table(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match="weights must be a table of tenants and numbers, not "):
+        make(name, {"weights": value})
+
+
 @pytest.mark.parametrize(
     "options",
     [

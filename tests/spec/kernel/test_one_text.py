@@ -20,7 +20,7 @@ from lineclear_spec.language.source import Forbidden
 from lineclear_spec.mutation.mutants import put_step
 from lineclear_spec.proof.obligations import build
 from lineclear_spec.proof.prove import prove_unit
-from lineclear_spec.symbolic.ledger import SymbolicLedger
+from lineclear_spec.symbolic.ledger import SymbolicLedger, query
 from lineclear_spec.symbolic.state import Request, State
 from lineclear_spec.symbolic.view import Derived, asked
 
@@ -216,7 +216,7 @@ def test_every_question_has_one_text() -> None:
         text = getattr(queries, name)
         assert vars(Kernel)[name] is text
         assert getattr(Ledger, name) is text
-        assert name == "worst_case" or vars(SymbolicLedger)[name] is on_formulas(text)
+        assert name == "worst_case" or vars(SymbolicLedger)[name] is query(text)
     for name in blocks.__all__:
         if name in vars(Kernel):
             assert vars(Kernel)[name] is getattr(blocks, name)

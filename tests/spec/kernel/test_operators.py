@@ -81,6 +81,7 @@ PROVING = {
     "by_contract",
     "demand_of_lemma",
     "holds_already",
+    "only_asked",
     "presume",
     "prove",
     "start_watching",

@@ -302,8 +302,40 @@ def test_every_contract_names_known_fields() -> None:
     assert set(contracts.CONTRACTS) >= {"take_blocks", "clear_tables", "move_blocks"}
 
 
-def test_a_baseline_is_of_one_solver(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("flags", "omit"),
+    [
+        (["--second-solver", "--no-mutants"], "--second-solver"),
+        (["dispatch_copies"], "UNIT"),
+        (["--invariant", "conservation"], "--invariant"),
+    ],
+)
+def test_a_baseline_is_of_one_solver_and_every_unit(
+    flags: list[str],
+    omit: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     from lineclear.cli import main
+    from lineclear_spec.proof import prove
 
-    assert main(["prove", "dispatch_copies", "--write-baseline", "--second-solver"]) == 2
-    assert "omit --second-solver" in capsys.readouterr().err
+    monkeypatch.setattr(prove, "prove", lambda *_, **__: [])  # so that nothing could be written
+    monkeypatch.setattr(prove, "write_baseline", print)
+    assert main(["prove", "--write-baseline", *flags]) == 2
+    assert capsys.readouterr().err.endswith(f": omit {omit}\n")
+
+
+@pytest.mark.parametrize("status", ["proved", "refuted", "unknown"])
+def test_a_baseline_is_written_of_a_run_that_passed(
+    status: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lineclear.cli import main
+    from lineclear_spec.proof import prove
+
+    answer = prove.Result("finish", "frees", "preserved", status, 0.0, 1)
+    written: list[object] = []
+    monkeypatch.setattr(prove, "prove", lambda *_, **__: [answer])
+    monkeypatch.setattr(prove, "write_baseline", written.append)
+    code = main(["prove", "--no-mutants", "--write-baseline"])
+    assert (code == 0) == (status == "proved") == bool(written)
+    assert ("the baseline is as it was" in capsys.readouterr().out) == (status != "proved")

@@ -7,6 +7,7 @@ Each action here stands in for one of the table's, and is wrong in a way that an
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import pytest
@@ -14,16 +15,21 @@ import z3
 
 from lineclear_spec.actions.operations import complete_copy
 from lineclear_spec.actions.steps import commit_step
+from lineclear_spec.contracts import CONTRACTS
+from lineclear_spec.crosscheck.smtlib import write
+from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.records import Broken, Limits, Refused
 from lineclear_spec.modelcheck.ghosts import GhostLedger
 from lineclear_spec.mutation.judge import noticed
 from lineclear_spec.mutation.mutants import generate
+from lineclear_spec.proof import obligations
 from lineclear_spec.proof.obligations import build
 from lineclear_spec.proof.prove import prove_unit
-from lineclear_spec.symbolic.goals import EMPTY
-from lineclear_spec.symbolic.ledger import SymbolicLedger
-from lineclear_spec.symbolic.state import FIELDS, State
-from lineclear_spec.symbolic.terms import Misuse, Term
+from lineclear_spec.symbolic.device import SymbolicDevice
+from lineclear_spec.symbolic.goals import EMPTY, Goal, Unit
+from lineclear_spec.symbolic.ledger import SymbolicLedger, query
+from lineclear_spec.symbolic.state import FIELDS, Request, Sequence, State
+from lineclear_spec.symbolic.terms import Misuse, Record, Term
 
 
 def ledger() -> SymbolicLedger:
@@ -198,3 +204,112 @@ def test_what_the_start_state_fixes_it_has_to_fix(
     monkeypatch.setattr("lineclear_spec.symbolic.goals.EMPTY", EMPTY - {name})
     found = [r for unit in ("start", "kv_start") for r in prove_unit(build(unit), budget=400_000)]
     assert any(r.status != "proved" for r in found)
+
+
+# ---- what only asks ------------------------------------------------------------------------------
+
+
+def forgets(sequence: Any) -> Any:
+    """Writes on plain data; on formulas it wrote into a copy of the state."""
+    sequence.own_tokens = 0
+    return sequence.alive
+
+
+def guards(ledger: Any, sequence: Any) -> Any:
+    """On plain data it guards once for each element, of none never; on formulas always."""
+    ledger.require(sequence.own_tokens < 0, "never the case")
+    return sequence.alive
+
+
+def demands(ledger: Any, sequence: Any) -> Any:
+    ledger.demand(sequence.own_tokens >= 0, "its tokens are not negative")
+    return sequence.alive
+
+
+def alike(ledger: Any, members: Any, sequence: Any) -> Any:
+    """Of all, whether they are as far as the sequence; on formulas the sequence was the inner one, too."""
+    return ledger.all_of(lambda other: other.last_step == sequence.last_step, members)
+
+
+CONDITIONS: list[Any] = [
+    (lambda _, __, q: forgets(q), "a query or a condition writes"),
+    (lambda ledger, _, q: guards(ledger, q), "a condition a guard"),
+    (lambda ledger, _, q: demands(ledger, q), "a precondition"),
+    (alike, "x is bound twice"),
+]
+
+
+@pytest.mark.parametrize("operator", ["select", "all_of"])
+@pytest.mark.parametrize(("condition", "said"), CONDITIONS)
+def test_a_condition_only_asks(operator: str, condition: Any, said: str) -> None:
+    state = ledger()
+    members = state.listed(Record(state, z3.Const("request", Request)).members)
+    with pytest.raises(Misuse, match=said):
+        getattr(state, operator)(lambda q: condition(state, members, q), members)
+
+
+def seldom_guards(ledger: Any, sequence: Any) -> Any:
+    """On formulas both values are worked out, on plain data the one that is chosen."""
+    return guards(ledger, sequence) if sequence.own_tokens >= 64 else sequence.alive
+
+
+def seldom_writes(_: Any, sequence: Any) -> Any:
+    return forgets(sequence) if sequence.own_tokens >= 64 else sequence.alive
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [(seldom_guards, "a query has a guard"), (seldom_writes, "a query or a condition writes")],
+)
+def test_a_query_only_asks(function: Any, said: str) -> None:
+    state = ledger()
+    with pytest.raises(Misuse, match=said):
+        query(function)(state, Record(state, z3.Const("sequence", Sequence)))
+
+
+def test_what_is_done_for_each_asks_the_phase_of_no_other() -> None:
+    state = ledger()
+    one, other = (Record(state, z3.Const(name, Request)) for name in ("one", "other"))
+    state.generic = one.z
+    state.allowed("finish", one)
+    with pytest.raises(Misuse, match="another one"):
+        state.allowed("finish", other)
+    with pytest.raises(Misuse, match="another one"):
+        state.enqueue(other, Phase.WAITING)
+
+
+def test_the_devices_action_demands_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it demands would be assumed, and no unit would ask it."""
+    execute = SymbolicDevice.execute
+
+    def careful(self: Any, number: Any) -> Any:
+        self.demand(number >= 0, "no device fails")
+        return execute(self, number)
+
+    monkeypatch.setattr(SymbolicDevice, "execute", careful)
+    with pytest.raises(Misuse, match="kv_run demands 'no device fails', which no unit asks"):
+        build("kv_run")
+
+
+def test_goals_that_are_not_sorted_by_depth_are_refused() -> None:
+    a = z3.Int("a")
+    goals = [Goal("step", "late", 1, a == 1), Goal("step", "early", 0, a == 1)]
+    unit = Unit("unsorted", [], [a == 1], goals)
+    with pytest.raises(Misuse, match="not sorted by depth"):
+        prove_unit(unit)
+    with pytest.raises(Misuse, match="not sorted by depth"):
+        write(unit)
+
+
+def test_a_contract_that_no_unit_proves_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CONTRACTS, "seal_entries", CONTRACTS["take_blocks"])
+    with pytest.raises(Misuse, match="seal_entries is used by its contract, which no unit proves"):
+        importlib.reload(obligations)
+
+
+def test_selected_elements_are_distinct() -> None:
+    """Of an element that is there twice formulas would select one, where plain data selects both."""
+    state = ledger()
+    members = state.listed(Record(state, z3.Const("request", Request)).members)
+    state.select(lambda q: q.alive, members)
+    assert [what for _, what, *_ in state.obligations] == ["no element is there twice"]
