@@ -79,22 +79,21 @@ class Limits:
     max_steps_in_flight: int = 2
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("block_size", 1), ("gpu_blocks", 1), ("cpu_blocks", 0),
-            ("max_num_batched_tokens", 0), ("max_num_seqs", 0), ("max_model_len", 0),
+        for name, kind, least in (
+            ("block_size", int, 1), ("gpu_blocks", int, 1), ("cpu_blocks", int, 0), ("max_num_seqs", int, 0),
+            ("max_num_batched_tokens", int, 0), ("max_model_len", int, 0), ("max_steps_in_flight", int, 1),
+            ("chunked", bool, 0), ("cut_long", bool, 0),
         ):  # fmt: skip
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool):
-                raise ValueError(f"{name} is {value!r}: it must be a whole number")
+            if not isinstance(value, int) or (
+                kind is int and isinstance(value, bool)
+            ):  # 0 and 1 are truth values
+                raise ValueError(f"{name} is {value!r}: it must be of type {kind.__name__}")
             if value < least:
                 raise ValueError(f"{name} is {value}: it must be at least {least}")
-        for name in ("chunked", "cut_long"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value not in (0, 1):  # saved traces have numbers
-                raise ValueError(f"{name} is {value!r}: it must be True or False")
-        if type(self.max_steps_in_flight) is not int or self.max_steps_in_flight not in (1, 2):
+        if self.max_steps_in_flight > 2:
             raise ValueError(
-                f"max_steps_in_flight is {self.max_steps_in_flight!r}: 1 or 2 steps may be in flight"
+                f"max_steps_in_flight is {self.max_steps_in_flight}: it must be 1 or 2"
             )
 
 
