@@ -40,7 +40,9 @@ ACTIONS: dict[str, Action] = {}
 
 
 def action(event: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Enter a function into the table; the journal, if there is one, gets every run of it that returns."""
+    """Enter a function into the table; the journal, if there is one, gets every run of it that returns. It is called
+    with positions alone, as the journal keeps them.
+    """
 
     def enter(body: Callable[..., Any]) -> Callable[..., Any]:
         name = body.__name__

@@ -122,13 +122,7 @@ def stage(v: Any, r: Any) -> Any:
 
 
 def parts(v: Any, new: Any, move: Move) -> list[tuple[str, tuple[str, ...], Callable[..., Any]]]:
-    """What the move means for the states before and after: labels, domains and predicates.
-
-    Args:
-        v: the state before.
-        new: the state after.
-        move: which the action is.
-    """
+    """What the move means for the states before and after: labels, domains and predicates."""
     gain = move.gain or (lambda _: 0)
     ends = move.ends or (lambda _: False)
     begun = move.begun

@@ -104,12 +104,7 @@ def learned(action: str, v: Any, values: Sequence[Any], result: Any) -> Learned 
 
 
 def clock_learns(v: Any, q: Any) -> Learned:
-    """What a sequence in the decode batch learns when the oldest step in flight is committed.
-
-    Args:
-        v: the state before.
-        q: the sequence.
-    """
+    """What a sequence in the decode batch learns when the oldest step in flight is committed."""
     return Learned(q, v.committed + 1, v.num_tokens(q), 1, q)
 
 

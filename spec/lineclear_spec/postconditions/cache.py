@@ -68,13 +68,7 @@ def publish(old: Any, new: Any, q: Any, index: Any, _: Any) -> list[Part]:
 
 
 def may_be_published(v: Any, q: Any, i: Any) -> Any:
-    """Whether `publish` would give the block of the entry a name: those of its guards that are about one entry.
-
-    Args:
-        v: the state.
-        q: the sequence.
-        i: the index of the entry.
-    """
+    """Whether `publish` would give the block of the entry a name: those of its guards that are about one entry."""
     return and_(
         within(0, i, v.length(q)),
         v.ref(v.table(q, i)) == 1,

@@ -201,13 +201,7 @@ def other_sequences(
 
 
 def request_same(old: Any, new: Any, r: Any, *changed: str) -> Part:
-    """The request itself changes in nothing but these fields.
-
-    Args:
-        old, new: state before and after.
-        r: request.
-        changed: fields that may change.
-    """
+    """The request itself changes in nothing but these fields."""
     return now(
         "frame_request",
         *[
@@ -219,13 +213,7 @@ def request_same(old: Any, new: Any, r: Any, *changed: str) -> Part:
 
 
 def sequence_same(old: Any, new: Any, q: Any, *changed: str) -> Part:
-    """The sequence itself changes in nothing but these fields.
-
-    Args:
-        old, new: state before and after.
-        q: sequence.
-        changed: fields that may change.
-    """
+    """The sequence itself changes in nothing but these fields."""
     return now(
         "frame_sequence",
         *[

@@ -130,8 +130,8 @@ class KvGhosts:
         )
 
     def note_sample(self, sequence: Any, step: Any, accepted: Any, rejected: Any) -> None:
-        """If a draft is rejected, or drafts were dropped, or the forward computed a draft where the newest token comes,
-        then that token is another than was foreseen.
+        """See `GhostLedger.note_sample`: the newest token is another than was foreseen if a draft was rejected or
+        dropped, or the forward computed a draft where it comes.
         """
         s, q = self.state.snapshot(), sequence.z
         newest = s.own_tokens(q) + raw(accepted) - 1
