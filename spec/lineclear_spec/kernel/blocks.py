@@ -83,7 +83,6 @@ def share_cached(ledger: Ledger, sequence: Sequence, tokens: Number) -> None:
     """Let the sequence's empty table refer to the blocks that are found under the names of its first `tokens` tokens.
 
     Args:
-        ledger: plain or symbolic.
         sequence: its table is empty.
         tokens: a multiple of the block size; a block can be found under each of their names.
     """
@@ -170,11 +169,7 @@ def clear_tables(ledger: Ledger, request: Request) -> None:
 def clear_each(ledger: Ledger, sequences: Records) -> None:
     """Clear the tables of the sequences, each the only one of its request, which end with all their tokens. Full
     blocks that have a name under which none can be found get it. The blocks are then treated as in
-    `clear_tables`.
-
-    Args:
-        ledger: plain or symbolic.
-        sequences: of the decode batch, which it and the calendars do not list any more.
+    `clear_tables`. The decode batch and the calendars do not list the sequences any more.
     """
     ledger.free_tables(sequences)  # fenced with `issued`: see *Fences* above
     ledger.each(sequences, lambda sequence: end_in_batch(ledger, sequence))

@@ -147,11 +147,6 @@ class CachedBlocks(Kernel):
     def unnamed(self, sequence: Sequence, first: int, end: int) -> dict[int, Block]:
         """Of the blocks from one entry to before another those that `publish` would seal, by the names that they
         would get.
-
-        Args:
-            sequence: whose table.
-            first: index of the first entry.
-            end: index behind the last one.
         """
         cached = self.cached
         entries = zip(sequence.block_names[first:end], sequence.table[first:end], strict=False)

@@ -201,7 +201,13 @@ def other_sequences(
 
 
 def request_same(old: Any, new: Any, r: Any, *changed: str) -> Part:
-    """The request itself changes in nothing but these fields."""
+    """The request itself changes in nothing but these fields.
+
+    Args:
+        old, new: state before and after.
+        r: request.
+        changed: fields that may change.
+    """
     return now(
         "frame_request",
         *[
@@ -213,7 +219,13 @@ def request_same(old: Any, new: Any, r: Any, *changed: str) -> Part:
 
 
 def sequence_same(old: Any, new: Any, q: Any, *changed: str) -> Part:
-    """The sequence itself changes in nothing but these fields."""
+    """The sequence itself changes in nothing but these fields.
+
+    Args:
+        old, new: state before and after.
+        q: sequence.
+        changed: fields that may change.
+    """
     return now(
         "frame_sequence",
         *[

@@ -120,7 +120,13 @@ def voided(old: Any, new: Any, r: Any, condition: Any) -> Part:
 
 
 def freed(old: Any, new: Any, r: Any, *kept: str) -> list[Part]:
-    """The request waits and holds nothing; what its sequences know stays, and the fields that are `kept`."""
+    """The request waits and holds nothing; what its sequences know stays, and the fields that are `kept`.
+
+    Args:
+        old, new: state before and after.
+        r: request.
+        kept: fields of it.
+    """
 
     def mine(q: Any) -> Any:
         return and_(old.alive(q), old.request(q) == r)
