@@ -84,20 +84,16 @@ class State(KvView, Derived):
     owner = tiered("owner")
     touch = tiered("touch")
     source = tiered("source")
+    #: Whether any sequence may be computed in several steps, or else one of more tokens than max_num_batched_tokens.
+    chunked, cut_long = CHUNKED, CUT_LONG
+    #: ceil(n / block_size), m * block_size, floor(n / block_size).
+    need, cap, block_of = staticmethod(NEED), staticmethod(CAP), staticmethod(BLOCK_OF)
+    #: How many blocks come before the one of that name in every sequence that has it.
+    preceding = staticmethod(PRECEDING)
 
     def total(self, tier: int) -> Any:
         """Number of block ids."""
         return CONSTANTS["total_gpu" if tier == GPU else "total_cpu"]
-
-    @property
-    def chunked(self) -> Any:
-        """Whether any sequence may be computed in several steps."""
-        return CHUNKED
-
-    @property
-    def cut_long(self) -> Any:
-        """Whether, without `chunked`, one of more tokens than max_num_batched_tokens may be cut into steps."""
-        return CUT_LONG
 
     @staticmethod
     def every(domain: str, predicate: Callable[[Any], Any]) -> Any:
@@ -109,22 +105,6 @@ class State(KvView, Derived):
         """Whether the predicate holds of something."""
         variable = z3.Const(f"some_{domain}", DOMAINS[domain])
         return z3.Exists([variable], bound((variable,), predicate))
-
-    def need(self, n: Any) -> Any:
-        """ceil(n / block_size)."""
-        return NEED(n)
-
-    def cap(self, m: Any) -> Any:
-        """m * block_size."""
-        return CAP(m)
-
-    def block_of(self, n: Any) -> Any:
-        """floor(n / block_size)."""
-        return BLOCK_OF(n)
-
-    def preceding(self, name: Any) -> Any:
-        """How many blocks come before the one of that name in every sequence that has it."""
-        return PRECEDING(name)
 
     def worst_case(self, r: Any) -> Any:
         """An unknown function of the three numbers that `queries.worst_case` reads: prompt, limit and parallel.
