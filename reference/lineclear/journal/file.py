@@ -312,13 +312,13 @@ def lookup(argument: object, parameter: str, records: dict[str, object]) -> obje
 def finish(row: dict[str, object], result: Replay) -> None:
     """Compares the last state with the recorded one."""
     earlier = EARLIER_DIGEST in row
-    told = row.get(EARLIER_DIGEST if earlier else "digest")
-    if type(row.get("end")) is not int or not isinstance(told, str):
+    recorded = row.get(EARLIER_DIGEST if earlier else "digest")
+    if type(row.get("end")) is not int or not isinstance(recorded, str):
         raise NotAJournal(
             f"{row!r:.80} is no last line, which holds end, a number, and digest, a text"
         )
     if row["end"] != result.actions:
         raise JournalError(f"{row['end']} actions were recorded, {result.actions} are here")
-    if told != digest(result.ledger, earlier):
+    if recorded != digest(result.ledger, earlier):
         raise JournalError("the actions lead to another state than was recorded")
     result.complete = True

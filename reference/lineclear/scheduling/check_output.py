@@ -127,7 +127,7 @@ def listed(value: Any) -> Any:
     """
     if isinstance(value, (*NO_LIST, Mapping)):
         raise TypeError
-    return value  # pyright: ignore[reportUnknownVariableType]
+    return value
 
 
 def check_seats(flight: IssuedStep, lengths: Lengths, of: Mapping[Record, LiveRequest]) -> None:
@@ -167,7 +167,9 @@ def positions_of(
     except TypeError as error:
         raise SampledError("stopped must be a list of positions in plan.sampling") from error
     for entry in given:
-        pair: Any = entry if isinstance(entry, tuple) and len(entry) == 2 else (entry,)  # pyright: ignore
+        pair: tuple[Any, ...] = (entry,)
+        if isinstance(entry, tuple) and len(cast("tuple[Any, ...]", entry)) == 2:
+            pair = cast("tuple[Any, ...]", entry)
         try:
             if bool in map(type, pair):
                 raise TypeError

@@ -52,7 +52,7 @@ class Machine:
         self._late: dict[
             str, int
         ] = {}  # live requests with all their tokens -> steps that left them live
-        # requests that ended -> "finish" or "abort", told to the checker `dying_steps` steps later
+        # requests that ended -> "finish" or "abort", given to the checker `dying_steps` steps later
         self._leaving: dict[str, str] = {}
         self._executed = False
         self._copies = 0
