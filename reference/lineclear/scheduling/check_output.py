@@ -167,9 +167,9 @@ def positions_of(
     except TypeError as error:
         raise SampledError("stopped must be a list of positions in plan.sampling") from error
     for entry in given:
-        pair: tuple[Any, ...] = (entry,)
-        if isinstance(entry, tuple) and len(cast("tuple[Any, ...]", entry)) == 2:
-            pair = cast("tuple[Any, ...]", entry)
+        pair: Any = (entry,)
+        if isinstance(entry, tuple) and len(entry) == 2:  # pyright: ignore[reportUnknownArgumentType]
+            pair = entry  # pyright: ignore[reportUnknownVariableType]
         try:
             if bool in map(type, pair):
                 raise TypeError
