@@ -9,9 +9,8 @@ that the second solver and the stability run get to see.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
 import z3
@@ -118,30 +117,48 @@ class Script:
 
 
 def rewritten(text: str, name: Callable[[str, bool], str]) -> str:
-    """One formula on one line, each symbol as `name(symbol, it is applied)` says.
+    """One formula on one line without `let`, each symbol as `name(symbol, it is applied)` says.
 
     A conjunction of one formula, which z3 prints and the standard does not allow, becomes the formula.
     """
+    # What z3 shares, ($x1 ...) or (?x1 ...), one in each let. An inner let may give such a name to another formula.
+    shared: dict[str, str] = {}
+    outer: list[tuple[str, str]] = []
     stack: list[list[str]] = [[]]
     for token in TOKEN.findall(text):
         if token == "(":
             stack.append([])
         elif token == ")":
             node = stack.pop()
-            alone = len(node) == 2 and node[0] in ("and", "or")
-            stack[-1].append(node[1] if alone else f"({' '.join(node)})")
+            head = node[0] if node else ""
+            if head == "let":
+                shared.update([outer.pop()])
+                stack[-1].append(node[1])
+            elif head[:1] in ("$", "?"):
+                outer.append((head, shared.get(head, "")))
+                shared[head] = node[1]
+            elif (head in ("and", "or") and len(node) == 2) or (
+                head == "and" and node[2:] == ["true"]
+            ):
+                stack[-1].append(node[1])
+            elif node:
+                stack[-1].append(f"({' '.join(node)})")
         else:
-            stack[-1].append(name(token, not stack[-1]))
+            known = shared.get(token) if stack[-1] else None
+            stack[-1].append(known or name(token, not stack[-1]))
     return stack[0][0]
 
 
-def printed(formulas: Sequence[z3.ExprRef]) -> tuple[list[str], list[str]]:
+def printed(formulas: Sequence[z3.BoolRef]) -> tuple[list[str], list[str]]:
     """What z3 prints: the declarations, and the formulas in order."""
-    solver = z3.Solver()
-    solver.add(*formulas)
+    *rest, last = formulas
+    others = (z3.Ast * len(rest))(*[formula.as_ast() for formula in rest])
+    text = z3.Z3_benchmark_to_smtlib_string(
+        last.ctx_ref(), "", "", "", "", len(rest), others, last.as_ast()
+    )
     declarations: list[str] = []
     found: list[str] = []
-    for part in re.split(r"\n(?=\((?:assert|declare-))", solver.sexpr().strip()):
+    for part in re.split(r"\n(?=\((?:assert|declare-|check-sat))", text):
         if part.startswith("(assert"):
             found.append(part.removeprefix("(assert").rstrip()[:-1])
         elif part.startswith("(declare-"):
@@ -151,25 +168,16 @@ def printed(formulas: Sequence[z3.ExprRef]) -> tuple[list[str], list[str]]:
     return declarations, found
 
 
-#: Actions have their hypotheses in common.
-printed_once = cache(printed)
-
-
-def written_name(name: str, applied: bool, functions: Iterable[str]) -> str:
-    """z3 tells a constant from a function of the same name, the standard does not."""
-    return f"the_{name}" if not applied and name in functions else name
-
-
 def write(unit: Unit) -> Script:
     """The unit as text.
 
     Raises:
-        ValueError: two symbols, or a symbol and a bound variable, would have one name.
+        ValueError: two symbols, or a symbol and a bound variable or a shared formula, would have one name.
     """
     goals = unit.asked
-    given, first = printed_once(tuple(unit.hypotheses))
-    declarations, found = printed([*unit.assumptions, *[z3.Not(g.formula) for g in goals]])
-    declarations, found = list(dict.fromkeys([*given, *declarations])), [*first, *found]
+    declarations, found = printed(
+        [*unit.hypotheses, *unit.assumptions, *[z3.Not(g.formula) for g in goals]]
+    )
     declared: dict[tuple[str, bool], tuple[str, str]] = {}
     for line in declarations:
         match = DECLARED.fullmatch(line)
@@ -177,26 +185,33 @@ def write(unit: Unit) -> Script:
             symbol, arguments, result = match.groups()
             if (symbol, bool(arguments)) in declared:
                 raise ValueError(f"{unit.name}: {symbol} is declared twice")
+            if symbol[0] in "$?":
+                raise ValueError(
+                    f"{unit.name}: {symbol} begins as z3's names of shared formulas do"
+                )
             declared[symbol, bool(arguments)] = (arguments, result)
-    names: dict[tuple[str, bool], str] = {}
-    # Unknown values are numbered from one through a process; here from one through the unit.
-    for match in NUMBERED.finditer("\n".join(found)):
+    # z3 tells a constant from a function of the same name, the standard does not.
+    names = {
+        key: f"the_{key[0]}" if not key[1] and (key[0], True) in declared else key[0]
+        for key in declared
+    }
+    text = [rewritten(f, lambda token, head: names.get((token, head), token)) for f in found]
+    numbers: dict[tuple[str, bool], str] = {}
+
+    def numbered(match: re.Match[str]) -> str:
+        """Unknown values are numbered from one through a process; here from one through the unit."""
         key = (match[0].removeprefix("("), bool(match[1]))
-        if key in declared and key not in names:
-            names[key] = f"{match[2]}!{len(names) + 1}{match[3] or ''}"
-    heads = {symbol for symbol, applied in declared if applied}
-    for symbol, applied in declared:
-        key = (symbol, applied)
-        names[key] = written_name(names.get(key, symbol), applied, heads)
+        number = numbers.setdefault(key, f"{match[2]}!{len(numbers) + 1}{match[3] or ''}")
+        return match[1] + number
+
+    text = NUMBERED.sub(numbered, "\n".join(text)).split("\n")
+    names = {key: numbers.get((name, key[1]), name) for key, name in names.items()}
     if len(set(names.values())) < len(declared):
         raise ValueError(f"{unit.name}: two symbols have one name")
-    text = [rewritten(f, lambda token, head: names.get((token, head), token)) for f in found]
     bound = {v.split()[0] for f in text for m in BOUND.findall(f) for v in m[1:].split("(")}
-    # z3 calls the formulas that it shares a!1, a!2, ...
-    bound |= {name for name in names.values() if re.fullmatch(r"a!\d+", name)}
     if clash := bound & set(names.values()):
         raise ValueError(f"{unit.name}: {min(clash)} is a symbol and a bound variable")
-    after, last = len(first), len(first) + len(unit.assumptions)
+    after, last = len(unit.hypotheses), len(unit.hypotheses) + len(unit.assumptions)
     script = Script(
         unit.name,
         tuple(sorted(d.split()[1] for d in declarations if d.startswith("(declare-sort"))),

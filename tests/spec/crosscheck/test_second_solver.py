@@ -23,7 +23,7 @@ from lineclear_spec.crosscheck.second_solver import (
     export,
     version,
 )
-from lineclear_spec.crosscheck.smtlib import FACTORS, read, renamed, write
+from lineclear_spec.crosscheck.smtlib import FACTORS, read, renamed, rewritten, write
 from lineclear_spec.mutation.mutants import Mutant, generate, installed
 from lineclear_spec.proof.obligations import Goal, Unit, build, units
 from lineclear_spec.proof.prove import prove, prove_unit
@@ -176,18 +176,25 @@ def test_the_text_is_the_same_in_every_process(tmp_path: Path) -> None:
         assert path.read_text() == (tmp_path / "there" / path.name).read_text()
 
 
-@pytest.mark.parametrize("name", ["take_blocks", "swap_out"])
+READ_BACK = ["take_blocks", "swap_out", "finish_each", "lemma_first_open", "kv_issue_step"]
+OTHERS = [name for name in units() if name not in (*READ_BACK, "arithmetic")]
+
+
+@pytest.mark.parametrize(
+    "name", [*READ_BACK, *[pytest.param(name, marks=pytest.mark.deep) for name in OTHERS]]
+)
 def test_z3_reads_back_what_was_written(name: str) -> None:
     """Each formula that is read is the formula that was written, up to its symbols' names."""
     unit = build(name)
     again = read(write(unit))
-    goals = [goal for goal in unit.goals if goal.formula is not None]
-    before = [*unit.hypotheses, *unit.assumptions, *[goal.formula for goal in goals]]
+    goals = [goal for goal in unit.by_depth() if goal.formula is not None]
+    given = [*unit.hypotheses, *unit.assumptions, *[goal.formula for goal in goals]]
+    before: list[Any] = [z3.BoolVal(f) if isinstance(f, bool) else f for f in given]
     after = [*again.hypotheses, *again.assumptions, *[goal.formula for goal in again.goals]]
     assert [g.depth for g in goals] == [g.depth for g in again.goals]
     assert len(before) == len(after)
     names: dict[str, str] = {}
-    seen: dict[tuple[int, int], bool] = {}
+    seen: Seen = {}
     assert all(same(x, y, names, seen) for x, y in zip(before, after, strict=True))
     # z3 calls the list of a quantifier's patterns `pattern`, whatever its length
     symbols = [written for symbol, written in names.items() if symbol[:8] != "pattern/"]
@@ -195,46 +202,74 @@ def test_z3_reads_back_what_was_written(name: str) -> None:
     assert not same(before[0], after[1], {}, {})
 
 
-def parts(x: Any) -> list[Any]:
-    """The arguments of a formula; z3 prints nested conjunctions, disjunctions and sums flat."""
-    found: list[Any] = []
-    kind = x.decl().kind()
-    flat = kind in (z3.Z3_OP_AND, z3.Z3_OP_OR, z3.Z3_OP_ADD, z3.Z3_OP_MUL)
-    for y in x.children():
-        found += parts(y) if flat and z3.is_app(y) and y.decl().kind() == kind else [y]
-    return found
+def bare(x: Any) -> Any:
+    """A formula in the form in which it is written: no conjunction or disjunction of one, no `and true`, and
+    `a => (b => c)` as z3 prints it, `a and b => c`.
+    """
+    if z3.is_quantifier(x) or z3.is_var(x):
+        return x
+    if (z3.is_and(x) or z3.is_or(x)) and x.num_args() == 1:
+        return bare(x.arg(0))
+    if z3.is_and(x) and x.num_args() == 2 and z3.is_true(x.arg(1)):
+        return bare(x.arg(0))
+    if z3.is_implies(x) and z3.is_implies(x.arg(1)):
+        return bare(z3.Implies(z3.And(x.arg(0), x.arg(1).arg(0)), x.arg(1).arg(1)))
+    return x
 
 
-def same(x: Any, y: Any, names: dict[str, str], seen: dict[tuple[int, int], bool]) -> bool:
+#: By the ids of two formulas, what was found; it holds the formulas, so that no other one gets their ids.
+Seen = dict[tuple[int, int], tuple[bool, Any, Any]]
+
+
+def same(x: Any, y: Any, names: dict[str, str], seen: Seen) -> bool:
     """Whether two formulas differ in names alone, and in nothing that `names` says otherwise."""
-    while (z3.is_and(x) or z3.is_or(x)) and len(parts(x)) == 1:
-        (x,) = parts(x)
+    key, given = (x.get_id(), y.get_id()), (x, y)
+    if key in seen:
+        return seen[key][0]
+    if isinstance(x, z3.BoolRef):
+        x, y = bare(x), bare(y)
+    pairs: list[tuple[Any, Any]] = []
     if z3.is_int_value(x) and x.as_long() < 0:  # written as a minus and a number
-        return bool(z3.is_app(y) and y.decl().kind() == z3.Z3_OP_UMINUS and y.sexpr() == x.sexpr())
-    if (x.get_id(), y.get_id()) in seen:
-        return seen[x.get_id(), y.get_id()]
-    if z3.is_quantifier(x):
-        pairs = [(x.body(), y.body())] if z3.is_quantifier(y) else []
-        equal = bool(pairs) and x.is_forall() == y.is_forall()
+        equal = z3.is_app(y) and y.decl().kind() == z3.Z3_OP_UMINUS and y.sexpr() == x.sexpr()
+    elif z3.is_quantifier(x):
+        equal = z3.is_quantifier(y) and x.is_forall() == y.is_forall()
         equal = equal and x.num_vars() == y.num_vars() and x.num_patterns() == y.num_patterns()
         if equal:
-            pairs += [(x.pattern(k), y.pattern(k)) for k in range(x.num_patterns())]
+            pairs = [(x.pattern(k), y.pattern(k)) for k in range(x.num_patterns())]
+            pairs.append((x.body(), y.body()))
             sorts = range(x.num_vars())
             equal = all(x.var_sort(k).name() == y.var_sort(k).name() for k in sorts)
     elif z3.is_var(x):
-        equal, pairs = z3.is_var(y) and z3.get_var_index(x) == z3.get_var_index(y), []
+        equal = z3.is_var(y) and z3.get_var_index(x) == z3.get_var_index(y)
     else:
         equal = z3.is_app(y) and x.decl().kind() == y.decl().kind()
-        equal = equal and len(parts(x)) == len(parts(y))
+        equal = equal and x.num_args() == y.num_args()
         if equal and x.decl().kind() == z3.Z3_OP_UNINTERPRETED:
             written = names.setdefault(f"{x.decl().name()}/{x.num_args()}", y.decl().name())
             equal = written == y.decl().name() and x.sort().name() == y.sort().name()
         elif equal and x.num_args() == 0:
             equal = bool(x.sexpr() == y.sexpr())
-        pairs = list(zip(parts(x), parts(y), strict=True)) if equal else []
+        pairs = list(zip(x.children(), y.children(), strict=True)) if equal else []
     equal = equal and all(same(a, b, names, seen) for a, b in pairs)
-    seen[x.get_id(), y.get_id()] = equal
+    seen[key] = (equal, *given)
     return equal
+
+
+@pytest.mark.parametrize(
+    ("printed", "written"),
+    [
+        ("(let (($x1 (p i)))\n (and $x1 $x1))", "(and (p i) (p i))"),
+        # The inner let gives the name to another formula, inside its body alone.
+        ("(let (($x1 p)) (and (let (($x1 (not q))) (or $x1 r)) $x1))", "(and (or (not q) r) p)"),
+        ("(let ((?x1 (+ a 1))) (let ((?x2 (* ?x1 b))) (= ?x2 ?x1)))", "(= (* (+ a 1) b) (+ a 1))"),
+        ("(let (($x1 (p a)))\n $x1)", "(p a)"),
+        ("(and (distinct a b) true)", "(distinct a b)"),
+        ("(or (distinct a b) true)", "(or (distinct a b) true)"),
+        ("(and (or p) (and q r true))", "(and p (and q r true))"),
+    ],
+)
+def test_what_z3_shares_is_written_where_it_is_used(printed: str, written: str) -> None:
+    assert rewritten(printed, lambda token, _: token) == written
 
 
 def test_a_name_that_would_be_bound_is_refused() -> None:
@@ -243,6 +278,12 @@ def test_a_name_that_would_be_bound_is_refused() -> None:
     unit = Unit("u", [z3.ForAll([n], f(n) > 0), n > 0], [], [Goal("step", "x", 0, f(n) > 0)])
     with pytest.raises(ValueError, match="n is a symbol and a bound variable"):
         write(unit)
+
+
+def test_a_name_like_that_of_a_shared_formula_is_refused() -> None:
+    p: Any = z3.Bool("$x1")
+    with pytest.raises(ValueError, match=r"\$x1 begins as z3's names of shared formulas do"):
+        write(Unit("u", [p], [], [Goal("step", "x", 0, p)]))
 
 
 def test_a_constant_and_a_function_of_one_name_are_told_apart() -> None:
