@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 
 from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.records import CPU, GPU
-from lineclear_spec.logic import and_, or_
+from lineclear_spec.logic import and_, not_, or_
 
 __all__ = [
     "CPU", "FINISHED", "GPU", "INVARIANTS", "KV", "NEVER", "NEW", "RUNNING", "SWAPPED", "TIERS", "WAITING",
-    "Clause", "Invariant", "KvPart", "clauses", "declare", "declare_kv", "each_tier", "holds", "is_free",
+    "Clause", "Invariant", "KvPart", "clauses", "copies", "declare", "declare_kv", "each_tier", "holds", "is_free",
     "kv_clauses", "leads", "live", "present", "private", "rests", "sealed", "within",
 ]  # fmt: skip
 
@@ -170,6 +170,13 @@ def leads(v: Any, name: Any) -> Any:
 def is_free(v: Any, tier: int, p: Any) -> Any:
     """Whether the block id lies in the free part of its pool."""
     return v.position(tier, p) < v.free(tier)
+
+
+def copies(v: Any, source: int, target: int) -> Any:
+    """Whether the operation decided last copies from the one tier to the other, as its kind tells the device."""
+    o = v.issued
+    way = and_(v.compute(o) == (source == target), v.to_cpu(o) == (target == CPU))
+    return and_(not_(v.is_forward(o)), way)
 
 
 def each_tier(label: str, part: Callable[[int], tuple[Any, ...]]) -> list[tuple[Any, ...]]:

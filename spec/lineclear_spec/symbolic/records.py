@@ -15,7 +15,7 @@ import z3
 
 from lineclear_spec.invariants.clause import NEVER
 from lineclear_spec.kernel.lifecycle import EVENTS, Phase
-from lineclear_spec.kernel.records import COMPUTE, FORWARD
+from lineclear_spec.kernel.records import COMPUTE, FORWARD, KINDS, SWAP_OUT
 from lineclear_spec.symbolic.state import BLOCK_OF, CAP, NEED, Int, Sequence, State, unique
 from lineclear_spec.symbolic.terms import Misuse, NoValue, Record, Term, raw
 from lineclear_spec.symbolic.vectors import Vector, selected
@@ -43,6 +43,7 @@ class SymbolicOperation(NoValue):
     def __getattr__(self, name: str) -> Any:
         state = self.ledger.state
         if name == "request":
+            self.ledger.demand(Term(z3.Not(state.is_forward(self.z))), "it is no forward")
             return Record(self.ledger, state.request_of(self.z))
         if name not in ("wait", "is_forward"):
             raise AttributeError(name)
@@ -280,12 +281,15 @@ class Records:
 
     def new_operation(self, kind: str, request: Any) -> None:
         """The operation that has the last number, open, which waits for nothing."""
+        if kind not in KINDS or (request is None) != (kind == FORWARD):
+            raise Misuse(f"an operation {kind!r}: it is one of {KINDS}, and a copy has a request")
         s = self.state
         number = s.issued
         self.demand(Term(z3.Not(s.open(number))), "no operation has the number")
         s.put("open", (number,), z3.BoolVal(True))
         s.put("is_forward", (number,), z3.BoolVal(kind == FORWARD))
         s.put("compute", (number,), z3.BoolVal(kind in COMPUTE))
+        s.put("to_cpu", (number,), z3.BoolVal(kind == SWAP_OUT))
         s.put("wait", (number,), z3.IntVal(0))
         if request is not None:
             s.put("request_of", (number,), request.z)
