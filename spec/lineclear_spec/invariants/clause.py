@@ -175,7 +175,7 @@ def is_free(v: Any, tier: int, p: Any) -> Any:
 def copies(v: Any, source: int, target: int) -> Any:
     """Whether the operation decided last copies from the one tier to the other, as its kind tells the device."""
     o = v.issued
-    way = and_(v.compute(o) == (source == target), v.to_cpu(o) == (target == CPU))
+    way = and_(v.compute(o) == (source == target), v.outward(o) == (target == CPU))
     return and_(not_(v.is_forward(o)), way)
 
 

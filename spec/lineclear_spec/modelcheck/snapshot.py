@@ -315,7 +315,7 @@ class ConcreteView(DeviceView, BlockView, Derived):
         """Whether it is on the compute stream."""
         return o in self._history and self._history[o].kind in COMPUTE
 
-    def to_cpu(self, o: int) -> bool:
+    def outward(self, o: int) -> bool:
         """Whether it is a swap-out."""
         return o in self._history and self._history[o].kind == SWAP_OUT
 

@@ -49,7 +49,7 @@ LEFT_OUT: dict[str, tuple[str, ...]] = {
     "of a block id that is not taken, until it is: `fence` says what it has to be": ("last_use",),
     "of the names that lead to a block, fixed by `name` and `listed` (`catalogue`)": ("cached",),
     "of an operation, written where it is numbered, as other parts of that action's postcondition say": (
-        "is_forward", "compute", "to_cpu", "request_of", "forward_of", "step_of", "tokens_of", "sequences_of",
+        "is_forward", "compute", "outward", "request_of", "forward_of", "step_of", "tokens_of", "sequences_of",
     ),
     "of what plans send of tables: `sent` says what it has to be": (
         "whole", "heard", "sent_length", "queued_length", "sent_block_id",

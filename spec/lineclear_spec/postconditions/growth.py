@@ -99,7 +99,7 @@ def copy_on_write(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
             lambda: new.issued == number,
             lambda: new.open(number),
             lambda: new.compute(number),
-            lambda: not_(or_(new.is_forward(number), new.to_cpu(number))),
+            lambda: not_(or_(new.is_forward(number), new.outward(number))),
             lambda: new.request_of(number) == r,
             lambda: new.wait(number) == new.barrier,
             lambda: new.touch(GPU, number, old.block_id(old.table(q, i))),

@@ -50,6 +50,7 @@ class ByContract:
     assumptions: list[Any]
     obligations: list[tuple[str, str, int, Any]]
     promised_fields: dict[str, Any]
+    at_start: Any
     start_watching: Callable[[], None]
     assume: Callable[[Any], None]
     demand: Callable[..., None]
@@ -153,6 +154,17 @@ class ByContract:
             quantify(clause.domains, lambda *x, c=clause: c.predicate(self.state, *x))
             if not self.holds_already(clause.name, self.state):
                 raise Misuse(f"a lemma needs {clause.name}, which may not hold here")
+
+    def presume_tables(self) -> None:
+        """Refuse to go on unless each request holds what the tables of its members name, where plain data may look.
+
+        Raises:
+            Misuse: tables, members or what is held were written, and the step or action has not made up for it.
+        """
+        self.presume("holdings")
+        self.presume("group_local")  # the tables, and which blocks have names
+        if any(self.state.fields[f] is not self.at_start[f] for f in ("width", "member")):
+            raise Misuse("what a request holds is read after its members were written")
 
     def _forget(self, contract: Any, before: State, count: Any, values: list[Any]) -> None:
         """Every field that the step may write is unknown from here on, but for what the contract ensures.

@@ -18,7 +18,7 @@ from lineclear_spec.kernel.lifecycle import EVENTS, Phase
 from lineclear_spec.kernel.records import COMPUTE, FORWARD, KINDS, SWAP_OUT
 from lineclear_spec.symbolic.state import BLOCK_OF, CAP, NEED, Int, Sequence, State, unique
 from lineclear_spec.symbolic.terms import Misuse, NoValue, Record, Term, raw
-from lineclear_spec.symbolic.vectors import Vector, selected
+from lineclear_spec.symbolic.vectors import Bucket, selected
 
 #: Counters of a sequence that are 0 when it is made.
 ZERO = (
@@ -179,7 +179,7 @@ class SymbolicCalendar(NoValue):
         self.ledger.state.fields[self.field] = lambda q: z3.If(day(q) == at, at + raw(by), day(q))
         self.ledger.wrote = True
 
-    def bucket(self, step: Any) -> Vector:
+    def bucket(self, step: Any) -> Bucket:
         """The sequences that are listed under the step, in some order: what `lemma_select` says of the batch,
         in which are all that are listed (invariant `decode_batch`).
         """
@@ -195,7 +195,7 @@ class SymbolicCalendar(NoValue):
         size = z3.Int(f"{name}_count")
         for fact in selected(Sequence, size, listed, index_of, lambda q: day(q) == at):
             self.ledger.assume(fact)
-        return Vector(self.ledger, Sequence, size, lambda k: listed(k), lambda q: index_of(q))
+        return Bucket(self.ledger, Sequence, size, lambda k: listed(k), lambda q: index_of(q))
 
 
 class Records:
@@ -289,7 +289,7 @@ class Records:
         s.put("open", (number,), z3.BoolVal(True))
         s.put("is_forward", (number,), z3.BoolVal(kind == FORWARD))
         s.put("compute", (number,), z3.BoolVal(kind in COMPUTE))
-        s.put("to_cpu", (number,), z3.BoolVal(kind == SWAP_OUT))
+        s.put("outward", (number,), z3.BoolVal(kind == SWAP_OUT))
         s.put("wait", (number,), z3.IntVal(0))
         if request is not None:
             s.put("request_of", (number,), request.z)

@@ -200,7 +200,7 @@ KEPT: list[tuple[Any, str, str, str]] = [
     (Forwards, "__setitem__", "forward_of", "issue_step"),
     *[
         (Records, "new_operation", field, "swap_in")
-        for field in ("open", "is_forward", "request_of", "compute", "to_cpu")
+        for field in ("open", "is_forward", "request_of", "compute", "outward")
     ],
     (Records, "new_sequence", "own_samples", "fork"),
     (Records, "new_sequence", "request", "fork"),
