@@ -84,10 +84,11 @@ class SymbolicPool(NoValue):
         )
 
     def latest(self, block_ids: Vector, at_least: Any) -> Term:
-        """The last operation that may still touch one of the block ids; `at_least` if that is later. Any block ids have
-        one: lemma `latest` presumes nothing of them.
-        """
-        ledger, tier, s = self.ledger, self._tier, self.ledger.state.snapshot()
+        """The last operation that may still touch one of the block ids; `at_least` if that is later."""
+        ledger, tier, s, k = self.ledger, self._tier, self.ledger.state.snapshot(), z3.Int("k")
+        there = within(0, block_ids.at(k), s.total(tier))
+        every = z3.ForAll([k], z3.Implies(within(0, k, block_ids.size), there))
+        ledger.demand(Term(every), "the block ids are of the pool", keep=False)
         last, which = z3.Int(unique("latest")), z3.Int(unique("latest_at"))
         fences = (lambda p: s.last_use(tier, p), block_ids, block_ids.size)
         for fact in facts_of_latest(*fences, raw(at_least), last, which):

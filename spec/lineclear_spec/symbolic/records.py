@@ -16,6 +16,7 @@ import z3
 from lineclear_spec.invariants.clause import NEVER
 from lineclear_spec.kernel.lifecycle import EVENTS, Phase
 from lineclear_spec.kernel.records import COMPUTE, FORWARD, KINDS, SWAP_OUT
+from lineclear_spec.symbolic.rounding import room_of_blocks
 from lineclear_spec.symbolic.state import BLOCK_OF, CAP, NEED, Int, Sequence, State, unique
 from lineclear_spec.symbolic.terms import Misuse, NoValue, Record, Term, raw
 from lineclear_spec.symbolic.vectors import Bucket, selected
@@ -79,8 +80,8 @@ class Operations(NoValue):
 class Forwards(NoValue):
     """The forward of each step in flight, by step: what a dict is on plain data.
 
-    On plain data an entry that is popped is gone. Here it stays until `committed` passes its step; a read in
-    between would succeed here and fail on plain data, so it is refused.
+    On plain data an entry that is popped is gone. Here it stays: a read after it is refused, and only a forward that is
+    complete is popped, so that `committed` has to pass its step (`clocks.forward`).
     """
 
     __slots__ = ("ledger", "popped")
@@ -103,6 +104,7 @@ class Forwards(NoValue):
     def pop(self, step: Any) -> Term:
         """The forward of the step, whose entry is gone."""
         number = self[step]
+        self.ledger.demand(Term(z3.Not(self.ledger.state.open(number.z))), "the forward is complete")
         self.popped = True
         return number
 
@@ -153,11 +155,14 @@ class SymbolicCalendar(NoValue):
     def _day(self, q: Any) -> Any:
         return getattr(self.ledger.state, self.field)(q)
 
+    def _demand_step(self, step: Any) -> None:
+        """Plain data may list under NEVER, too."""
+        self.ledger.demand(Term(step != NEVER), "it is a step", keep=False)
+
     def mark(self, step: Any, sequence: Any) -> None:
-        """List a sequence under the step, which must not be NEVER (not asked here: unit `calendars` shows that none in
-        the decode batch is listed under a step that is past); it is listed under none.
-        """
+        """List a sequence, which is listed under none, under the step."""
         q = sequence.z
+        self._demand_step(raw(step))
         self.ledger.demand(Term(self._day(q) == NEVER), "the sequence is listed under no step")
         self.ledger.state.put(self.field, (q,), raw(step))
         self.ledger.wrote = True
@@ -165,6 +170,7 @@ class SymbolicCalendar(NoValue):
     def unmark(self, step: Any, sequence: Any) -> None:
         """Take a sequence, which is listed under the step, off the calendar."""
         q = sequence.z
+        self._demand_step(raw(step))
         self.ledger.demand(
             Term(self._day(q) == raw(step)), "the sequence is listed under the step"
         )
@@ -175,7 +181,8 @@ class SymbolicCalendar(NoValue):
         """What is listed under the step is listed so many steps later."""
         old, at = self.ledger.state.snapshot(), raw(step)
         day = getattr(old, self.field)
-        self.ledger.demand(Term(at != NEVER), "what is postponed is listed")
+        self._demand_step(at)
+        self._demand_step(at + raw(by))
         self.ledger.state.fields[self.field] = lambda q: z3.If(day(q) == at, at + raw(by), day(q))
         self.ledger.wrote = True
 
@@ -184,7 +191,7 @@ class SymbolicCalendar(NoValue):
         in which are all that are listed (invariant `decode_batch`).
         """
         state, at = self.ledger.state.snapshot(), raw(step)
-        self.ledger.demand(Term(at != NEVER), "the sequences asked for are listed")
+        self._demand_step(at)
         self.ledger.presume("decode_batch")
         day = getattr(state, self.field)
         name = unique(self.field)
@@ -219,6 +226,7 @@ class Records:
 
     def cap(self, blocks: Any) -> Term:
         """blocks * block_size."""
+        self.assume(room_of_blocks())
         return Term(CAP(raw(blocks)))
 
     # ---- requests and sequences --------------------------------------------------------------------

@@ -27,9 +27,10 @@ from lineclear_spec.actions import (
     submit,
     swap_out,
 )
-from lineclear_spec.kernel import blocks
+from lineclear_spec.kernel import blocks, primitives
 from lineclear_spec.kernel.ledger import Ledger
-from lineclear_spec.kernel.records import Limits, Request
+from lineclear_spec.kernel.methods import Kernel
+from lineclear_spec.kernel.records import Broken, Limits, Request
 from lineclear_spec.language.dialect import Forbidden, check_action
 from lineclear_spec.mutation.mutants import put_step
 from lineclear_spec.proof.obligations import build
@@ -271,3 +272,76 @@ def test_what_is_done_for_each_reads_the_list_of_no_other() -> None:
     made.generic = one.z
     with pytest.raises(Misuse, match="another one"):
         made.all_of(lambda block: block.ref == 1, table)
+
+
+# ---- what operators of plain data do beyond their domain -----------------------------------------
+
+
+def owed(run: Callable[[SymbolicLedger], Any]) -> list[str]:
+    """The preconditions that are false of a run on formulas, whatever the state is."""
+    made = SymbolicLedger(State.arbitrary())
+    run(made)
+    goals = [(what, z3.simplify(z3.And(z3.BoolVal(True), g))) for _, what, _, g in made.obligations]
+    return [what for what, goal in goals if z3.is_false(goal)]
+
+
+def test_nothing_is_listed_under_the_step_that_stands_for_none() -> None:
+    made, request = running()
+    made.boundaries.mark(-1, request.members[0])
+    assert made.boundaries.bucket(-1).count == 1
+    q = z3.Const("q", Sequence)
+    for word in ("mark", "unmark"):
+        assert owed(lambda s, w=word: getattr(s.endings, w)(-1, Record(s, q))) == ["it is a step"]
+    assert owed(lambda s: s.boundaries.postpone(-3, 2)) == ["it is a step"]
+
+
+def test_names_are_not_counted_from_the_end() -> None:
+    made, request = running(parallel=2)
+    first = request.members[0]
+    child = made.add_member(request)
+    first.block_names = (7, 8, 9)
+    made.inherit(first, child, -1)
+    assert child.block_names == (7, 8)
+    one, other = (z3.Const(name, Sequence) for name in ("one", "other"))
+    found = owed(lambda s: s.inherit(Record(s, one), Record(s, other), -1))
+    assert found == ["the number of names is not negative"]
+
+
+def primitive(folder: Path, old: str, new: str, name: str) -> Any:
+    text = Path(primitives.__file__).read_text()
+    assert text.count(old) == 1
+    path = folder / "planted_primitives.py"
+    path.write_text(text.replace(old, new))
+    return getattr(module_of(path, primitives.__name__), name)
+
+
+def test_the_forward_of_a_step_in_flight_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two steps in flight the newest was forgotten, and the proof did not see it: formulas forget none."""
+    old = """    oldest = ledger.step_operations.pop(ledger.committed + 1)
+    ledger.demand(oldest == number, "a forward is that of the oldest step in flight")
+"""
+    new = "    ledger.step_operations.pop(ledger.steps)\n"
+    monkeypatch.setattr(Kernel, "close", primitive(tmp_path, old, new, "close"))
+    made, request = running()
+    for _ in range(2):
+        schedule_tokens(made, request.members[0], 1, 0)
+        issue_step(made)
+    commit_step(made)
+    with pytest.raises(Broken, match="step 2 is not in flight"):
+        commit_step(made)
+    assert "commit_step/defined/the forward is complete" in red("commit_step")
+
+
+def test_fences_are_those_of_the_pool(tmp_path: Path) -> None:
+    old = "    ledger.barrier = ledger.gpu.latest(block_ids, ledger.barrier)\n"
+    new = old + '    ledger.demand(ledger.cpu.latest(block_ids, 0) >= 0, "a fence")\n'
+    plant = step(tmp_path, "take_blocks", old, new)
+    made = Ledger(Limits(block_size=2, gpu_blocks=6, max_model_len=16))  # without a CPU block
+    request = made.new_request(3, 8, 1)
+    submit(made, request)
+    with pytest.raises(IndexError):
+        plant(made, request.members[0], 1)
+    found = installed("take_blocks", plant, lambda: red("take_blocks"))
+    assert "take_blocks/defined/the block ids are of the pool (2)" in found
