@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.records import CPU, GPU
-from lineclear_spec.logic import and_, not_, or_
+from lineclear_spec.logic import add_once, and_, not_, or_
 
 __all__ = [
     "CPU", "FINISHED", "GPU", "INVARIANTS", "KV", "NEVER", "NEW", "RUNNING", "SWAPPED", "TIERS", "WAITING",
@@ -109,7 +109,7 @@ def declare(
         parts: of each clause the label, the domains of its variables, and the predicate.
     """
     made = tuple(Clause(name, label, domains, predicate) for label, domains, predicate in parts)
-    INVARIANTS[name] = Invariant(name, sentence, kind, made)
+    add_once(INVARIANTS, name, Invariant(name, sentence, kind, made))
 
 
 def declare_kv(
@@ -118,7 +118,8 @@ def declare_kv(
     *parts: tuple[str, tuple[str, ...], Predicate, Patterns],
 ) -> None:
     """Enter an invariant of KV, of which a part also says at which terms a solver uses it (`KvPart`)."""
-    KV[name] = Invariant(name, sentence, "kv", tuple(Clause(name, *part) for part in parts))
+    made = tuple(Clause(name, *part) for part in parts)
+    add_once(KV, name, Invariant(name, sentence, "kv", made))
 
 
 def kv_clauses() -> list[Clause]:

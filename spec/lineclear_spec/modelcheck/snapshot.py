@@ -12,7 +12,16 @@ from typing import Any
 
 from lineclear_spec.invariants.clause import NEVER
 from lineclear_spec.kernel.ledger import pairs_of
-from lineclear_spec.kernel.records import COMPUTE, CPU, GPU, SWAP_OUT, Block, Pool, Request, Sequence
+from lineclear_spec.kernel.records import (
+    COMPUTE,
+    CPU,
+    GPU,
+    SWAP_OUT,
+    Block,
+    Pool,
+    Request,
+    Sequence,
+)
 from lineclear_spec.modelcheck.block_view import NO_BLOCK, NO_REQUEST, NO_SEQUENCE, BlockView
 from lineclear_spec.modelcheck.ghosts import GhostLedger, bare
 from lineclear_spec.modelcheck.kv_view import DeviceView

@@ -15,7 +15,7 @@ from typing import Any
 
 from lineclear_spec.contracts import Part, allocation_of, attained, same
 from lineclear_spec.invariants import CPU, GPU, is_free, present, private, within
-from lineclear_spec.logic import and_, implies, not_
+from lineclear_spec.logic import add_once, and_, implies, not_
 
 REQUEST = (
     "phase", "queue", "width", "blocks", "open_swap", "last_swap", "born", "releases", "prompt", "limit", "parallel",
@@ -62,7 +62,7 @@ POSTCONDITIONS: dict[str, Callable[..., list[Part]]] = {}
 
 def ensures(postcondition: Callable[..., list[Part]]) -> Callable[..., list[Part]]:
     """Enter what the action of the same name ensures, from (before, after, *arguments, result)."""
-    POSTCONDITIONS[postcondition.__name__] = postcondition
+    add_once(POSTCONDITIONS, postcondition.__name__, postcondition)
     return postcondition
 
 

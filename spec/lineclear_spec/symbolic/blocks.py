@@ -92,7 +92,9 @@ class Blocks:
         old = s.snapshot()
         b = z3.Const("b", Block)
         lives = z3.And(present(old, b), old.tier(b) == GPU, block_ids.has(old.block_id(b)))
-        self.demand(Term(z3.ForAll([b], z3.Not(lives))), "no block is at the block ids", keep=False)
+        self.demand(
+            Term(z3.ForAll([b], z3.Not(lives))), "no block is at the block ids", keep=False
+        )
         self.assume(blocks.distinct())
         self.assume(
             blocks.every(
@@ -182,7 +184,9 @@ class Blocks:
         """The tables of the request's sequences name no sealed block any more; the sealed blocks that
         no entry names then, in some order.
         """
-        self.presume("group_local")  # plain data looks for the blocks in the tables, as they are now
+        self.presume(
+            "group_local"
+        )  # plain data looks for the blocks in the tables, as they are now
         of, r = self.state.snapshot().request, request.z
         return self._drop_holders(lambda q: of(q) == r)
 

@@ -104,7 +104,9 @@ class Forwards(NoValue):
     def pop(self, step: Any) -> Term:
         """The forward of the step, whose entry is gone."""
         number = self[step]
-        self.ledger.demand(Term(z3.Not(self.ledger.state.open(number.z))), "the forward is complete")
+        self.ledger.demand(
+            Term(z3.Not(self.ledger.state.open(number.z))), "the forward is complete"
+        )
         self.popped = True
         return number
 
