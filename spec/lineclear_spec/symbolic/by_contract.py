@@ -16,7 +16,7 @@ from lineclear_spec.invariants import INVARIANTS, clauses
 from lineclear_spec.kernel.methods import Kernel
 from lineclear_spec.symbolic.state import State, fresh, instance, quantify, unique
 from lineclear_spec.symbolic.terms import Misuse, Term, raw
-from lineclear_spec.symbolic.vectors import Vector
+from lineclear_spec.symbolic.vectors import Bucket, Vector
 
 
 class Dated(dict[str, Any]):
@@ -68,6 +68,8 @@ class ByContract:
         contract = CONTRACTS[name]
         before = self.state.snapshot()
         values = [a if isinstance(a, Vector) else raw(a) for a in arguments]
+        if any(isinstance(a, Vector) and not isinstance(a, Bucket) for a in values):
+            raise Misuse(f"{name} is proved of a bucket: a list on plain data has no `count`")
         count = contract.count(before, *values)
         for label, domains, predicate in contract.requirements(before, count, *values):
             self._owe("defined", f"{name}: {label}", instance(domains, predicate))

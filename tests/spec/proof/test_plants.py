@@ -204,6 +204,19 @@ def test_what_both_ledgers_have_and_means_two_things(asked: str, tmp_path: Path)
         build("dispatch_copies", plant)
 
 
+def test_a_contract_is_used_of_what_it_is_proved_of(tmp_path: Path) -> None:
+    """The step reads `count`, which a list on plain data does not have as a number; the contract reads none."""
+    asked = 'ledger.require(not_(ledger.one_ends_alone()), "none")'
+    text = DISPATCH.format(asked=asked) + "    ledger.give_each_one(ledger.ended_alone())\n"
+    plant = planted(tmp_path, text, "dispatch_copies")
+    made, request = running()
+    swap_out(made, request)
+    with pytest.raises(TypeError):
+        plant(made)
+    with pytest.raises(Misuse, match="proved of a bucket"):
+        build("dispatch_copies", plant)
+
+
 def test_a_keyword_that_one_ledger_knows(tmp_path: Path) -> None:
     asked = 'ledger.demand(ledger.issued >= 0, "it counts", keep=False)'
     plant = planted(tmp_path, DISPATCH.format(asked=asked), "dispatch_copies")
