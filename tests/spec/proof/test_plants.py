@@ -332,6 +332,27 @@ def test_names_are_not_counted_from_the_end() -> None:
     assert found == ["the number of names is not negative"]
 
 
+NOTHING = """
+def finish(ledger, request):
+    ledger.require(ledger.allowed("finish", request), "the request is live")
+    ledger.require(ledger.unscheduled(request), "no sequence of it is in a step")
+    leader = ledger.leader(request)
+    ledger.clear_tables(request)
+    ledger.remove_members(request)
+    ledger.take_blocks(leader, 0)
+    ledger.move(request, "finish")
+"""
+
+
+def test_no_block_is_taken_for_a_request_without_a_sequence(tmp_path: Path) -> None:
+    """Proved, as it does nothing; plain data looked for the table of a first sequence that there is not."""
+    plant = planted(tmp_path, NOTHING, "finish")
+    made, request = running()
+    plant(made, request)
+    assert request.phase == 4
+    assert red("finish", plant) == []
+
+
 def primitive(folder: Path, old: str, new: str, name: str) -> Any:
     text = Path(primitives.__file__).read_text()
     assert text.count(old) == 1
