@@ -47,6 +47,13 @@ class Maybe:
     __floordiv__ = __and__ = __rand__ = __or__ = __ror__ = __invert__ = __index__ = _misused
 
 
+def add_once(table: dict[str, Any], name: str, row: Any) -> None:
+    """Enter a row of what is proved or run: of two under one name, one would run and the other be proved."""
+    if name in table:
+        raise Misuse(f"there are two rows named {name}: give one of them another name")
+    table[name] = row
+
+
 def or_(first: Any, second: Any = False, *rest: Any) -> Any:
     """Whether one of the conditions, mostly two, holds."""
     # Where a bool and a formula meet the formula stands first: its operator knows both, bool's knows bools only.

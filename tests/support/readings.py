@@ -138,7 +138,7 @@ def questions(reading: Reading) -> list[tuple[str, Any, Any]]:
     found: list[tuple[str, Any, Any]] = [
         ("ended", s.ended(), v.ended()),
         ("one_ends_alone", s.one_ends_alone(), v.one_ends_alone()),
-        ("ended_alone", s.ended_alone().count, len(list(v.ended_alone()))),
+        ("ended_alone", s.ended_alone().size, len(list(v.ended_alone()))),
         ("due", s.due().count, v.due().count),
     ]
 

@@ -106,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear_spec.liveness.theorems import TABLE
     from lineclear_spec.mutation.judge import judge_all
     from lineclear_spec.mutation.mutants import generate
-    from lineclear_spec.proof import prove
+    from lineclear_spec.proof import baseline, prove
     from lineclear_spec.proof.obligations import units, units_of_kv
     from lineclear_spec.proof.prove import every_key
 
@@ -154,7 +154,7 @@ def run(arguments: argparse.Namespace) -> int:
             verdicts = judge_all(mutants, progress=progress.step)
     code = status_of(results, verdicts)
     if arguments.write_baseline and code == PASSED:
-        prove.write_baseline(range(arguments.seeds))
+        baseline.write_baseline(range(arguments.seeds))
     theorems: list[Standing] = []
     keys: list[str] = []
     if arguments.theorems:
@@ -233,7 +233,7 @@ def prove_json(
 
 def print_operators(arguments: argparse.Namespace) -> int:
     """Prints the table of operators; no solver is asked."""
-    from lineclear_spec.kernel.operators import as_dicts, as_lines
+    from lineclear_spec.report.operators import as_dicts, as_lines
 
     if arguments.format == "json":
         write_json({"operators": as_dicts()})

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lineclear_spec.kernel.records import Refused
+from lineclear_spec.logic import add_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ def action(event: str | None = None) -> Callable[[Callable[..., Any]], Callable[
     def enter(body: Callable[..., Any]) -> Callable[..., Any]:
         name = body.__name__
         code = body.__code__
-        ACTIONS[name] = Action(name, event, body, code.co_varnames[1 : code.co_argcount])
+        row = Action(name, event, body, code.co_varnames[1 : code.co_argcount])
+        add_once(ACTIONS, name, row)
 
         @functools.wraps(body)
         def run(ledger: Any, *arguments: Any) -> Any:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from lineclear_spec.invariants import GPU, INVARIANTS, is_free, within
-from lineclear_spec.logic import and_, implies, not_, or_
+from lineclear_spec.logic import add_once, and_, implies, not_, or_
 
 
 class Part(NamedTuple):
@@ -89,9 +89,8 @@ def contract(
             ),
         ]
 
-    CONTRACTS[name] = Contract(
-        name, count, modifies, requirements, whole, exact or (lambda *_: {})
-    )
+    none = exact or (lambda *_: {})
+    add_once(CONTRACTS, name, Contract(name, count, modifies, requirements, whole, none))
 
 
 def invariant(v: Any, *names: str) -> list[Part]:

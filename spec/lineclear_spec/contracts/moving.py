@@ -8,13 +8,13 @@ from typing import Any
 from lineclear_spec.contracts.clearing import freed
 from lineclear_spec.contracts.contract import Part, attained, contract, in_pool, same
 from lineclear_spec.contracts.taking import POOL, all_past, clock_sane
-from lineclear_spec.invariants import CPU, GPU, is_free, present, private
+from lineclear_spec.invariants import CPU, GPU, copies, is_free, present, private
 from lineclear_spec.logic import and_, implies, not_, or_
 
 
 def tiers(target: int) -> tuple[int, int, str, str]:
     """Source and target tier, and their names."""
-    return (CPU, GPU, "cpu", "gpu") if target == GPU else (GPU, CPU, "gpu", "cpu")
+    return {GPU: (CPU, GPU, "cpu", "gpu"), CPU: (GPU, CPU, "gpu", "cpu")}[target]
 
 
 def moving(r: Any, tier: int) -> tuple[str, ...]:
@@ -166,6 +166,7 @@ contract(
     modifies=moving,
     requirements=lambda v, count, r, tier: [
         Part("open", (), lambda: v.open(v.issued)),
+        Part("kind", (), lambda: copies(v, *tiers(tier)[:2])),
         Part("free", (), lambda: count <= v.free(tier)),
         Part(
             "source",

@@ -14,7 +14,7 @@ from lineclear_spec.contracts.contract import (
     queued,
     same,
 )
-from lineclear_spec.invariants import GPU, is_free, present, within
+from lineclear_spec.invariants import GPU, copies, is_free, present, within
 from lineclear_spec.logic import and_, implies, not_, or_
 
 POOL = ("free", "order", "position")
@@ -183,6 +183,7 @@ contract(
     modifies=lambda q, i: (*[f for f in TAKING if f != "length"], "touch_gpu", "source_gpu"),
     requirements=lambda v, count, q, i: [
         Part("open", (), lambda: v.open(v.issued)),
+        Part("kind", (), lambda: copies(v, GPU, GPU)),
         Part("entry", (), lambda: within(0, i, v.length(q))),
         Part("shared", (), lambda: v.ref(v.table(q, i)) >= 2),
         Part("private", (), lambda: v.name(v.table(q, i)) == 0),

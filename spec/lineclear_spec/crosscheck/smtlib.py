@@ -101,7 +101,8 @@ class Script:
         for query in self.queries:
             lines += [f"(assert {formula})" for formula in self.assumptions[added : query.depth]]
             added = max(added, query.depth)
-            lines += ["(push 1)", f"; {query.kind}/{query.label}", f"(assert {query.denial})"]
+            comment = " ".join(f"; {query.kind}/{query.label}".split())  # on one line: no command
+            lines += ["(push 1)", comment, f"(assert {query.denial})"]
             lines += ["(check-sat)", "(pop 1)"]
         return "\n".join([*lines, "(exit)", ""])
 

@@ -19,7 +19,7 @@ from lineclear_spec.crosscheck.second_solver import crosscheck_script
 from lineclear_spec.crosscheck.smtlib import Script, read, renamed, write
 from lineclear_spec.parallel import rows_in_parallel
 from lineclear_spec.proof.obligations import build, units
-from lineclear_spec.proof.prove import Result, prove_unit, unstable
+from lineclear_spec.proof.prove import Result, prove_unit
 
 SEEDS = (0, 1, 2, 3, 4)
 VARIANTS = ("seed", "order", "names")
@@ -150,6 +150,20 @@ def stability(
         prepare()
     jobs = [(name, tuple(seeds), tuple(kinds), tuple(solvers)) for name in (names or units())]
     return rows_in_parallel(partial(_job, prepare=prepare), jobs, workers, progress, fresh=True)
+
+
+def unstable(
+    results: Iterable[Result], baseline: dict[str, int], factor: int = 10, floor: int = 50_000
+) -> list[Result]:
+    """Obligations that took more than `factor` times their baseline.
+
+    Args:
+        results: answers.
+        baseline: resources that each took before; 0 for one that is new.
+        factor: how many times as much.
+        floor: resources below which none counts.
+    """
+    return [r for r in results if r.rlimit > max(floor, factor * baseline.get(r.key, 0))]
 
 
 def failures(trials: Iterable[Trial], baseline: dict[str, int]) -> list[Failure]:

@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 
 from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.records import CPU, GPU
-from lineclear_spec.logic import and_, or_
+from lineclear_spec.logic import add_once, and_, not_, or_
 
 __all__ = [
     "CPU", "FINISHED", "GPU", "INVARIANTS", "KV", "NEVER", "NEW", "RUNNING", "SWAPPED", "TIERS", "WAITING",
-    "Clause", "Invariant", "KvPart", "clauses", "declare", "declare_kv", "each_tier", "holds", "is_free",
+    "Clause", "Invariant", "KvPart", "clauses", "copies", "declare", "declare_kv", "each_tier", "holds", "is_free",
     "kv_clauses", "leads", "live", "present", "private", "rests", "sealed", "within",
 ]  # fmt: skip
 
@@ -109,7 +109,7 @@ def declare(
         parts: of each clause the label, the domains of its variables, and the predicate.
     """
     made = tuple(Clause(name, label, domains, predicate) for label, domains, predicate in parts)
-    INVARIANTS[name] = Invariant(name, sentence, kind, made)
+    add_once(INVARIANTS, name, Invariant(name, sentence, kind, made))
 
 
 def declare_kv(
@@ -118,7 +118,8 @@ def declare_kv(
     *parts: tuple[str, tuple[str, ...], Predicate, Patterns],
 ) -> None:
     """Enter an invariant of KV, of which a part also says at which terms a solver uses it (`KvPart`)."""
-    KV[name] = Invariant(name, sentence, "kv", tuple(Clause(name, *part) for part in parts))
+    made = tuple(Clause(name, *part) for part in parts)
+    add_once(KV, name, Invariant(name, sentence, "kv", made))
 
 
 def kv_clauses() -> list[Clause]:
@@ -170,6 +171,13 @@ def leads(v: Any, name: Any) -> Any:
 def is_free(v: Any, tier: int, p: Any) -> Any:
     """Whether the block id lies in the free part of its pool."""
     return v.position(tier, p) < v.free(tier)
+
+
+def copies(v: Any, source: int, target: int) -> Any:
+    """Whether the operation decided last copies from the one tier to the other, as its kind tells the device."""
+    o = v.issued
+    way = and_(v.compute(o) == (source == target), v.outward(o) == (target == CPU))
+    return and_(not_(v.is_forward(o)), way)
 
 
 def each_tier(label: str, part: Callable[[int], tuple[Any, ...]]) -> list[tuple[Any, ...]]:

@@ -274,7 +274,7 @@ class Ledger(EndedRequests):
             request.held_set.update(dict.fromkeys(blocks))
         elif request.block_ids is not None:
             request.block_ids += block_ids
-        elif not request.members[0].table:
+        elif block_ids and not request.members[0].table:
             request.block_ids = block_ids.copy()
 
     @staticmethod

@@ -10,8 +10,7 @@ block can be chosen for each name (`seal_each`, `free_tables`), is argued beside
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,28 +322,3 @@ def words(of: str) -> frozenset[str]:
     """Names of the operators that are methods of this owner."""
     pairs = [word.split(".") for row in OPERATORS for word in row.methods]
     return frozenset(word for owner, word in pairs if owner == of)
-
-
-def as_dicts() -> list[dict[str, Any]]:
-    """For JSON."""
-    return [asdict(row) for row in OPERATORS]
-
-
-def without(row: Operator) -> str:
-    """What is said of a row that has no lemma."""
-    return "none" if row.assumed else "none: formulas define it"
-
-
-def as_lines() -> list[str]:
-    """For people: each operator with both implementations, lemmas, what is assumed, and tests."""
-    lines: list[str] = []
-    for k, row in enumerate(OPERATORS, 1):
-        lines += [
-            f"{k:2}  {row.name}" + (f" ({', '.join(row.methods)})" if row.methods else ""),
-            f"      plain data  {row.plain}",
-            f"      formulas    {row.formulas}",
-            f"      lemma       {', '.join(row.lemmas) or without(row)}",
-            *([f"      assumed     {row.assumed}"] if row.assumed else []),
-            f"      test        {', '.join(row.tests)}",
-        ]
-    return lines

@@ -26,6 +26,7 @@ FORWARD = "forward"
 COPY_BLOCK = "copy_block"
 SWAP_OUT = "swap_out"
 SWAP_IN = "swap_in"
+KINDS = (FORWARD, COPY_BLOCK, SWAP_OUT, SWAP_IN)
 #: Operations of the compute stream: they run in the order of their numbers, so none has to wait for another of them.
 COMPUTE = frozenset({FORWARD, COPY_BLOCK})
 

@@ -243,8 +243,10 @@ class Expressions:
             if isinstance(value, ast.Starred) and not self.statement:
                 raise self.refuse(node, "a starred argument")
             (self.argument if runs_arguments else self.expression)(value)
-        if any(k.arg is None for k in node.keywords):
-            raise self.refuse(node, "a starred argument")
+        if any(k.arg is None or self.walk.kernel for k in node.keywords):
+            raise self.refuse(
+                node, "a keyword, which the two ledgers may name differently, or a star"
+            )
 
     def named(self, node: ast.Call, called: ast.Name) -> bool:
         """A call by name; whether functions may be handed over."""

@@ -12,7 +12,16 @@ from typing import Any
 
 from lineclear_spec.invariants.clause import NEVER
 from lineclear_spec.kernel.ledger import pairs_of
-from lineclear_spec.kernel.records import COMPUTE, CPU, GPU, Block, Pool, Request, Sequence
+from lineclear_spec.kernel.records import (
+    COMPUTE,
+    CPU,
+    GPU,
+    SWAP_OUT,
+    Block,
+    Pool,
+    Request,
+    Sequence,
+)
 from lineclear_spec.modelcheck.block_view import NO_BLOCK, NO_REQUEST, NO_SEQUENCE, BlockView
 from lineclear_spec.modelcheck.ghosts import GhostLedger, bare
 from lineclear_spec.modelcheck.kv_view import DeviceView
@@ -314,6 +323,10 @@ class ConcreteView(DeviceView, BlockView, Derived):
     def compute(self, o: int) -> bool:
         """Whether it is on the compute stream."""
         return o in self._history and self._history[o].kind in COMPUTE
+
+    def outward(self, o: int) -> bool:
+        """Whether it is a swap-out."""
+        return o in self._history and self._history[o].kind == SWAP_OUT
 
     def is_forward(self, o: int) -> bool:
         """Whether it is a forward."""

@@ -13,13 +13,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import z3
-
 from lineclear_spec.mutation.mutants import Mutant, generate, installed
 from lineclear_spec.mutation.trial import Evidence, try_all
 from lineclear_spec.parallel import in_parallel
-from lineclear_spec.proof.obligations import Unit, build
-from lineclear_spec.proof.prove import ask, make_solver, prove_unit
+from lineclear_spec.proof.obligations import Goal, Unit, build
+from lineclear_spec.proof.prove import prove_unit
 from lineclear_spec.symbolic.fields import FIELDS, GHOSTS
 from lineclear_spec.symbolic.state import instance
 from lineclear_spec.symbolic.terms import Misuse
@@ -72,6 +70,13 @@ def noticed(
     return None
 
 
+def all_follow(hypotheses: list[Any], facts: list[Any]) -> bool:
+    """Whether each fact follows from the hypotheses; asked, as every proof, in a context of its own."""
+    goals = [Goal("control", str(k), 0, fact) for k, fact in enumerate(facts)]
+    results = prove_unit(Unit("mutant", hypotheses, [], goals), 0, BUDGET, stop_at_failure=True)
+    return all(result.status == "proved" for result in results)
+
+
 def implied(mutant: Mutant) -> bool:
     """Whether the invariants and the other guards imply what the mutant changed of a guard: of a
     dropped or weakened one the guard, of a strengthened one the stronger guard.
@@ -79,22 +84,18 @@ def implied(mutant: Mutant) -> bool:
     whole = build(mutant.function)
     position = mutant.position
     stronger = mutant.kind == "guard strengthened"
-    solver = make_solver(0, BUDGET)
-    solver.add(*whole.hypotheses)
-    solver.add(
-        *[formula for k, (_, formula) in enumerate(whole.guards) if stronger or k != position]
-    )
-    goal = whole.guards[position][1]
+    guards = [guard for _, guard in whole.guards]
+    known = [guard for k, guard in enumerate(guards) if stronger or k != position]
+    goal = guards[position]
     if mutant.kind != "guard dropped":
         with installed(mutant) as body:
-            broken = build(mutant.function, body)
+            broken = build(mutant.function, body).guards[position][1]
         # The two are built on the same names, so that their formulas are about the same state.
         if stronger:
-            goal = broken.guards[position][1]
+            goal = broken
         else:
-            solver.add(broken.guards[position][1])
-    solver.add(z3.Not(goal))
-    return bool(ask(solver) == z3.unsat)
+            known.append(broken)
+    return all_follow([*whole.hypotheses, *known], [goal])
 
 
 def same_guards(mutant: Mutant) -> bool:
@@ -128,34 +129,21 @@ def same_unit(mutant: Mutant, name: str) -> bool:
     ):
         return False
     for ours, theirs in ((whole, broken), (broken, whole)):
-        solver = make_solver(0, BUDGET)
-        solver.add(*whole.hypotheses, *ours.assumptions)
-        for fact in theirs.assumptions:
-            solver.push()
-            solver.add(z3.Not(fact))
-            follows = bool(ask(solver) == z3.unsat)
-            solver.pop()
-            if not follows:
-                return False
-    solver = make_solver(0, BUDGET)
-    solver.add(*whole.hypotheses, *whole.assumptions)
+        if not all_follow([*whole.hypotheses, *ours.assumptions], theirs.assumptions):
+            return False
     domains = {"Int": "index", "Request": "request", "Sequence": "sequence", "Block": "block"}
+    equal: list[Any] = []
     for name, (arguments, _) in FIELDS.items():
         ours, theirs = whole.after.fields[name], broken.after.fields[name]
         if name in GHOSTS or ours is theirs:
             continue
-        equal: Callable[..., Any] = (
+        alike: Callable[..., Any] = (
             (lambda *a, x=ours, y=theirs: x(*a) == y(*a))
             if arguments
             else (lambda x=ours, y=theirs: x == y)
         )
-        solver.push()
-        solver.add(z3.Not(instance(tuple(domains[str(sort)] for sort in arguments), equal)))
-        differs = not bool(ask(solver) == z3.unsat)
-        solver.pop()
-        if differs:
-            return False
-    return True
+        equal.append(instance(tuple(domains[str(sort)] for sort in arguments), alike))
+    return all_follow([*whole.hypotheses, *whole.assumptions], equal)
 
 
 def judge(mutant: Mutant, evidence: Evidence | None) -> Verdict:

@@ -25,9 +25,9 @@ from lineclear_spec.contracts import CONTRACTS
 from lineclear_spec.invariants import INVARIANTS
 from lineclear_spec.mutation.kv_declared import Tried, broken_table, weaker_forms
 from lineclear_spec.mutation.mutants import Mutant
-from lineclear_spec.proof.cores import core_of
+from lineclear_spec.proof.baseline import cores_of
 from lineclear_spec.proof.obligations import STEPS, Goal, Unit, build, units_of_kv
-from lineclear_spec.proof.prove import BUDGET, ask, make_solver, prove_unit
+from lineclear_spec.proof.prove import BUDGET, prove_unit
 from lineclear_spec.symbolic.rounding import negative_positions
 from lineclear_spec.symbolic.terms import Misuse
 
@@ -85,8 +85,7 @@ def cores() -> dict[tuple[str, str, str], tuple[Any, list[Any]]]:
             continue
         premises = [*unit.hypotheses, *unit.assumptions]
         asked = unit.asked
-        used = core_of(unit, make_solver(0, BUDGET), ask)
-        for goal, core in zip(asked, used, strict=True):
+        for goal, core in zip(asked, cores_of(unit), strict=True):
             if core is not None:
                 found[name, goal.kind, goal.label] = (goal.formula, [premises[k] for k in core])
     return found

@@ -15,7 +15,7 @@ from typing import Any
 
 from lineclear_spec.contracts import Part, allocation_of, attained, same
 from lineclear_spec.invariants import CPU, GPU, is_free, present, private, within
-from lineclear_spec.logic import and_, implies, not_
+from lineclear_spec.logic import add_once, and_, implies, not_
 
 REQUEST = (
     "phase", "queue", "width", "blocks", "open_swap", "last_swap", "born", "releases", "prompt", "limit", "parallel",
@@ -49,7 +49,7 @@ LEFT_OUT: dict[str, tuple[str, ...]] = {
     "of a block id that is not taken, until it is: `fence` says what it has to be": ("last_use",),
     "of the names that lead to a block, fixed by `name` and `listed` (`catalogue`)": ("cached",),
     "of an operation, written where it is numbered, as other parts of that action's postcondition say": (
-        "is_forward", "compute", "request_of", "forward_of", "step_of", "tokens_of", "sequences_of",
+        "is_forward", "compute", "outward", "request_of", "forward_of", "step_of", "tokens_of", "sequences_of",
     ),
     "of what plans send of tables: `sent` says what it has to be": (
         "whole", "heard", "sent_length", "queued_length", "sent_block_id",
@@ -62,7 +62,7 @@ POSTCONDITIONS: dict[str, Callable[..., list[Part]]] = {}
 
 def ensures(postcondition: Callable[..., list[Part]]) -> Callable[..., list[Part]]:
     """Enter what the action of the same name ensures, from (before, after, *arguments, result)."""
-    POSTCONDITIONS[postcondition.__name__] = postcondition
+    add_once(POSTCONDITIONS, postcondition.__name__, postcondition)
     return postcondition
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from lineclear_spec.contracts import Part
 from lineclear_spec.invariants import GPU, RUNNING, within
-from lineclear_spec.logic import and_, implies, not_
+from lineclear_spec.logic import and_, implies, not_, or_
 from lineclear_spec.postconditions.frames import (
     clocks,
     ensures,
@@ -99,7 +99,8 @@ def copy_on_write(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
             lambda: new.issued == number,
             lambda: new.open(number),
             lambda: new.compute(number),
-            lambda: not_(new.is_forward(number)),
+            lambda: not_(or_(new.is_forward(number), new.outward(number))),
+            lambda: new.request_of(number) == r,
             lambda: new.wait(number) == new.barrier,
             lambda: new.touch(GPU, number, old.block_id(old.table(q, i))),
             lambda: new.touch(GPU, number, new.block_id(new.table(q, i))),

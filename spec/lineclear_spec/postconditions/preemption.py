@@ -61,6 +61,7 @@ def carried_over(old: Any, new: Any, r: Any, source: int, target: int, phase: in
             lambda: new.issued == number,
             lambda: new.open(number),
             lambda: not_(new.compute(number)),
+            lambda: new.outward(number) == (target == CPU),
             lambda: not_(new.is_forward(number)),
             lambda: new.request_of(number) == r,
             lambda: new.open_swap(r) == number,

@@ -94,7 +94,9 @@ def answered(
         whole: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         rows: list[dict[str, Any]] = whole["results"]
         found = [replace(Result(**row), recalled=True) for row in rows]
-        if whole["key"] == key and all(r.status == "proved" for r in found):
+        labels = [r.label for r in found if r.kind != "lemma"]
+        whole_unit = whole["key"] == key and labels == [goal.label for goal in unit.goals]
+        if whole_unit and all(r.status == "proved" for r in found):
             return found
     except (OSError, ValueError, KeyError, TypeError):
         pass

@@ -20,12 +20,12 @@ import z3
 from lineclear_spec.parallel import in_parallel, rows_in_parallel
 from lineclear_spec.proof import cores
 from lineclear_spec.proof.answers import Result, answered
-from lineclear_spec.proof.cores import Core, core_of
+from lineclear_spec.proof.cores import Core
 from lineclear_spec.proof.obligations import Goal, Unit, build, units
 
 __all__ = [
     "BASELINE", "Result", "ask", "contradicts", "every_key", "keys_of", "prove", "prove_unit", "read_baseline",
-    "solver_version", "unstable", "vanished", "write_baseline",
+    "solver_version", "vanished",
 ]  # fmt: skip
 
 BUDGET = 4_000_000
@@ -184,16 +184,6 @@ def _job(
     return results if second is None else results + second(unit)
 
 
-def _core(name: str) -> list[Core | None]:
-    context = z3.Context()
-    unit = in_context(context, build(name))
-    return [] if name == "arithmetic" else core_of(unit, make_solver(0, BUDGET, context), ask)
-
-
-def _whole(job: tuple[str, int]) -> list[Result]:
-    return prove_unit(build(job[0]), job[1])
-
-
 def prove(
     names: Sequence[str] | None = None,
     seeds: Sequence[int] = (0,),
@@ -232,35 +222,6 @@ def vanished(results: Iterable[Result], baseline: dict[str, int]) -> list[str]:
     """
     asked = {r.key for r in results}
     return sorted(set(baseline) - asked)
-
-
-def write_baseline(seeds: Sequence[int] = (0,)) -> None:
-    """Record the most resources that each obligation used, over these seeds and asked with all its premises; and what
-    its proof used, as hints.
-    """
-    names = units()
-    cores.write_cores(list(zip(names, in_parallel(_core, names), strict=True)))
-    jobs = [(name, seed) for seed in seeds for name in names]
-    results = [r for part in in_parallel(_whole, jobs) for r in part]
-    baseline: dict[str, int] = {}
-    for r in results:
-        if r.kind != "frame":
-            baseline[r.key] = max(r.rlimit, baseline.get(r.key, 0))
-    BASELINE.write_text(json.dumps(baseline, indent=0, sort_keys=True) + "\n")
-
-
-def unstable(
-    results: Iterable[Result], baseline: dict[str, int], factor: int = 10, floor: int = 50_000
-) -> list[Result]:
-    """Obligations that took more than `factor` times their baseline.
-
-    Args:
-        results: answers.
-        baseline: resources that each took before; 0 for one that is new.
-        factor: how many times as much.
-        floor: resources below which none counts.
-    """
-    return [r for r in results if r.rlimit > max(floor, factor * baseline.get(r.key, 0))]
 
 
 #: Resources for each question that is to find a contradiction; one that there is takes few.

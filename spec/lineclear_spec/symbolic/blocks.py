@@ -15,6 +15,7 @@ from typing import Any
 
 import z3
 
+from lineclear_spec.invariants import present
 from lineclear_spec.kernel.records import GPU
 from lineclear_spec.symbolic.state import Block, Int, Sequence, State, unique
 from lineclear_spec.symbolic.terms import Term
@@ -89,6 +90,11 @@ class Blocks:
         index_of = z3.Function(f"{name}_index", Block, Int)
         blocks = Vector(self, Block, block_ids.size, lambda k: at(k), lambda b: index_of(b))
         old = s.snapshot()
+        b = z3.Const("b", Block)
+        lives = z3.And(present(old, b), old.tier(b) == GPU, block_ids.has(old.block_id(b)))
+        self.demand(
+            Term(z3.ForAll([b], z3.Not(lives))), "no block is at the block ids", keep=False
+        )
         self.assume(blocks.distinct())
         self.assume(
             blocks.every(
@@ -178,6 +184,9 @@ class Blocks:
         """The tables of the request's sequences name no sealed block any more; the sealed blocks that
         no entry names then, in some order.
         """
+        self.presume(
+            "group_local"
+        )  # plain data looks for the blocks in the tables, as they are now
         of, r = self.state.snapshot().request, request.z
         return self._drop_holders(lambda q: of(q) == r)
 

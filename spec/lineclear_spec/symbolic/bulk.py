@@ -14,6 +14,7 @@ from typing import Any
 
 import z3
 
+from lineclear_spec.invariants import copies
 from lineclear_spec.kernel.records import GPU
 from lineclear_spec.symbolic.state import FIELDS, State, unique
 from lineclear_spec.symbolic.terms import Misuse, Record, Term, raw
@@ -145,6 +146,7 @@ class Bulk:
         self.demand(Term(s.open(s.issued)), "the operation is open")
         self.demand(Term(sources.size == targets.size), "as many targets as sources")
         o = s.issued
+        self.demand(Term(copies(s, source_tier, target_tier)), "its kind says where it copies")
         for tier, block_ids in ((source_tier, sources), (target_tier, targets)):
             block_ids.demand_distinct()
             name = "touch_gpu" if tier == GPU else "touch_cpu"

@@ -16,7 +16,7 @@ from lineclear_spec.invariants import INVARIANTS, clauses
 from lineclear_spec.kernel.methods import Kernel
 from lineclear_spec.symbolic.state import State, fresh, instance, quantify, unique
 from lineclear_spec.symbolic.terms import Misuse, Term, raw
-from lineclear_spec.symbolic.vectors import Vector
+from lineclear_spec.symbolic.vectors import Bucket, Vector
 
 
 class Dated(dict[str, Any]):
@@ -50,6 +50,7 @@ class ByContract:
     assumptions: list[Any]
     obligations: list[tuple[str, str, int, Any]]
     promised_fields: dict[str, Any]
+    at_start: Any
     start_watching: Callable[[], None]
     assume: Callable[[Any], None]
     demand: Callable[..., None]
@@ -67,6 +68,8 @@ class ByContract:
         contract = CONTRACTS[name]
         before = self.state.snapshot()
         values = [a if isinstance(a, Vector) else raw(a) for a in arguments]
+        if any(isinstance(a, Vector) and not isinstance(a, Bucket) for a in values):
+            raise Misuse(f"{name} is proved of a bucket: a list on plain data has no `count`")
         count = contract.count(before, *values)
         for label, domains, predicate in contract.requirements(before, count, *values):
             self._owe("defined", f"{name}: {label}", instance(domains, predicate))
@@ -153,6 +156,17 @@ class ByContract:
             quantify(clause.domains, lambda *x, c=clause: c.predicate(self.state, *x))
             if not self.holds_already(clause.name, self.state):
                 raise Misuse(f"a lemma needs {clause.name}, which may not hold here")
+
+    def presume_tables(self) -> None:
+        """Refuse to go on unless each request holds what the tables of its members name, where plain data may look.
+
+        Raises:
+            Misuse: tables, members or what is held were written, and the step or action has not made up for it.
+        """
+        self.presume("holdings")
+        self.presume("group_local")  # the tables, and which blocks have names
+        if any(self.state.fields[f] is not self.at_start[f] for f in ("width", "member")):
+            raise Misuse("what a request holds is read after its members were written")
 
     def _forget(self, contract: Any, before: State, count: Any, values: list[Any]) -> None:
         """Every field that the step may write is unknown from here on, but for what the contract ensures.

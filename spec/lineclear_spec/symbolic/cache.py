@@ -98,6 +98,7 @@ class Cache:
         proofs presume of callers, as that names are honest.
         """
         s, n = self.state, raw(count)
+        self.demand(Term(n >= 0), "the number of names is not negative")
         word = s.block_name
         s.fields["block_name"] = lambda q, i: z3.If(
             z3.And(q == child.z, 0 <= i, i < n), word(parent.z, i), word(q, i)

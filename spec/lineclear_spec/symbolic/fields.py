@@ -139,6 +139,7 @@ OPERATION: Fields = {
     "open": ((Int,), Bool),  # whether it is decided and not complete: `Ledger.operations`
     "is_forward": ((Int,), Bool),  # whether it is the forward of a step
     "compute": ((Int,), Bool),  # whether it runs on the compute stream, in the order of numbers
+    "outward": ((Int,), Bool),  # whether it is a swap-out, as its kind tells the device
     "wait": ((Int,), Int),  # it starts after every operation up to this number
     "request_of": ((Int,), Request),  # of a copy: the request whose blocks it copies
     "forward_of": ((Int,), Int),  # step -> its forward: `Ledger.step_operations`

@@ -16,7 +16,7 @@ from lineclear_spec.invariants.clause import NEVER
 from lineclear_spec.symbolic.ledger import SymbolicLedger
 from lineclear_spec.symbolic.state import CONSTANTS, FIELDS, Request, Sequence, State, fresh
 from lineclear_spec.symbolic.terms import Misuse, Term
-from lineclear_spec.symbolic.vectors import Vector
+from lineclear_spec.symbolic.vectors import Bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +105,12 @@ def record(ledger: SymbolicLedger, name: str) -> Any:
     raise Misuse(f"the parameter {name} is in no list of symbolic/goals.py: enter what it is")
 
 
-def several(ledger: SymbolicLedger, name: str) -> Vector:
+def several(ledger: SymbolicLedger, name: str) -> Bucket:
     """Any number of sequences."""
     at = z3.Function(f"argument.{name}", z3.IntSort(), Sequence)
     index_of = z3.Function(f"argument.{name}.index_of", Sequence, z3.IntSort())
     size = z3.Int(f"argument.{name}.count")
-    return Vector(ledger, Sequence, size, lambda k: at(k), lambda q: index_of(q))
+    return Bucket(ledger, Sequence, size, lambda k: at(k), lambda q: index_of(q))
 
 
 #: What the empty ledger fixes: nothing is decided, held, named or counted, and every record that is

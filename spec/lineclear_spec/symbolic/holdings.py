@@ -148,13 +148,13 @@ class Holdings:
         at = z3.Implies(within(0, k, blocks.size), s.block_id(blocks.at(k)) == block_ids.at(k))
         same = z3.And(blocks.size == block_ids.size, z3.ForAll([k], at))
         self.demand(Term(same), "the block ids are those of the blocks")
-        request.held.update(blocks)
+        Held(self, request.z).update(blocks)
 
     def remove_all(self, request: Any, blocks: Vector) -> None:
         """Blocks that no entry names any more, or that are sealed, leave their request; the order of the
         rest is open.
         """
-        held: Held = request.held
+        held = Held(self, request.z)
         s, r = self.state, held.owner
         blocks.demand_distinct()
         before = held.vector()
@@ -187,7 +187,7 @@ class Holdings:
         On plain data they keep the `ref` that they had: nothing leads to them any more, since they were private
         and the tables of their request are cleared in the same block step (`blocks.clear_tables`).
         """
-        held: Held = request.held
+        held = Held(self, request.z)
         s, r = self.state, held.owner
         gone = held.vector()
         old = s.snapshot()

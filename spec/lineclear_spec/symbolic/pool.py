@@ -52,42 +52,43 @@ class SymbolicLimits(NoValue):
 class SymbolicPool(NoValue):
     """One pool of the symbolic ledger."""
 
-    __slots__ = ("ledger", "name", "tier")
+    __slots__ = ("_name", "_tier", "ledger")
 
     def __init__(self, ledger: Any, tier: int) -> None:
-        self.ledger, self.tier, self.name = ledger, tier, "gpu" if tier == GPU else "cpu"
+        self.ledger, self._tier, self._name = ledger, tier, "gpu" if tier == GPU else "cpu"
 
     @property
     def free(self) -> Term:
         """Number of free blocks."""
-        return Term(self.ledger.state.free(self.tier))
+        return Term(self.ledger.state.free(self._tier))
 
     @property
     def total(self) -> Term:
         """Number of block ids."""
-        return Term(self.ledger.state.total(self.tier))
+        return Term(self.ledger.state.total(self._tier))
 
     def take(self, count: Any) -> Vector:
         """Take so many free blocks out of the pool."""
         ledger, n = self.ledger, raw(count)
         old = ledger.state.snapshot()
-        free = old.free(self.tier)
+        free = old.free(self._tier)
         ledger.demand(Term(z3.And(0 <= n, n <= free)), "as many free blocks as are allocated")
-        ledger.state.put(f"free_{self.name}", (), free - n)
+        ledger.state.put(f"free_{self._name}", (), free - n)
         ledger.wrote = True
         return Vector(
             ledger,
             Int,
             n,
-            lambda k: old.order(self.tier, free - 1 - k),
-            lambda p: free - 1 - old.position(self.tier, p),
+            lambda k: old.order(self._tier, free - 1 - k),
+            lambda p: free - 1 - old.position(self._tier, p),
         )
 
     def latest(self, block_ids: Vector, at_least: Any) -> Term:
-        """The last operation that may still touch one of the block ids; `at_least` if that is later. Any block ids have
-        one: lemma `latest` presumes nothing of them.
-        """
-        ledger, tier, s = self.ledger, self.tier, self.ledger.state.snapshot()
+        """The last operation that may still touch one of the block ids; `at_least` if that is later."""
+        ledger, tier, s, k = self.ledger, self._tier, self.ledger.state.snapshot(), z3.Int("k")
+        there = within(0, block_ids.at(k), s.total(tier))
+        every = z3.ForAll([k], z3.Implies(within(0, k, block_ids.size), there))
+        ledger.demand(Term(every), "the block ids are of the pool", keep=False)
         last, which = z3.Int(unique("latest")), z3.Int(unique("latest_at"))
         fences = (lambda p: s.last_use(tier, p), block_ids, block_ids.size)
         for fact in facts_of_latest(*fences, raw(at_least), last, which):
@@ -96,7 +97,7 @@ class SymbolicPool(NoValue):
 
     def fence(self, block_ids: Vector, last_use: Any) -> None:
         """Set the fence of block ids that are not free to `last_use`."""
-        ledger, tier, name = self.ledger, self.tier, self.name
+        ledger, tier, name = self.ledger, self._tier, self._name
         old = ledger.state.snapshot()
         block_ids.demand_distinct()
         ledger.demand(
@@ -115,7 +116,7 @@ class SymbolicPool(NoValue):
 
     def put(self, block_ids: Vector, last_use: Any) -> None:
         """Put block ids back, fenced with `last_use`."""
-        ledger, tier, name = self.ledger, self.tier, self.name
+        ledger, tier, name = self.ledger, self._tier, self._name
         old = ledger.state.snapshot()
         free, total = old.free(tier), old.total(tier)
         block_ids.demand_distinct()
@@ -234,29 +235,28 @@ def facts_of_put(
 class Pools(NoValue):
     """Both pools by tier; by a tier that is a formula, whichever it is."""
 
-    __slots__ = ("cpu", "gpu", "ledger")
+    __slots__ = ("_both", "_ledger")
 
     def __init__(self, ledger: Any) -> None:
-        self.ledger, self.gpu, self.cpu = ledger, ledger.gpu, ledger.cpu
+        self._ledger, self._both = ledger, (ledger.gpu, ledger.cpu)
 
     def __getitem__(self, tier: Any) -> Any:
         if isinstance(tier, int):
-            return self.gpu if tier == GPU else self.cpu
-        return EitherPool(self, tier)
+            return self._both[tier]
+        return EitherPool(self._ledger, self._both, tier)
 
 
 class EitherPool(NoValue):
     """The pool of a tier that is a formula."""
 
-    __slots__ = ("pools", "tier")
+    __slots__ = ("_both", "_ledger", "_tier")
 
-    def __init__(self, pools: Pools, tier: Any) -> None:
-        self.pools, self.tier = pools, tier
+    def __init__(self, ledger: Any, both: tuple[Any, Any], tier: Any) -> None:
+        self._ledger, self._both, self._tier = ledger, both, tier
 
     def put(self, block_ids: Vector, last_use: Any) -> None:
         """Put block ids back into the pool that it is."""
-        ledger = self.pools.ledger
-        for tier in (GPU, CPU):
-            ledger.branch(
-                self.tier == tier, lambda tier=tier: self.pools[tier].put(block_ids, last_use)
-            )
+        ledger, its = self._ledger, self._tier
+        ledger.demand((its == GPU) | (its == CPU), "there is a pool of the tier")
+        for tier, pool in enumerate(self._both):
+            ledger.branch(its == tier, lambda pool=pool: pool.put(block_ids, last_use))

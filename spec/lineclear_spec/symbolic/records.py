@@ -15,10 +15,11 @@ import z3
 
 from lineclear_spec.invariants.clause import NEVER
 from lineclear_spec.kernel.lifecycle import EVENTS, Phase
-from lineclear_spec.kernel.records import COMPUTE, FORWARD
+from lineclear_spec.kernel.records import COMPUTE, FORWARD, KINDS, SWAP_OUT
+from lineclear_spec.symbolic.rounding import room_of_blocks
 from lineclear_spec.symbolic.state import BLOCK_OF, CAP, NEED, Int, Sequence, State, unique
 from lineclear_spec.symbolic.terms import Misuse, NoValue, Record, Term, raw
-from lineclear_spec.symbolic.vectors import Vector, selected
+from lineclear_spec.symbolic.vectors import Bucket, selected
 
 #: Counters of a sequence that are 0 when it is made.
 ZERO = (
@@ -43,6 +44,7 @@ class SymbolicOperation(NoValue):
     def __getattr__(self, name: str) -> Any:
         state = self.ledger.state
         if name == "request":
+            self.ledger.demand(Term(z3.Not(state.is_forward(self.z))), "it is no forward")
             return Record(self.ledger, state.request_of(self.z))
         if name not in ("wait", "is_forward"):
             raise AttributeError(name)
@@ -78,8 +80,8 @@ class Operations(NoValue):
 class Forwards(NoValue):
     """The forward of each step in flight, by step: what a dict is on plain data.
 
-    On plain data an entry that is popped is gone. Here it stays until `committed` passes its step; a read in
-    between would succeed here and fail on plain data, so it is refused.
+    On plain data an entry that is popped is gone. Here it stays: a read after it is refused, and only a forward that is
+    complete is popped, so that `committed` has to pass its step (`clocks.forward`).
     """
 
     __slots__ = ("ledger", "popped")
@@ -102,6 +104,9 @@ class Forwards(NoValue):
     def pop(self, step: Any) -> Term:
         """The forward of the step, whose entry is gone."""
         number = self[step]
+        self.ledger.demand(
+            Term(z3.Not(self.ledger.state.open(number.z))), "the forward is complete"
+        )
         self.popped = True
         return number
 
@@ -152,11 +157,14 @@ class SymbolicCalendar(NoValue):
     def _day(self, q: Any) -> Any:
         return getattr(self.ledger.state, self.field)(q)
 
+    def _demand_step(self, step: Any) -> None:
+        """Plain data may list under NEVER, too."""
+        self.ledger.demand(Term(step != NEVER), "it is a step", keep=False)
+
     def mark(self, step: Any, sequence: Any) -> None:
-        """List a sequence under the step, which must not be NEVER (not asked here: unit `calendars` shows that none in
-        the decode batch is listed under a step that is past); it is listed under none.
-        """
+        """List a sequence, which is listed under none, under the step."""
         q = sequence.z
+        self._demand_step(raw(step))
         self.ledger.demand(Term(self._day(q) == NEVER), "the sequence is listed under no step")
         self.ledger.state.put(self.field, (q,), raw(step))
         self.ledger.wrote = True
@@ -164,6 +172,7 @@ class SymbolicCalendar(NoValue):
     def unmark(self, step: Any, sequence: Any) -> None:
         """Take a sequence, which is listed under the step, off the calendar."""
         q = sequence.z
+        self._demand_step(raw(step))
         self.ledger.demand(
             Term(self._day(q) == raw(step)), "the sequence is listed under the step"
         )
@@ -174,16 +183,17 @@ class SymbolicCalendar(NoValue):
         """What is listed under the step is listed so many steps later."""
         old, at = self.ledger.state.snapshot(), raw(step)
         day = getattr(old, self.field)
-        self.ledger.demand(Term(at != NEVER), "what is postponed is listed")
+        self._demand_step(at)
+        self._demand_step(at + raw(by))
         self.ledger.state.fields[self.field] = lambda q: z3.If(day(q) == at, at + raw(by), day(q))
         self.ledger.wrote = True
 
-    def bucket(self, step: Any) -> Vector:
+    def bucket(self, step: Any) -> Bucket:
         """The sequences that are listed under the step, in some order: what `lemma_select` says of the batch,
         in which are all that are listed (invariant `decode_batch`).
         """
         state, at = self.ledger.state.snapshot(), raw(step)
-        self.ledger.demand(Term(at != NEVER), "the sequences asked for are listed")
+        self._demand_step(at)
         self.ledger.presume("decode_batch")
         day = getattr(state, self.field)
         name = unique(self.field)
@@ -194,7 +204,7 @@ class SymbolicCalendar(NoValue):
         size = z3.Int(f"{name}_count")
         for fact in selected(Sequence, size, listed, index_of, lambda q: day(q) == at):
             self.ledger.assume(fact)
-        return Vector(self.ledger, Sequence, size, lambda k: listed(k), lambda q: index_of(q))
+        return Bucket(self.ledger, Sequence, size, lambda k: listed(k), lambda q: index_of(q))
 
 
 class Records:
@@ -218,6 +228,7 @@ class Records:
 
     def cap(self, blocks: Any) -> Term:
         """blocks * block_size."""
+        self.assume(room_of_blocks())
         return Term(CAP(raw(blocks)))
 
     # ---- requests and sequences --------------------------------------------------------------------
@@ -280,12 +291,15 @@ class Records:
 
     def new_operation(self, kind: str, request: Any) -> None:
         """The operation that has the last number, open, which waits for nothing."""
+        if kind not in KINDS or (request is None) != (kind == FORWARD):
+            raise Misuse(f"an operation {kind!r}: it is one of {KINDS}, and a copy has a request")
         s = self.state
         number = s.issued
         self.demand(Term(z3.Not(s.open(number))), "no operation has the number")
         s.put("open", (number,), z3.BoolVal(True))
         s.put("is_forward", (number,), z3.BoolVal(kind == FORWARD))
         s.put("compute", (number,), z3.BoolVal(kind in COMPUTE))
+        s.put("outward", (number,), z3.BoolVal(kind == SWAP_OUT))
         s.put("wait", (number,), z3.IntVal(0))
         if request is not None:
             s.put("request_of", (number,), request.z)

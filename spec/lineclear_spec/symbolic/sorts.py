@@ -8,6 +8,20 @@ from __future__ import annotations
 
 import z3
 
+from lineclear_spec.logic import Misuse
+
+
+def truth(formula: z3.ExprRef) -> bool:
+    """Of true, false and `a == a` alone. z3 itself answers `bool(a == b)` by how the two are written, so that `if`,
+    `and`, `not` and `in` in a clause or a contract took one branch.
+    """
+    same = z3.is_eq(formula) and formula.arg(0).eq(formula.arg(1))
+    if not (same or z3.is_true(formula) or z3.is_false(formula)):
+        raise Misuse(f"the formula {formula} has no truth value: use lineclear_spec.logic")
+    return not z3.is_false(formula)
+
+
+z3.ExprRef.__bool__ = truth
 Request = z3.DeclareSort("Request")
 Sequence = z3.DeclareSort("Sequence")
 Block = z3.DeclareSort("Block")

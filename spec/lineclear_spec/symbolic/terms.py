@@ -162,6 +162,8 @@ class Record:
 
     def __getattr__(self, name: str) -> Any:
         self._own()
+        if name in ("held", "blocks") and self.ledger.wrote:
+            self.ledger.presume_tables()
         made = self.ledger.lists.get((self.z.sort(), name))
         if made is not None:
             return made(self.ledger, self.z)

@@ -17,7 +17,7 @@ import z3
 from lineclear_spec.kernel.records import GPU
 from lineclear_spec.symbolic.quantified import bound
 from lineclear_spec.symbolic.state import Block, Int, Sequence, State, unique
-from lineclear_spec.symbolic.terms import NoValue, Term, raw
+from lineclear_spec.symbolic.terms import NoValue, Record, Term, raw
 
 
 def within(low: Any, value: Any, high: Any) -> Any:
@@ -55,11 +55,6 @@ class Vector(NoValue):
             index_of,
         )
 
-    @property
-    def count(self) -> Term:
-        """How many there are."""
-        return Term(self.size)
-
     def vector(self) -> Vector:
         """Itself, as the records of a list are a vector too."""
         return self
@@ -82,6 +77,17 @@ class Vector(NoValue):
     def demand_distinct(self) -> None:
         """No element is there twice, so that what holds of every element holds at every index."""
         self.ledger.demand(Term(self.distinct()), "no element is there twice", keep=False)
+
+
+class Bucket(Vector):
+    """A vector that has a `count`, as `Several` has; the `count` of a list is another thing."""
+
+    __slots__ = ()
+
+    @property
+    def count(self) -> Term:
+        """How many there are."""
+        return Term(self.size)
 
 
 class Always(NoValue):
@@ -172,13 +178,23 @@ def block_ids_of(ledger: Any, tier: Any, blocks: Vector) -> Vector:
     )
 
 
-class Table(NoValue):
-    """The block table of a sequence: what a list is on plain data."""
+class Owned(NoValue):
+    """A list that a record has: while `Bulk.each` runs for one record of its sort, that record's alone."""
 
-    __slots__ = ("ledger", "owner")
+    __slots__ = ("_owner", "ledger")
 
     def __init__(self, ledger: Any, owner: Any) -> None:
-        self.ledger, self.owner = ledger, owner
+        self.ledger, self._owner = ledger, Record(ledger, owner)
+
+    @property
+    def owner(self) -> Any:
+        """The record."""
+        self._owner._own()
+        return self._owner.z
+
+
+class Table(Owned):
+    """The block table of a sequence: what a list is on plain data."""
 
     def vector(self) -> Vector:
         """Its blocks as they are now."""
@@ -254,13 +270,8 @@ def names(s: State, q: Any, b: Any) -> Any:
     return z3.And(within(0, s.index(q, b), s.length(q)), s.table(q, s.index(q, b)) == b)
 
 
-class Held(NoValue):
+class Held(Owned):
     """The distinct blocks of a request: what the keys of a dict are on plain data."""
-
-    __slots__ = ("ledger", "owner")
-
-    def __init__(self, ledger: Any, owner: Any) -> None:
-        self.ledger, self.owner = ledger, owner
 
     def vector(self) -> Vector:
         """Its blocks as they are now."""
@@ -292,13 +303,8 @@ class Held(NoValue):
         self.ledger.wrote = True
 
 
-class Members(NoValue):
+class Members(Owned):
     """The sequences of a request, in order."""
-
-    __slots__ = ("ledger", "owner")
-
-    def __init__(self, ledger: Any, owner: Any) -> None:
-        self.ledger, self.owner = ledger, owner
 
     def vector(self) -> Vector:
         """Its sequences as they are now."""

@@ -8,26 +8,31 @@ import inspect
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import z3
 from refusals import printed
 
 from lineclear_spec.kernel import blocks, primitives, queries
-from lineclear_spec.kernel.containers import Calendar, DecodeMembers
+from lineclear_spec.kernel.containers import Calendar, DecodeMembers, Numbered
 from lineclear_spec.kernel.ledger import Ledger
 from lineclear_spec.kernel.ledger_cache import CachedBlocks
 from lineclear_spec.kernel.ledger_ends import EndedRequests
 from lineclear_spec.kernel.methods import Kernel
 from lineclear_spec.kernel.operators import OPERATORS, words
-from lineclear_spec.kernel.records import Pool
+from lineclear_spec.kernel.records import Operation, Pool, Several
 from lineclear_spec.language import expressions
 from lineclear_spec.language.dialect import Forbidden, check_action
-from lineclear_spec.language.vocabulary import LIST_OPERATIONS
+from lineclear_spec.language.vocabulary import LIST_OPERATIONS, OWN_READABLE, READABLE
 from lineclear_spec.proof.lemmas import LEMMAS
 from lineclear_spec.proof.obligations import units
+from lineclear_spec.symbolic.goals import several
 from lineclear_spec.symbolic.ledger import SymbolicLedger
 from lineclear_spec.symbolic.pool import SymbolicPool
 from lineclear_spec.symbolic.records import Forwards, Operations, SymbolicBatch, SymbolicCalendar
+from lineclear_spec.symbolic.state import Request, Sequence, State
+from lineclear_spec.symbolic.terms import NoValue, Record, Term
 from lineclear_spec.symbolic.vectors import Members, Table
 
 
@@ -83,6 +88,7 @@ PROVING = {
     "holds_already",
     "only_asked",
     "presume",
+    "presume_tables",
     "prove",
     "start_watching",
     "unchanged",
@@ -184,3 +190,61 @@ def test_the_command_prints_every_operator(capsys: pytest.CaptureFixture[str]) -
         assert row.plain in text
         assert row.formulas in text
         assert all(test in text for test in row.tests)
+
+
+#: The kinds of each owner of operators, on plain data and on formulas.
+OWNERS: dict[str, tuple[Any, Any]] = {
+    "ledger": (Ledger, SymbolicLedger), "pool": (Pool, SymbolicPool), "table": (list, Table),
+    "members": (list, Members), "decode_batch": (DecodeMembers, SymbolicBatch),
+    "boundaries": (Calendar, SymbolicCalendar), "endings": (Calendar, SymbolicCalendar),
+}  # fmt: skip
+
+
+def positions(kind: Any, name: str) -> list[bool] | None:
+    """Of each parameter of an operator that is a position, whether it may be left out; None if Python does not say."""
+    try:
+        found = inspect.signature(getattr(kind, name)).parameters.values()
+    except ValueError:
+        return None
+    own = 0 if isinstance(inspect.getattr_static(kind, name), staticmethod) else 1
+    shape = [p.default is not p.empty for p in found if p.kind != p.KEYWORD_ONLY][own:]
+    return None if any(p.kind == p.VAR_POSITIONAL for p in found) else shape
+
+
+def test_both_implementations_take_the_same_positions() -> None:
+    """A keyword is refused in the source (`expressions.of_call`)."""
+    compared = 0
+    for row in OPERATORS:
+        for owner, name in (word.split(".") for word in row.methods):
+            if owner not in OWNERS:  # a dict, whose parameters Python does not say
+                continue
+            plain, formulas = (positions(kind, name) for kind in OWNERS[owner])
+            if plain is not None and name != "listed":  # `list()` is the empty one
+                compared += 1
+                assert formulas == plain, name
+    assert compared >= 60
+
+
+def test_what_is_read_on_formulas_is_read_on_plain_data_and_is_a_formula() -> None:
+    """`name` of a pool was another text there, and `count` of a list is a method on plain data."""
+    made = SymbolicLedger(State.arbitrary())
+    q, r = (made.wrap(sort, z3.Const("x", sort)) for sort in (Sequence, Request))
+    pool, table = Pool("GPU", 2), list[Any]()
+    pairs: list[tuple[Any, Any]] = [
+        (pool, made.gpu), ((pool, pool), made.pools), (pool, made.pools[made.issued]),
+        (table, q.table), (table, made.listed(q.table)), (table, r.members), ({}, r.held),
+        (Several(()), several(made, "due")), (Calendar(), made.endings),
+        (DecodeMembers(), made.decode_batch), (Numbered(""), made.operations),
+        (Numbered(""), made.step_operations), (Operation(1, "", None), made.operations[made.issued]),
+    ]  # fmt: skip
+    met: set[str] = set()
+    for plain, formulas in pairs:
+        for name in READABLE | OWN_READABLE:
+            try:
+                value = getattr(formulas, name)
+            except (AttributeError, KeyError):
+                continue
+            met.add(name)
+            assert hasattr(plain, name), (type(formulas), name)
+            assert isinstance(value, Term | Record | NoValue), (type(formulas), name)
+    assert met == {"free", "total", "count", "wait", "is_forward", "request"}

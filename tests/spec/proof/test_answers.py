@@ -82,7 +82,7 @@ def test_what_is_not_proved_is_asked_again(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("damage", ["", "[]", "{}", '{"key": 1, "results": []}', "status"])
+@pytest.mark.parametrize("damage", ["", "[]", "{}", '{"key": 1, "results": []}', "status", "fewer"])
 def test_a_damaged_answer_is_no_answer(tmp_path: Path, damage: str) -> None:
     unit = ["order_priority"]
     assert asked(tmp_path, units=unit) == {*unit}
@@ -92,6 +92,9 @@ def test_a_damaged_answer_is_no_answer(tmp_path: Path, damage: str) -> None:
             content = json.loads(path.read_text())
             content["results"][0]["status"] = "refuted"
             path.write_text(json.dumps(content))
+        elif damage == "fewer":
+            content = json.loads(path.read_text())
+            path.write_text(json.dumps(content | {"results": content["results"][1:]}))
         else:
             path.write_text(damage)
     assert asked(tmp_path, units=unit) == {*unit}

@@ -200,7 +200,7 @@ KEPT: list[tuple[Any, str, str, str]] = [
     (Forwards, "__setitem__", "forward_of", "issue_step"),
     *[
         (Records, "new_operation", field, "swap_in")
-        for field in ("open", "is_forward", "request_of", "compute")
+        for field in ("open", "is_forward", "request_of", "compute", "outward")
     ],
     (Records, "new_sequence", "own_samples", "fork"),
     (Records, "new_sequence", "request", "fork"),
@@ -317,10 +317,10 @@ def test_a_baseline_is_of_one_solver_and_every_unit(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from lineclear.cli import main
-    from lineclear_spec.proof import prove
+    from lineclear_spec.proof import baseline, prove
 
     monkeypatch.setattr(prove, "prove", lambda *_, **__: [])  # so that nothing could be written
-    monkeypatch.setattr(prove, "write_baseline", print)
+    monkeypatch.setattr(baseline, "write_baseline", print)
     assert main(["prove", "--write-baseline", *flags]) == 2
     assert capsys.readouterr().err.endswith(f": omit {omit}\n")
 
@@ -330,12 +330,12 @@ def test_a_baseline_is_written_of_a_run_that_passed(
     status: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from lineclear.cli import main
-    from lineclear_spec.proof import prove
+    from lineclear_spec.proof import baseline, prove
 
     answer = prove.Result("finish", "frees", "preserved", status, 0.0, 1)
     written: list[object] = []
     monkeypatch.setattr(prove, "prove", lambda *_, **__: [answer])
-    monkeypatch.setattr(prove, "write_baseline", written.append)
+    monkeypatch.setattr(baseline, "write_baseline", written.append)
     code = main(["prove", "--no-mutants", "--write-baseline"])
     assert (code == 0) == (status == "proved") == bool(written)
     assert ("the baseline is as it was" in capsys.readouterr().out) == (status != "proved")

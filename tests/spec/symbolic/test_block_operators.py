@@ -238,11 +238,11 @@ def test_relocate_and_copies(target: int) -> None:
 
         def formulas(s: SymbolicLedger, r: Any = r) -> None:
             blocks = s.listed(r.held)
-            s.relocate(blocks, target, s.pools[target].take(blocks.count))
+            s.relocate(blocks, target, s.pools[target].take(blocks.size))
 
         compare(both, plain, formulas)
         ledger = with_tables(state, 1 - target)
-        ledger.decide("swap_in", ledger.requests[0])
+        ledger.decide("swap_in" if target == GPU else "swap_out", ledger.requests[0])
         both = Both(ledger)
         r = both.record(ledger.requests[0])
 
@@ -256,7 +256,7 @@ def test_relocate_and_copies(target: int) -> None:
 
         def noted(s: SymbolicLedger, r: Any = r) -> None:
             blocks = s.listed(r.held)
-            block_ids = s.pools[target].take(blocks.count)
+            block_ids = s.pools[target].take(blocks.size)
             s.record_copies(1 - target, s.block_ids(1 - target, blocks), target, block_ids)
 
         compare(both, copies, noted)

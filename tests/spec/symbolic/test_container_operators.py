@@ -68,7 +68,7 @@ def list_cases(states: list[Tables]) -> None:
                     w.sequences[0].table[0 : len(x)] = x
 
                 def write(_: Any, q: Any = q, v: Vector = v, at: Any = at) -> None:
-                    q.table[at : at + v.count] = v
+                    q.table[at : at + v.size] = v
 
                 compare(both, put, write)
 

@@ -12,7 +12,7 @@ from evaluated import Values
 from two_readings import SMALL, Both, compare, with_tables
 
 from lineclear_spec import logic
-from lineclear_spec.kernel.records import COPY_BLOCK, FORWARD, SWAP_IN
+from lineclear_spec.kernel.records import COPY_BLOCK, FORWARD, SWAP_IN, SWAP_OUT
 from lineclear_spec.modelcheck.ghosts import GhostLedger
 
 
@@ -103,6 +103,10 @@ def test_fields_of_an_operation() -> None:
         both.symbolic.operations[3].is_forward = True
 
 
+def whose(kind: str, request: Any) -> Any:
+    return None if kind == FORWARD else request
+
+
 def test_new_sequence_and_operation() -> None:
     for state in SMALL[:4]:
         both = Both(with_tables(state))
@@ -113,13 +117,13 @@ def test_new_sequence_and_operation() -> None:
             lambda s, r=r: s.new_sequence(r),
             lambda result, _: {"child": lambda: result},
         )
-        for kind in (FORWARD, COPY_BLOCK, SWAP_IN):
+        for kind in (FORWARD, COPY_BLOCK, SWAP_IN, SWAP_OUT):
             both = Both(with_tables(state))
             both.ledger.issued = 1
             both.before = Values(both.ledger)
             r = both.record(both.ledger.requests[0])
             compare(
                 both,
-                lambda v, kind=kind: v.new_operation(kind, v.requests[0]),
-                lambda s, r=r, kind=kind: s.new_operation(kind, r),
+                lambda v, kind=kind: v.new_operation(kind, whose(kind, v.requests[0])),
+                lambda s, r=r, kind=kind: s.new_operation(kind, whose(kind, r)),
             )
