@@ -34,7 +34,7 @@ from lineclear_spec.symbolic.holdings import (
 )
 from lineclear_spec.symbolic.pool import facts_of_latest, facts_of_put, permutation
 from lineclear_spec.symbolic.records import least
-from lineclear_spec.symbolic.state import Block, Int, Request, Sequence, State, quantify
+from lineclear_spec.symbolic.state import Block, Int, Request, Sequence, State, stated
 from lineclear_spec.symbolic.vectors import Vector, selected, within
 
 Element = z3.DeclareSort("Element")
@@ -303,7 +303,7 @@ def drop_each() -> Obligations:
     hypotheses = [
         within(0, k, n),
         z3.ForAll([z3.Const("x", Request)], old.blocks(z3.Const("x", Request)) >= 0),
-        quantify(listed.domains, lambda *x: listed.predicate(old, *x)),
+        stated(listed, old),
         blocks.distinct(),
         blocks.every(lambda b: its_request_holds(old, b)),
     ]

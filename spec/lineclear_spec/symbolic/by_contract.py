@@ -14,7 +14,7 @@ from typing import Any
 from lineclear_spec.contracts import CONTRACTS
 from lineclear_spec.invariants import INVARIANTS, clauses
 from lineclear_spec.kernel.methods import Kernel
-from lineclear_spec.symbolic.state import State, fresh, instance, quantify, unique
+from lineclear_spec.symbolic.state import State, fresh, instance, quantify, shown, stated, unique
 from lineclear_spec.symbolic.terms import Misuse, Term, raw
 from lineclear_spec.symbolic.vectors import Vector
 
@@ -88,7 +88,7 @@ class ByContract:
             self.given.add(label)
             self.assume(quantify(domains, predicate))
         for clause in clauses("step"):
-            self.assume(quantify(clause.domains, lambda *x, c=clause: c.predicate(before, *x)))
+            self.assume(stated(clause, before))
         start = dict(self.state.fields)
         dated = self.state.fields = Dated(self.state.fields, self.assumptions)
         getattr(Kernel, name)(self, *arguments)
@@ -96,7 +96,7 @@ class ByContract:
         after = self.state
         for clause in clauses("step"):
             after.reads.clear()
-            goal = instance(clause.domains, lambda *x, c=clause: c.predicate(after, *x))
+            goal = shown(clause, after)
             frame = self.unchanged(after)
             known = max((dated.known[field] for field in after.reads), default=0)
             self.obligations.append(("preserved", clause.name, known, None if frame else goal))
@@ -120,7 +120,7 @@ class ByContract:
         """The proof of the step starts from the step invariants: those whose fields were written are obligations."""
         for clause in clauses("step"):
             state.reads.clear()
-            goal = instance(clause.domains, lambda *x, c=clause: c.predicate(state, *x))
+            goal = shown(clause, state)
             if not self.holds_already(clause.name, state):
                 self._owe("defined", f"{name}: {clause.name}", goal)
 
@@ -150,7 +150,7 @@ class ByContract:
             if clause.name not in self.given:
                 raise Misuse(f"a lemma needs {clause.name}, which is no hypothesis here")
             self.state.reads.clear()
-            quantify(clause.domains, lambda *x, c=clause: c.predicate(self.state, *x))
+            stated(clause, self.state)
             if not self.holds_already(clause.name, self.state):
                 raise Misuse(f"a lemma needs {clause.name}, which may not hold here")
 
@@ -175,7 +175,7 @@ class ByContract:
         after = self.state.snapshot()
         for clause in clauses("step"):
             after.reads.clear()
-            formula = quantify(clause.domains, lambda *x, c=clause: c.predicate(after, *x))
+            formula = stated(clause, after)
             if after.reads & set(modifies):
                 self.assume(formula)
                 self.promised_fields |= {

@@ -15,7 +15,7 @@ from typing import Any
 import z3
 
 from lineclear_spec.invariants import INVARIANTS
-from lineclear_spec.symbolic.state import Block, Int, Request, State, quantify, unique
+from lineclear_spec.symbolic.state import Block, Int, Request, State, stated, unique
 from lineclear_spec.symbolic.terms import Term
 from lineclear_spec.symbolic.vectors import Held, Vector, within
 
@@ -274,7 +274,7 @@ class Holdings:
         )
         for clause in INVARIANTS["holdings"].clauses:
             if clause.label == "listed":
-                fact = quantify(clause.domains, lambda *x, c=clause: c.predicate(old, *x))
+                fact = stated(clause, old)
                 self.demand_of_lemma(fact, "a request holds each of its blocks once")
         x = z3.Const("x", Request)
         self.demand_of_lemma(z3.ForAll([x], old.blocks(x) >= 0), "no set has a negative size")

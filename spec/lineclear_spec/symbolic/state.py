@@ -23,6 +23,8 @@ from lineclear_spec.symbolic.quantified import (
     instance,
     numbering,
     quantify,
+    shown,
+    stated,
     unique,
 )
 from lineclear_spec.symbolic.sorts import Block, Int, Request, Sequence
@@ -31,7 +33,7 @@ from lineclear_spec.symbolic.view import Derived
 __all__ = [
     "BLOCK_OF", "BLOCK_SIZE", "CAP", "CHUNKED", "CONSTANTS", "CUT_LONG", "DOMAINS", "FIELDS", "NEED",
     "PRECEDING", "Block", "Int", "Request", "Sequence", "State", "fresh", "instance", "numbering", "quantify",
-    "unique",
+    "shown", "stated", "unique",
 ]  # fmt: skip
 
 CONSTANTS = {
