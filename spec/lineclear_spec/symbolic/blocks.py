@@ -69,7 +69,6 @@ class Blocks:
     """The operators of a symbolic ledger over the fields of each block."""
 
     state: State
-    wrote: bool
     assume: Callable[[Any], None]
     demand: Callable[..., None]
     demand_of_lemma: Callable[[Any, str], None]
@@ -114,7 +113,6 @@ class Blocks:
         s.fields["owner_gpu"] = lambda p: z3.If(
             block_ids.has(p), at(block_ids.index_of(p)), old.owner(GPU, p)
         )
-        self.wrote = True
         return blocks
 
     def relocate(self, blocks: Vector, tier: int, block_ids: Vector) -> None:
@@ -130,7 +128,6 @@ class Blocks:
         s.fields["owner_gpu" if tier == GPU else "owner_cpu"] = lambda p: z3.If(
             block_ids.has(p), blocks.at(block_ids.index_of(p)), old.owner(tier, p)
         )
-        self.wrote = True
 
     def count_up(self, sequence: Any, blocks: Vector) -> None:
         """One more entry names each of the blocks: one of the sequence's table."""
@@ -144,7 +141,6 @@ class Blocks:
         s.fields["holder_index"] = lambda x, b: z3.If(
             z3.And(x == q, blocks.has(b)), old.ref(b), old.holder_index(x, b)
         )
-        self.wrote = True
 
     def count_down(self, sequence: Any, blocks: Vector) -> None:
         """One entry less names each of the blocks: the one of the sequence's table. The last holder
@@ -172,7 +168,6 @@ class Blocks:
             old.holder_index(q, b),
             old.holder_index(x, b),
         )
-        self.wrote = True
 
     def drop_sealed(self, request: Any) -> Vector:
         """The tables of the request's sequences name no sealed block any more; the sealed blocks that
@@ -222,5 +217,4 @@ class Blocks:
         self.presume("members")
         for fact in selected(Block, size, at, index_of, chosen):
             self.assume(fact)
-        self.wrote = True
         return Vector(self, Block, size, lambda k: at(k), lambda b: index_of(b))

@@ -31,7 +31,6 @@ class Bulk:
     """The operators over several records of a symbolic ledger."""
 
     state: State
-    wrote: bool
     generic: Any
     obligations: list[Any]
     wrap: Callable[[Any, Any], Any]
@@ -103,12 +102,10 @@ class Bulk:
             old.sent_block_id(q, k),
         )
         s.fields["queued_length"] = lambda q: old.queued_length(q) + z3.If(grows(q), count, 0)
-        self.wrote = True
 
     def send_whole(self, sequence: Any) -> None:
         """The whole table of the sequence is sent next."""
         self.state.put("whole", (sequence.z,), z3.BoolVal(True))
-        self.wrote = True
 
     def send(self) -> None:
         """Who reads plans has the table of each sequence that runs: the one that is named, or what it had and what
@@ -128,7 +125,6 @@ class Bulk:
             s.fields[name] = lambda q: sent(q, old.length(q), old.queued_length(q), 0)
         s.fields["heard"] = lambda q: z3.And(old.runs(q), z3.Or(old.whole(q), old.heard(q)))
         s.fields["whole"] = lambda _: z3.BoolVal(False)
-        self.wrote = True
 
     def record_copies(
         self, source_tier: int, sources: Vector, target_tier: int, targets: Vector
@@ -155,7 +151,6 @@ class Bulk:
         s.fields[name] = lambda x, p, old=s.fields[name]: z3.If(
             z3.And(x == o, targets.has(p)), sources.at(targets.index_of(p)), old(x, p)
         )
-        self.wrote = True
 
     def each(self, records: Any, body: Callable[[Any], None]) -> None:
         """Run `body` for each record.
@@ -199,4 +194,3 @@ class Bulk:
             s.fields[name] = lambda x, value=value, before=before: z3.If(
                 v.has(x), z3.substitute(value, (own, x)), before(x)
             )
-        self.wrote = True

@@ -45,7 +45,6 @@ class ByContract:
     # Supplied by the ledger.
     state: State
     condition: Any
-    wrote: bool
     given: set[str]
     assumptions: list[Any]
     obligations: list[tuple[str, str, int, Any]]
@@ -70,7 +69,6 @@ class ByContract:
         count = contract.count(before, *values)
         for label, domains, predicate in contract.requirements(before, count, *values):
             self._owe("defined", f"{name}: {label}", instance(domains, predicate))
-        self.wrote = True
         self._demand_step_invariants(name, before)
         self._forget(contract, before, count, values)
 

@@ -79,7 +79,6 @@ class Cache:
     """The operators of a symbolic ledger over names."""
 
     state: State
-    wrote: bool
     assume: Callable[[Any], None]
     demand: Callable[..., None]
     _by_lemma: Callable[[str, Any], None]
@@ -102,7 +101,6 @@ class Cache:
         s.fields["block_name"] = lambda q, i: z3.If(
             z3.And(q == child.z, 0 <= i, i < n), word(parent.z, i), word(q, i)
         )
-        self.wrote = True
 
     # ---- blocks by name ------------------------------------------------------------------------------
 
@@ -181,7 +179,6 @@ class Cache:
         s.put("name", (b,), n)
         s.put("listed", (b,), z3.BoolVal(True))
         s.put("cached", (n,), b)
-        self.wrote = True
 
     def unnamed(self, sequence: Any, first: Any, end: Any) -> Vector:
         """The blocks from one entry to before another that `publish` may publish. Each is known by the only entry
@@ -234,13 +231,11 @@ class Cache:
         s.fields["name"] = lambda b: z3.If(blocks.has(b), named_by(old, b), old.name(b))
         s.fields["listed"] = lambda b: z3.Or(blocks.has(b), old.listed(b))
         s.fields["cached"] = lambda n: z3.If(given(n), owner(n), old.cached(n))
-        self.wrote = True
 
     def forget_name(self, name: Any) -> None:
         """No block can be found under the name any more."""
         self.demand(self.is_listed(name), "a block can be found under the name")
         self.state.put("listed", (self.state.cached(raw(name)),), z3.BoolVal(False))
-        self.wrote = True
 
     def rest(self, _blocks: Any) -> None:
         """Which block has rested longest is no part of the state."""

@@ -92,7 +92,6 @@ class SymbolicDevice(SymbolicLedger):
             old.memory(GPU, p, k),
         )
         s.fields["right"] = lambda x, q: z3.If(x == n, right(q), old.right(x, q))
-        self.wrote = True
 
     def _right(self, old: State, n: Any) -> Any:
         """Of which sequences all that the forward reads is right, and for each other a position that is not."""

@@ -35,7 +35,6 @@ class Ends:
     """The operators of a symbolic ledger over requests that end at once."""
 
     state: State
-    wrote: bool
     assume: Callable[[Any], None]
     demand: Callable[..., None]
     demand_of_lemma: Callable[[Any, str], None]
@@ -127,7 +126,6 @@ class Ends:
         s.fields["name"] = lambda b: z3.If(gets(b), named_by(old, b), old.name(b))
         s.fields["listed"] = lambda b: z3.Or(gets(b), old.listed(b))
         s.fields["cached"] = lambda n: z3.If(given(n), first(n), old.cached(n))
-        self.wrote = True
         return lambda b: gets(b)
 
     def _private_of(self, requests: Vector) -> Vector:
@@ -159,7 +157,6 @@ class Ends:
             old.ref(b),
         )
         s.fields["blocks"] = lambda r: z3.If(requests.has(r), 0, old.blocks(r))
-        self.wrote = True
 
     def unlist_each(self, sequences: Vector) -> None:
         """The sequences leave the batch, in which the order of the others is open, and both calendars."""
@@ -199,7 +196,6 @@ class Ends:
         for calendar in ("boundary", "ending"):
             day = getattr(old, calendar)
             s.fields[calendar] = lambda q, day=day: z3.If(sequences.has(q), NEVER, day(q))
-        self.wrote = True
 
     def enqueue_each(self, requests: Vector, phase: Phase) -> None:
         """Each request leaves the queue of its phase and enters that of another one."""
@@ -211,4 +207,3 @@ class Ends:
             "each request is in the queue of its phase",
         )
         s.fields["queue"] = lambda r: z3.If(requests.has(r), z3.IntVal(int(phase)), old.queue(r))
-        self.wrote = True

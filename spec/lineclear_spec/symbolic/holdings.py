@@ -136,7 +136,6 @@ class Holdings:
     """The operators of a symbolic ledger over the blocks that each request holds."""
 
     state: State
-    wrote: bool
     assume: Callable[[Any], None]
     demand: Callable[..., None]
     demand_of_lemma: Callable[[Any, str], None]
@@ -179,7 +178,6 @@ class Holdings:
         s.fields["held"] = lambda x, k: z3.If(x == r, at(k), old.held(x, k))
         s.fields["held_index"] = lambda b: z3.If(before.has(b), index_of(b), old.held_index(b))
         s.put("blocks", (r,), after.size)
-        self.wrote = True
 
     def empty(self, request: Any) -> None:
         """Nothing is held, and no entry names the blocks any more: their `ref` is 0.
@@ -193,7 +191,6 @@ class Holdings:
         old = s.snapshot()
         s.fields["ref"] = lambda b: z3.If(gone.has(b), 0, old.ref(b))
         s.put("blocks", (r,), z3.IntVal(0))
-        self.wrote = True
 
     def append_new_each(self, sequences: Vector, block_ids: Vector) -> None:
         """Append one new block at a block id just taken to the table of each sequence, whose request holds it."""
@@ -233,7 +230,6 @@ class Holdings:
         s.fields["blocks"] = lambda r: count(r)
         s.fields["held"] = lambda r, k: at(r, k)
         s.fields["held_index"] = lambda b: index_of(b)
-        self.wrote = True
 
     def _append_each(self, sequences: Vector, blocks: Vector) -> None:
         """Append each block to the table of its sequence."""
@@ -262,7 +258,6 @@ class Holdings:
             old.index(q, b),
         )
         s.fields["length"] = lambda q: old.length(q) + z3.If(sequences.has(q), 1, 0)
-        self.wrote = True
 
     def drop_each(self, blocks: Vector) -> None:
         """Each block leaves its request, and gets its name next; the order of the rest is open."""
@@ -288,4 +283,3 @@ class Holdings:
         s.fields["blocks"] = lambda r: count(r)
         s.fields["held"] = lambda r, k: at(r, k)
         s.fields["held_index"] = lambda b: index_of(b)
-        self.wrote = True

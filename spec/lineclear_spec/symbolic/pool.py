@@ -74,7 +74,6 @@ class SymbolicPool(NoValue):
         free = old.free(self.tier)
         ledger.demand(Term(z3.And(0 <= n, n <= free)), "as many free blocks as are allocated")
         ledger.state.put(f"free_{self.name}", (), free - n)
-        ledger.wrote = True
         return Vector(
             ledger,
             Int,
@@ -111,7 +110,6 @@ class SymbolicPool(NoValue):
         ledger.state.fields[f"last_use_{name}"] = lambda p: z3.If(
             block_ids.has(p), last, old.last_use(tier, p)
         )
-        ledger.wrote = True
 
     def put(self, block_ids: Vector, last_use: Any) -> None:
         """Put block ids back, fenced with `last_use`."""
@@ -154,7 +152,6 @@ class SymbolicPool(NoValue):
             block_ids.has(p), fence, old.last_use(tier, p)
         )
         s.put(f"free_{name}", (), free + block_ids.size)
-        ledger.wrote = True
 
 
 def permutation(total: Any, order: Any, position: Any) -> list[Any]:

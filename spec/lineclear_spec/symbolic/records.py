@@ -51,7 +51,6 @@ class SymbolicOperation(NoValue):
     def __setattr__(self, name: str, value: Any) -> None:
         if name != "wait":
             raise Misuse(f"an operation has no field {name} to write")
-        self.ledger.wrote = True
         self.ledger.state.put("wait", (self.z,), raw(value))
 
 
@@ -71,7 +70,6 @@ class Operations(NoValue):
         """The operation, which is open no more."""
         operation = self[number]
         self.ledger.state.put("open", (operation.z,), z3.BoolVal(False))
-        self.ledger.wrote = True
         return operation
 
 
@@ -97,7 +95,6 @@ class Forwards(NoValue):
 
     def __setitem__(self, step: Any, number: Any) -> None:
         self.ledger.state.put("forward_of", (raw(step),), raw(number))
-        self.ledger.wrote = True
 
     def pop(self, step: Any) -> Term:
         """The forward of the step, whose entry is gone."""
@@ -126,7 +123,6 @@ class SymbolicBatch(NoValue):
         s.put("decode_batch", (s.decode_batch_size,), q)
         s.put("decode_batch_index", (q,), s.decode_batch_size)
         s.put("decode_batch_size", (), s.decode_batch_size + 1)
-        self.ledger.wrote = True
 
     def remove(self, sequence: Any) -> None:
         """Remove a sequence that is in the batch: the last one takes its place here. No function reads the order."""
@@ -136,7 +132,6 @@ class SymbolicBatch(NoValue):
         s.put("decode_batch", (at,), last)
         s.put("decode_batch_index", (last,), at)
         s.put("decode_batch_size", (), s.decode_batch_size - 1)
-        self.ledger.wrote = True
 
 
 class SymbolicCalendar(NoValue):
@@ -159,7 +154,6 @@ class SymbolicCalendar(NoValue):
         q = sequence.z
         self.ledger.demand(Term(self._day(q) == NEVER), "the sequence is listed under no step")
         self.ledger.state.put(self.field, (q,), raw(step))
-        self.ledger.wrote = True
 
     def unmark(self, step: Any, sequence: Any) -> None:
         """Take a sequence, which is listed under the step, off the calendar."""
@@ -168,7 +162,6 @@ class SymbolicCalendar(NoValue):
             Term(self._day(q) == raw(step)), "the sequence is listed under the step"
         )
         self.ledger.state.put(self.field, (q,), z3.IntVal(NEVER))
-        self.ledger.wrote = True
 
     def postpone(self, step: Any, by: Any) -> None:
         """What is listed under the step is listed so many steps later."""
@@ -176,7 +169,6 @@ class SymbolicCalendar(NoValue):
         day = getattr(old, self.field)
         self.ledger.demand(Term(at != NEVER), "what is postponed is listed")
         self.ledger.state.fields[self.field] = lambda q: z3.If(day(q) == at, at + raw(by), day(q))
-        self.ledger.wrote = True
 
     def bucket(self, step: Any) -> Vector:
         """The sequences that are listed under the step, in some order: what `lemma_select` says of the batch,
@@ -201,7 +193,6 @@ class Records:
     """The operators of a symbolic ledger over one record."""
 
     state: State
-    wrote: bool
     assume: Callable[[Any], None]
     demand: Callable[..., None]
     _begin_with_prompt: Callable[[Any, Any], None]
@@ -234,7 +225,6 @@ class Records:
         s, r = self.state, request.z
         self.demand(Term(s.queue(r) == s.phase(r)), "the request is in the queue of its phase")
         s.put("queue", (r,), z3.IntVal(int(phase)))
-        self.wrote = True
 
     def new_sequence(self, request: Any) -> Record:
         """A sequence that was not there before, with every counter 0; it is not alive yet.
@@ -257,7 +247,6 @@ class Records:
             z3.And(x == q, 0 <= i, i < prompt), prompt_names(request.z, i), word(x, i)
         )
         self._begin_with_prompt(q, request.z)
-        self.wrote = True
         return Record(self, q)
 
     # ---- operations --------------------------------------------------------------------------------
@@ -289,7 +278,6 @@ class Records:
         s.put("wait", (number,), z3.IntVal(0))
         if request is not None:
             s.put("request_of", (number,), request.z)
-        self.wrote = True
 
 
 def least(is_open: Callable[[Any], Any], issued: Any, first: Any) -> list[Any]:

@@ -177,5 +177,4 @@ class Record:
         self._own()
         if FIELDS[name][0] != (self.z.sort(),):
             raise Misuse(f"a {self.z.sort()} has no field {name} to write")
-        self.ledger.wrote = True
         self.ledger.state.put(name, (self.z,), raw(value))

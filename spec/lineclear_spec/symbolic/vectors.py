@@ -229,7 +229,6 @@ class Table(NoValue):
         s.fields["index"] = lambda x, b: z3.If(
             z3.And(x == q, blocks.has(b)), first + blocks.index_of(b), old.index(x, b)
         )
-        self.ledger.wrote = True
 
     def extend(self, blocks: Vector) -> None:
         """Append blocks that it does not name."""
@@ -246,7 +245,6 @@ class Table(NoValue):
     def clear(self) -> None:
         """No entry is left."""
         self.ledger.state.put("length", (self.owner,), z3.IntVal(0))
-        self.ledger.wrote = True
 
 
 def names(s: State, q: Any, b: Any) -> Any:
@@ -289,7 +287,6 @@ class Held(NoValue):
             blocks.has(b), count + blocks.index_of(b), old.held_index(b)
         )
         s.put("blocks", (r,), count + blocks.size)
-        self.ledger.wrote = True
 
 
 class Members(NoValue):
@@ -325,7 +322,6 @@ class Members(NoValue):
         s.put("member_index", (q,), s.width(r))
         s.put("member", (r, s.width(r)), q)
         s.put("width", (r,), s.width(r) + 1)
-        self.ledger.wrote = True
 
     def remove(self, sequence: Any) -> None:
         """Remove a sequence that is there; the others keep their order."""
@@ -342,9 +338,7 @@ class Members(NoValue):
             old.member_index(x),
         )
         s.put("width", (r,), old.width(r) - 1)
-        self.ledger.wrote = True
 
     def clear(self) -> None:
         """No sequence is left."""
         self.ledger.state.put("width", (self.owner,), z3.IntVal(0))
-        self.ledger.wrote = True
