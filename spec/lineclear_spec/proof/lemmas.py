@@ -35,15 +35,9 @@ from lineclear_spec.symbolic.holdings import (
 from lineclear_spec.symbolic.pool import facts_of_latest, facts_of_put, permutation
 from lineclear_spec.symbolic.records import least
 from lineclear_spec.symbolic.state import Block, Int, Request, Sequence, State, stated
-from lineclear_spec.symbolic.vectors import Vector, selected, within
+from lineclear_spec.symbolic.vectors import Vector, selected, unknown, within
 
 Element = z3.DeclareSort("Element")
-
-
-def unknown(sort: Any, name: str, size: Any) -> Vector:
-    """Any vector; that its elements are distinct is a hypothesis of the lemmas that presume it."""
-    at, index_of = z3.Function(name, Int, sort), z3.Function(f"{name}_index", sort, Int)
-    return Vector(None, sort, size, lambda k: at(k), lambda x: index_of(x))
 
 
 def induction(
@@ -74,7 +68,7 @@ def induction(
 def put() -> Obligations:
     """n block ids are put back one after another: each changes places with the first one not free."""
     n, k, total, free = z3.Ints("n done total free")
-    block_ids = unknown(Int, "block_ids", n)
+    block_ids = unknown(None, Int, "block_ids", n)
     names = "order position order_now position_now".split()
     order, position, order_now, position_now = (z3.Function(x, Int, Int) for x in names)
     hypotheses = [
@@ -109,7 +103,7 @@ def put() -> Obligations:
 def latest() -> Obligations:
     """The larger of two numbers is taken once for each element."""
     n, k, at_least, last, which = z3.Ints("n done at_least last which")
-    v = unknown(Element, "v", n)
+    v = unknown(None, Element, "v", n)
     of = z3.Function("of", Element, Int)
     new = of(v.at(k))
     after = z3.If(new >= last, new, last), z3.If(new >= last, k, which)
@@ -145,15 +139,16 @@ def first_open() -> Obligations:
 def select() -> Obligations:
     """Each element of a vector is appended if it is chosen, where its own index comes by."""
     n, k, size = z3.Ints("n done size")
-    v = unknown(Element, "v", n)
+    v = unknown(None, Element, "v", n)
     wanted = z3.Function("wanted", Element, z3.BoolSort())
     at, index_of = z3.Function("at", Int, Element), z3.Function("index_of", Element, Int)
     x = v.at(k)
     appended = z3.And(wanted(x), v.index_of(x) == k)
 
-    def facts(m: Any, size: Any, at: Any, index_of: Any) -> list[Any]:
+    def facts(m: Any, *found: Any) -> list[Any]:
         return selected(
-            Element, size, at, index_of, lambda x: z3.And(v.has(x), v.index_of(x) < m, wanted(x))
+            Vector(None, Element, *found),
+            lambda x: z3.And(v.has(x), v.index_of(x) < m, wanted(x)),
         )
 
     goals = induction(
@@ -214,8 +209,8 @@ def holders_of_others() -> Obligations:
 def remove_all() -> Obligations:
     """Each element leaves its place to the last one."""
     n, k, m = z3.Ints("n done m")
-    before, gone = unknown(Element, "before", m), unknown(Element, "gone", n)
-    now = unknown(Element, "now", m - k)
+    before, gone = unknown(None, Element, "before", m), unknown(None, Element, "gone", n)
+    now = unknown(None, Element, "now", m - k)
     b = gone.at(k)
     last, place = now.at(now.size - 1), now.index_of(b)
     after = Vector(
@@ -246,7 +241,7 @@ def hold_each() -> Obligations:
     """Each block is appended to the set of its owner."""
     n, k = z3.Ints("n done")
     old = State.arbitrary("_before")
-    blocks = unknown(Block, "blocks", n)
+    blocks = unknown(None, Block, "blocks", n)
     owner = z3.Function("owner_of", Int, Request)
     count = z3.Function("count", Request, Int)
     at = z3.Function("at", Request, Int, Block)
@@ -288,7 +283,7 @@ def drop_each() -> Obligations:
     """Each block leaves its place in the set of its request to the last one there."""
     n, k = z3.Ints("n done")
     old = State.arbitrary("_before")
-    blocks = unknown(Block, "blocks", n)
+    blocks = unknown(None, Block, "blocks", n)
     count = z3.Function("count", Request, Int)
     at = z3.Function("at", Request, Int, Block)
     index_of = z3.Function("index_now", Block, Int)

@@ -18,7 +18,7 @@ import z3
 from lineclear_spec.kernel.records import GPU
 from lineclear_spec.symbolic.state import Block, Int, Sequence, State, unique
 from lineclear_spec.symbolic.terms import Term
-from lineclear_spec.symbolic.vectors import Vector, selected, within
+from lineclear_spec.symbolic.vectors import Vector, enumerated, unknown, within
 
 
 def others_of(
@@ -83,10 +83,7 @@ class Blocks:
         nothing leads to it while the block id is free is tested, `tests/spec/kernel/test_spare_records.py`.)
         """
         s = self.state
-        name = unique("new")
-        at = z3.Function(name, Int, Block)
-        index_of = z3.Function(f"{name}_index", Block, Int)
-        blocks = Vector(self, Block, block_ids.size, lambda k: at(k), lambda b: index_of(b))
+        blocks = unknown(self, Block, unique("new"), block_ids.size)
         old = s.snapshot()
         self.assume(blocks.distinct())
         self.assume(
@@ -96,11 +93,11 @@ class Blocks:
         )
 
         def owner(b: Any) -> Any:
-            return sequences.at(index_of(b))
+            return sequences.at(blocks.index_of(b))
 
         s.fields["tier"] = lambda b: z3.If(blocks.has(b), GPU, old.tier(b))
         s.fields["block_id"] = lambda b: z3.If(
-            blocks.has(b), block_ids.at(index_of(b)), old.block_id(b)
+            blocks.has(b), block_ids.at(blocks.index_of(b)), old.block_id(b)
         )
         s.fields["group"] = lambda b: z3.If(blocks.has(b), old.request(owner(b)), old.group(b))
         s.fields["ref"] = lambda b: z3.If(blocks.has(b), 1, old.ref(b))
@@ -111,7 +108,7 @@ class Blocks:
             z3.And(blocks.has(b), q == owner(b)), 0, old.holder_index(q, b)
         )
         s.fields["owner_gpu"] = lambda p: z3.If(
-            block_ids.has(p), at(block_ids.index_of(p)), old.owner(GPU, p)
+            block_ids.has(p), blocks.at(block_ids.index_of(p)), old.owner(GPU, p)
         )
         return blocks
 
@@ -205,8 +202,6 @@ class Blocks:
         s.fields["holder_index"] = lambda q, b: z3.If(
             old.name(b) != 0, holder_index(q, b), old.holder_index(q, b)
         )
-        at, index_of = z3.Function(name, Int, Block), z3.Function(f"{name}_index", Block, Int)
-        size = z3.Int(f"{name}_count")
 
         def chosen(b: Any) -> Any:
             return z3.And(old.ref(b) >= 1, old.name(b) != 0, count(b) == 0)
@@ -215,6 +210,4 @@ class Blocks:
         # which there are finitely many, each with a finite table (`members`, `references`: what was
         # written of `ref` since `references` held, if anything, is that of private blocks).
         self.presume("members")
-        for fact in selected(Block, size, at, index_of, chosen):
-            self.assume(fact)
-        return Vector(self, Block, size, lambda k: at(k), lambda b: index_of(b))
+        return enumerated(self, Block, name, chosen)

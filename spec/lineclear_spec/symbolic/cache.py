@@ -22,7 +22,7 @@ from lineclear_spec.invariants import leads
 from lineclear_spec.logic import not_
 from lineclear_spec.symbolic.state import Block, Int, Sequence, State, unique
 from lineclear_spec.symbolic.terms import Record, Term, raw
-from lineclear_spec.symbolic.vectors import Vector, select, selected, within
+from lineclear_spec.symbolic.vectors import Vector, enumerated, select, within
 
 
 def only_entry(s: State, q: Any, at: Any) -> Any:
@@ -192,18 +192,13 @@ class Cache:
         self.demand(Term(0 <= low), "the entries are not before the table")
         self.demand(Term(low <= high), "they do not end before they begin")
         self._by_lemma("references", only_entries(s))
-        name = unique("unnamed")
-        block, index_of = z3.Function(name, Int, Block), z3.Function(f"{name}_index", Block, Int)
-        size = z3.Int(f"{name}_count")
 
         def chosen(b: Any) -> Any:
             q, k = entry_of(s, b)
             return z3.And(q == sequence.z, within(low, k, high), may_be_sealed(s, b))
 
         # They are finitely many, as the entries of a table are, which `lemma_select` filters.
-        for fact in selected(Block, size, block, index_of, chosen):
-            self.assume(fact)
-        return Vector(self, Block, size, lambda k: block(k), lambda b: index_of(b))
+        return enumerated(self, Block, unique("unnamed"), chosen)
 
     def seal_each(self, blocks: Vector) -> None:
         """Each block gets its name, under which it can be found."""

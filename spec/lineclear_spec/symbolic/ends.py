@@ -25,7 +25,7 @@ from lineclear_spec.symbolic.pool import SymbolicPool
 from lineclear_spec.symbolic.quantified import unique
 from lineclear_spec.symbolic.state import BLOCK_OF, CAP, Block, Int, Request, Sequence, State
 from lineclear_spec.symbolic.terms import Term
-from lineclear_spec.symbolic.vectors import Vector, selected, within
+from lineclear_spec.symbolic.vectors import Vector, enumerated, unknown, within
 
 if TYPE_CHECKING:
     from lineclear_spec.kernel.protocol import Ledger
@@ -126,24 +126,17 @@ class Ends:
         s.fields["name"] = lambda b: z3.If(gets(b), named_by(old, b), old.name(b))
         s.fields["listed"] = lambda b: z3.Or(gets(b), old.listed(b))
         s.fields["cached"] = lambda n: z3.If(given(n), first(n), old.cached(n))
-        return lambda b: gets(b)
+        return gets
 
     def _private_of(self, requests: Vector) -> Vector:
         """The private blocks of the requests, in some order: those that they held and that have got no name."""
         s = self.state.snapshot()
-        name = unique("private")
-        at, index_of = z3.Function(name, Int, Block), z3.Function(f"{name}_index", Block, Int)
-        size = z3.Int(f"{name}_count")
+
+        def chosen(b: Any) -> Any:
+            return z3.And(requests.has(s.group(b)), its_request_holds(s, b), s.name(b) == 0)
+
         # They are finitely many: each request lists its own.
-        for fact in selected(
-            Block,
-            size,
-            at,
-            index_of,
-            lambda b: z3.And(requests.has(s.group(b)), its_request_holds(s, b), s.name(b) == 0),
-        ):
-            self.assume(fact)
-        return Vector(self, Block, size, lambda k: at(k), lambda b: index_of(b))
+        return enumerated(self, Block, unique("private"), chosen)
 
     def _empty_each(self, requests: Vector) -> None:
         """Each request holds nothing, and no entry names its private blocks any more: their `ref` is 0 (see
@@ -163,11 +156,7 @@ class Ends:
         s = self.state
         old = s.snapshot()
         before = Vector(
-            self,
-            Sequence,
-            old.decode_batch_size,
-            lambda k: old.decode_batch(k),
-            lambda q: old.decode_batch_index(q),
+            self, Sequence, old.decode_batch_size, old.decode_batch, old.decode_batch_index
         )
         sequences.demand_distinct()
         self.demand(Term(sequences.every(before.has)), "the batch has each of the sequences")
@@ -182,15 +171,13 @@ class Ends:
         self.demand_of_lemma(
             z3.And(before.size >= 0, sequences.size >= 0), "no set has a negative size"
         )
-        name = unique("decode_batch")
-        at = z3.Function(name, Int, Sequence)
-        index_of = z3.Function(f"{name}_index", Sequence, Int)
-        after = Vector(self, Sequence, before.size - sequences.size, at, index_of)
+        size = before.size - sequences.size
+        after = unknown(self, Sequence, unique("decode_batch"), size)
         for fact in facts_of_remove_all(before, sequences, after):
             self.assume(fact)
-        s.fields["decode_batch"] = lambda k: at(k)
+        s.fields["decode_batch"] = after.at
         s.fields["decode_batch_index"] = lambda q: z3.If(
-            before.has(q), index_of(q), old.decode_batch_index(q)
+            before.has(q), after.index_of(q), old.decode_batch_index(q)
         )
         s.put("decode_batch_size", (), after.size)
         for calendar in ("boundary", "ending"):

@@ -17,7 +17,7 @@ import z3
 from lineclear_spec.invariants import INVARIANTS
 from lineclear_spec.symbolic.state import Block, Int, Request, State, stated, unique
 from lineclear_spec.symbolic.terms import Term
-from lineclear_spec.symbolic.vectors import Held, Vector, within
+from lineclear_spec.symbolic.vectors import Held, Vector, unknown, within
 
 
 def facts_of_remove_all(before: Vector, gone: Vector, after: Vector) -> list[Any]:
@@ -167,16 +167,13 @@ class Holdings:
             "no entry names the blocks, or they are sealed",
         )
         old = s.snapshot()
-        name = unique("left")
-        at = z3.Function(name, Int, Block)
-        index_of = z3.Function(f"{name}_index", Block, Int)
-        after = Vector(
-            self, Block, before.size - blocks.size, lambda k: at(k), lambda b: index_of(b)
-        )
+        after = unknown(self, Block, unique("left"), before.size - blocks.size)
         for fact in facts_of_remove_all(before, blocks, after):
             self.assume(fact)
-        s.fields["held"] = lambda x, k: z3.If(x == r, at(k), old.held(x, k))
-        s.fields["held_index"] = lambda b: z3.If(before.has(b), index_of(b), old.held_index(b))
+        s.fields["held"] = lambda x, k: z3.If(x == r, after.at(k), old.held(x, k))
+        s.fields["held_index"] = lambda b: z3.If(
+            before.has(b), after.index_of(b), old.held_index(b)
+        )
         s.put("blocks", (r,), after.size)
 
     def empty(self, request: Any) -> None:

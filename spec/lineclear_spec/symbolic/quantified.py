@@ -34,8 +34,7 @@ def fresh(name: str, field: str) -> Any:
     arguments, result = FIELDS[field]
     if not arguments:
         return z3.Const(name, result)
-    function = z3.Function(name, *arguments, result)
-    return lambda *a: function(*a)
+    return z3.Function(name, *arguments, result)
 
 
 def unique(prefix: str) -> str:

@@ -16,9 +16,9 @@ import z3
 from lineclear_spec.invariants.clause import NEVER
 from lineclear_spec.kernel.lifecycle import EVENTS, Phase
 from lineclear_spec.kernel.records import COMPUTE, FORWARD
-from lineclear_spec.symbolic.state import BLOCK_OF, CAP, NEED, Int, Sequence, State, unique
+from lineclear_spec.symbolic.state import BLOCK_OF, CAP, NEED, Sequence, State, unique
 from lineclear_spec.symbolic.terms import Misuse, NoValue, Record, Term, raw
-from lineclear_spec.symbolic.vectors import Vector, selected
+from lineclear_spec.symbolic.vectors import Vector, enumerated
 
 #: Counters of a sequence that are 0 when it is made.
 ZERO = (
@@ -178,15 +178,7 @@ class SymbolicCalendar(NoValue):
         self.ledger.demand(Term(at != NEVER), "the sequences asked for are listed")
         self.ledger.presume("decode_batch")
         day = getattr(state, self.field)
-        name = unique(self.field)
-        listed, index_of = (
-            z3.Function(name, Int, Sequence),
-            z3.Function(f"{name}_index", Sequence, Int),
-        )
-        size = z3.Int(f"{name}_count")
-        for fact in selected(Sequence, size, listed, index_of, lambda q: day(q) == at):
-            self.ledger.assume(fact)
-        return Vector(self.ledger, Sequence, size, lambda k: listed(k), lambda q: index_of(q))
+        return enumerated(self.ledger, Sequence, unique(self.field), lambda q: day(q) == at)
 
 
 class Records:

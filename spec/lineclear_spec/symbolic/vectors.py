@@ -104,14 +104,39 @@ def reversed_of(v: Vector) -> Vector:
     )
 
 
+def unknown(ledger: Any, sort: Any, name: str, size: Any) -> Vector:
+    """A vector of which nothing is known but its size.
+
+    Args:
+        ledger: whose it is.
+        sort: of an element.
+        name: of its functions.
+        size: how many elements.
+    """
+    at, index_of = z3.Function(name, Int, sort), z3.Function(f"{name}_index", sort, Int)
+    return Vector(ledger, sort, size, at, index_of)
+
+
+def enumerated(ledger: Any, sort: Any, name: str, chosen: Callable[[Any], Any]) -> Vector:
+    """The chosen ones, each once, in some order. They are finitely many: who calls it says why.
+
+    Args:
+        ledger: that assumes it.
+        sort: of an element.
+        name: of its functions.
+        chosen: whether something is.
+    """
+    found = unknown(ledger, sort, name, z3.Int(f"{name}_count"))
+    for fact in selected(found, chosen):
+        ledger.assume(fact)
+    return found
+
+
 def select(ledger: Any, condition: Callable[[Any], Any], v: Vector) -> Vector:
     """The elements of which the condition holds, in some order."""
     v.demand_distinct()
     state = ledger.state.snapshot()
     name = unique("selected")
-    at = z3.Function(name, Int, v.sort)
-    index_of = z3.Function(f"{name}_index", v.sort, Int)
-    size = z3.Int(f"{name}_count")
 
     def chosen(x: Any) -> Any:
         now, ledger.state = ledger.state, state
@@ -121,34 +146,23 @@ def select(ledger: Any, condition: Callable[[Any], Any], v: Vector) -> Vector:
         finally:
             ledger.state = now
 
-    for fact in selected(v.sort, size, at, index_of, chosen):
-        ledger.assume(fact)
-    return Vector(ledger, v.sort, size, lambda k: at(k), lambda x: index_of(x))
+    return enumerated(ledger, v.sort, name, chosen)
 
 
-def selected(
-    sort: Any, size: Any, at: Any, index_of: Any, chosen: Callable[[Any], Any]
-) -> list[Any]:
-    """What holds of an enumeration of the chosen ones, each once; lemma `select`. There is one only if they are
-    finitely many: who calls it says why.
-
-    Args:
-        sort: of an element.
-        size: how many are chosen.
-        at: the chosen one at an index.
-        index_of: the index of a chosen one.
-        chosen: whether something is.
+def selected(v: Vector, chosen: Callable[[Any], Any]) -> list[Any]:
+    """What holds of a vector of the chosen ones, each once; lemma `select`. There is one only if they are finitely
+    many.
     """
-    j, x = z3.Int("j"), z3.Const("x", sort)
+    j, x = z3.Int("j"), z3.Const("x", v.sort)
 
     def has_index(x: Any) -> Any:
-        return z3.Implies(chosen(x), z3.And(within(0, index_of(x), size), at(index_of(x)) == x))
+        return z3.Implies(chosen(x), v.has(x))
 
     def is_chosen(j: Any) -> Any:
-        return z3.Implies(within(0, j, size), z3.And(chosen(at(j)), index_of(at(j)) == j))
+        return z3.Implies(within(0, j, v.size), z3.And(chosen(v.at(j)), v.index_of(v.at(j)) == j))
 
     return [
-        size >= 0,
+        v.size >= 0,
         z3.ForAll([j], bound((j,), is_chosen)),
         z3.ForAll([x], bound((x,), has_index)),
     ]
@@ -263,9 +277,7 @@ class Held(NoValue):
     def vector(self) -> Vector:
         """Its blocks as they are now."""
         s, r = self.ledger.state.snapshot(), self.owner
-        return Vector(
-            self.ledger, Block, s.blocks(r), lambda k: s.held(r, k), lambda b: s.held_index(b)
-        )
+        return Vector(self.ledger, Block, s.blocks(r), lambda k: s.held(r, k), s.held_index)
 
     def update(self, blocks: Vector) -> None:
         """Add blocks that are not there."""
@@ -305,7 +317,7 @@ class Members(NoValue):
             Sequence,
             s.width(r),
             lambda k: s.member(r, k),
-            lambda q: s.member_index(q),
+            s.member_index,
         )
 
     def __getitem__(self, index: Any) -> Any:
