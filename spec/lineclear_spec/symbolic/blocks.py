@@ -95,36 +95,26 @@ class Blocks:
         def owner(b: Any) -> Any:
             return sequences.at(blocks.index_of(b))
 
-        s.fields["tier"] = lambda b: z3.If(blocks.has(b), GPU, old.tier(b))
-        s.fields["block_id"] = lambda b: z3.If(
-            blocks.has(b), block_ids.at(blocks.index_of(b)), old.block_id(b)
-        )
-        s.fields["group"] = lambda b: z3.If(blocks.has(b), old.request(owner(b)), old.group(b))
-        s.fields["ref"] = lambda b: z3.If(blocks.has(b), 1, old.ref(b))
-        s.fields["holder"] = lambda b, k: z3.If(
-            z3.And(blocks.has(b), k == 0), owner(b), old.holder(b, k)
-        )
-        s.fields["holder_index"] = lambda q, b: z3.If(
-            z3.And(blocks.has(b), q == owner(b)), 0, old.holder_index(q, b)
-        )
-        s.fields["owner_gpu"] = lambda p: z3.If(
-            block_ids.has(p), blocks.at(block_ids.index_of(p)), old.owner(GPU, p)
-        )
+        self._lie(blocks, GPU, block_ids)
+        s.put_where("group", blocks.has, lambda b: old.request(owner(b)))
+        s.put_where("ref", blocks.has, 1)
+        s.put_where("holder", lambda b, k: z3.And(blocks.has(b), k == 0), lambda b, k: owner(b))
+        s.put_where("holder_index", lambda q, b: z3.And(blocks.has(b), q == owner(b)), 0)
         return blocks
 
     def relocate(self, blocks: Vector, tier: int, block_ids: Vector) -> None:
         """The blocks live at these block ids of the tier."""
-        s = self.state
         blocks.demand_distinct()
         self.demand(Term(blocks.size == block_ids.size), "as many block ids as blocks")
-        old = s.snapshot()
-        s.fields["tier"] = lambda b: z3.If(blocks.has(b), tier, old.tier(b))
-        s.fields["block_id"] = lambda b: z3.If(
-            blocks.has(b), block_ids.at(blocks.index_of(b)), old.block_id(b)
-        )
-        s.fields["owner_gpu" if tier == GPU else "owner_cpu"] = lambda p: z3.If(
-            block_ids.has(p), blocks.at(block_ids.index_of(p)), old.owner(tier, p)
-        )
+        self._lie(blocks, tier, block_ids)
+
+    def _lie(self, blocks: Vector, tier: int, block_ids: Vector) -> None:
+        """Each block is at the block id beside it."""
+        s = self.state
+        s.put_where("tier", blocks.has, tier)
+        s.put_where("block_id", blocks.has, lambda b: block_ids.at(blocks.index_of(b)))
+        owner = "owner_gpu" if tier == GPU else "owner_cpu"
+        s.put_where(owner, block_ids.has, lambda p: blocks.at(block_ids.index_of(p)))
 
     def count_up(self, sequence: Any, blocks: Vector) -> None:
         """One more entry names each of the blocks: one of the sequence's table."""
@@ -132,11 +122,9 @@ class Blocks:
         blocks.demand_distinct()
         old = s.snapshot()
         s.fields["ref"] = lambda b: old.ref(b) + z3.If(blocks.has(b), 1, 0)
-        s.fields["holder"] = lambda b, k: z3.If(
-            z3.And(blocks.has(b), k == old.ref(b)), q, old.holder(b, k)
-        )
-        s.fields["holder_index"] = lambda x, b: z3.If(
-            z3.And(x == q, blocks.has(b)), old.ref(b), old.holder_index(x, b)
+        s.put_where("holder", lambda b, k: z3.And(blocks.has(b), k == old.ref(b)), lambda *_: q)
+        s.put_where(
+            "holder_index", lambda x, b: z3.And(x == q, blocks.has(b)), lambda _, b: old.ref(b)
         )
 
     def count_down(self, sequence: Any, blocks: Vector) -> None:
@@ -155,15 +143,19 @@ class Blocks:
 
         self.demand(Term(blocks.every(held)), "the sequence is a holder of each block")
         s.fields["ref"] = lambda b: old.ref(b) - z3.If(blocks.has(b), 1, 0)
-        s.fields["holder"] = lambda b, k: z3.If(
-            z3.And(blocks.has(b), k == old.holder_index(q, b)),
-            old.holder(b, old.ref(b) - 1),
-            old.holder(b, k),
+
+        def last(b: Any) -> Any:
+            return old.holder(b, old.ref(b) - 1)
+
+        s.put_where(
+            "holder",
+            lambda b, k: z3.And(blocks.has(b), k == old.holder_index(q, b)),
+            lambda b, k: last(b),
         )
-        s.fields["holder_index"] = lambda x, b: z3.If(
-            z3.And(blocks.has(b), x == old.holder(b, old.ref(b) - 1)),
-            old.holder_index(q, b),
-            old.holder_index(x, b),
+        s.put_where(
+            "holder_index",
+            lambda x, b: z3.And(blocks.has(b), x == last(b)),
+            lambda x, b: old.holder_index(q, b),
         )
 
     def drop_sealed(self, request: Any) -> Vector:
@@ -197,11 +189,9 @@ class Blocks:
         now = count(b), lambda k: holder(b, k), lambda q: holder_index(q, b)
         for fact in others_of(old, leaves, b, *now, [b]):
             self.assume(fact)
-        s.fields["ref"] = lambda b: z3.If(old.name(b) != 0, count(b), old.ref(b))
-        s.fields["holder"] = lambda b, k: z3.If(old.name(b) != 0, holder(b, k), old.holder(b, k))
-        s.fields["holder_index"] = lambda q, b: z3.If(
-            old.name(b) != 0, holder_index(q, b), old.holder_index(q, b)
-        )
+        s.put_where("ref", lambda b: old.name(b) != 0, count)
+        s.put_where("holder", lambda b, _: old.name(b) != 0, holder)
+        s.put_where("holder_index", lambda _, b: old.name(b) != 0, holder_index)
 
         def chosen(b: Any) -> Any:
             return z3.And(old.ref(b) >= 1, old.name(b) != 0, count(b) == 0)

@@ -96,11 +96,10 @@ class Bulk:
         def new(q: Any, k: Any) -> Any:
             return block_ids.at(k - old.queued_length(q) if alone else sequences.index_of(q))
 
-        s.fields["sent_block_id"] = lambda q, k: z3.If(
-            z3.And(grows(q), within(old.queued_length(q), k, old.queued_length(q) + count)),
-            new(q, k),
-            old.sent_block_id(q, k),
-        )
+        def behind(q: Any, k: Any) -> Any:
+            return z3.And(grows(q), within(old.queued_length(q), k, old.queued_length(q) + count))
+
+        s.put_where("sent_block_id", behind, new)
         s.fields["queued_length"] = lambda q: old.queued_length(q) + z3.If(grows(q), count, 0)
 
     def send_whole(self, sequence: Any) -> None:
@@ -147,9 +146,10 @@ class Bulk:
             s.fields[name] = lambda x, p, block_ids=block_ids, old=s.fields[name]: z3.Or(
                 old(x, p), z3.And(x == o, block_ids.has(p))
             )
-        name = "source_gpu" if target_tier == GPU else "source_cpu"
-        s.fields[name] = lambda x, p, old=s.fields[name]: z3.If(
-            z3.And(x == o, targets.has(p)), sources.at(targets.index_of(p)), old(x, p)
+        s.put_where(
+            "source_gpu" if target_tier == GPU else "source_cpu",
+            lambda x, p: z3.And(x == o, targets.has(p)),
+            lambda _, p: sources.at(targets.index_of(p)),
         )
 
     def each(self, records: Any, body: Callable[[Any], None]) -> None:
@@ -191,6 +191,5 @@ class Bulk:
             if not z3.simplify(elsewhere).eq(z3.simplify(before(other))):
                 raise Misuse(f"{name} of another record is written")
             value = z3.simplify(new(own))
-            s.fields[name] = lambda x, value=value, before=before: z3.If(
-                v.has(x), z3.substitute(value, (own, x)), before(x)
-            )
+            s.fields[name] = before
+            s.put_where(name, v.has, lambda x, value=value: z3.substitute(value, (own, x)))

@@ -98,8 +98,10 @@ class Cache:
         """
         s, n = self.state, raw(count)
         word = s.block_name
-        s.fields["block_name"] = lambda q, i: z3.If(
-            z3.And(q == child.z, 0 <= i, i < n), word(parent.z, i), word(q, i)
+        s.put_where(
+            "block_name",
+            lambda q, i: z3.And(q == child.z, 0 <= i, i < n),
+            lambda _, i: word(parent.z, i),
         )
 
     # ---- blocks by name ------------------------------------------------------------------------------
@@ -220,12 +222,19 @@ class Cache:
         owner = z3.Function(unique("owner"), Int, Block)
         self.assume(z3.ForAll([b], z3.Implies(blocks.has(b), owner(named_by(old, b)) == b)))
 
-        def given(n: Any) -> Any:
-            return z3.And(blocks.has(owner(n)), named_by(old, owner(n)) == n)
+        self._name_each(blocks.has, owner)
 
-        s.fields["name"] = lambda b: z3.If(blocks.has(b), named_by(old, b), old.name(b))
-        s.fields["listed"] = lambda b: z3.Or(blocks.has(b), old.listed(b))
-        s.fields["cached"] = lambda n: z3.If(given(n), owner(n), old.cached(n))
+    def _name_each(self, gets: Callable[[Any], Any], first: Callable[[Any], Any]) -> None:
+        """The blocks of which `gets` holds get their names, under each of which the `first` of them is found."""
+        s = self.state
+        old = s.snapshot()
+
+        def given(n: Any) -> Any:
+            return z3.And(gets(first(n)), named_by(old, first(n)) == n)
+
+        s.put_where("name", gets, lambda b: named_by(old, b))
+        s.fields["listed"] = lambda b: z3.Or(gets(b), old.listed(b))
+        s.put_where("cached", given, first)
 
     def forget_name(self, name: Any) -> None:
         """No block can be found under the name any more."""

@@ -98,8 +98,7 @@ class Ends:
 
         Two of them may be about to get one name: one of these gets it, whichever comes first on plain data.
         """
-        s = self.state
-        old = s.snapshot()
+        old = self.state.snapshot()
         self._by_lemma("references", only_entries(old))
 
         def may(b: Any) -> Any:
@@ -120,12 +119,7 @@ class Ends:
         self.assume(z3.ForAll([b], z3.Implies(gets(b), z3.And(may(b), first(name) == b))))
         self.assume(z3.ForAll([b], z3.Implies(may(b), one)))
 
-        def given(n: Any) -> Any:
-            return z3.And(gets(first(n)), named_by(old, first(n)) == n)
-
-        s.fields["name"] = lambda b: z3.If(gets(b), named_by(old, b), old.name(b))
-        s.fields["listed"] = lambda b: z3.Or(gets(b), old.listed(b))
-        s.fields["cached"] = lambda n: z3.If(given(n), first(n), old.cached(n))
+        self._name_each(gets, first)
         return gets
 
     def _private_of(self, requests: Vector) -> Vector:
@@ -144,12 +138,12 @@ class Ends:
         """
         s = self.state
         old = s.snapshot()
-        s.fields["ref"] = lambda b: z3.If(
-            z3.And(requests.has(old.group(b)), its_request_holds(old, b), old.name(b) == 0),
-            0,
-            old.ref(b),
-        )
-        s.fields["blocks"] = lambda r: z3.If(requests.has(r), 0, old.blocks(r))
+
+        def theirs(b: Any) -> Any:
+            return z3.And(requests.has(old.group(b)), its_request_holds(old, b), old.name(b) == 0)
+
+        s.put_where("ref", theirs, 0)
+        s.put_where("blocks", requests.has, 0)
 
     def unlist_each(self, sequences: Vector) -> None:
         """The sequences leave the batch, in which the order of the others is open, and both calendars."""
@@ -176,13 +170,10 @@ class Ends:
         for fact in facts_of_remove_all(before, sequences, after):
             self.assume(fact)
         s.fields["decode_batch"] = after.at
-        s.fields["decode_batch_index"] = lambda q: z3.If(
-            before.has(q), after.index_of(q), old.decode_batch_index(q)
-        )
+        s.put_where("decode_batch_index", before.has, after.index_of)
         s.put("decode_batch_size", (), after.size)
         for calendar in ("boundary", "ending"):
-            day = getattr(old, calendar)
-            s.fields[calendar] = lambda q, day=day: z3.If(sequences.has(q), NEVER, day(q))
+            s.put_where(calendar, sequences.has, NEVER)
 
     def enqueue_each(self, requests: Vector, phase: Phase) -> None:
         """Each request leaves the queue of its phase and enters that of another one."""
@@ -193,4 +184,4 @@ class Ends:
             Term(requests.every(lambda r: old.queue(r) == old.phase(r))),
             "each request is in the queue of its phase",
         )
-        s.fields["queue"] = lambda r: z3.If(requests.has(r), z3.IntVal(int(phase)), old.queue(r))
+        s.put_where("queue", requests.has, int(phase))

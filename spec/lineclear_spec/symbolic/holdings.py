@@ -166,14 +166,11 @@ class Holdings:
             Term(blocks.every(lambda b: z3.Or(s.ref(b) == 0, s.name(b) != 0))),
             "no entry names the blocks, or they are sealed",
         )
-        old = s.snapshot()
         after = unknown(self, Block, unique("left"), before.size - blocks.size)
         for fact in facts_of_remove_all(before, blocks, after):
             self.assume(fact)
-        s.fields["held"] = lambda x, k: z3.If(x == r, after.at(k), old.held(x, k))
-        s.fields["held_index"] = lambda b: z3.If(
-            before.has(b), after.index_of(b), old.held_index(b)
-        )
+        s.put_where("held", lambda x, _: x == r, lambda _, k: after.at(k))
+        s.put_where("held_index", before.has, after.index_of)
         s.put("blocks", (r,), after.size)
 
     def empty(self, request: Any) -> None:
@@ -185,8 +182,7 @@ class Holdings:
         held: Held = request.held
         s, r = self.state, held.owner
         gone = held.vector()
-        old = s.snapshot()
-        s.fields["ref"] = lambda b: z3.If(gone.has(b), 0, old.ref(b))
+        s.put_where("ref", gone.has, 0)
         s.put("blocks", (r,), z3.IntVal(0))
 
     def append_new_each(self, sequences: Vector, block_ids: Vector) -> None:
@@ -244,15 +240,15 @@ class Holdings:
         self.demand(
             Term(blocks.every(lambda b: z3.Not(named(b)))), "the table does not name the block yet"
         )
-        s.fields["table"] = lambda q, i: z3.If(
-            z3.And(sequences.has(q), i == old.length(q)),
-            blocks.at(sequences.index_of(q)),
-            old.table(q, i),
+        s.put_where(
+            "table",
+            lambda q, i: z3.And(sequences.has(q), i == old.length(q)),
+            lambda q, _: blocks.at(sequences.index_of(q)),
         )
-        s.fields["index"] = lambda q, b: z3.If(
-            z3.And(blocks.has(b), q == sequences.at(blocks.index_of(b))),
-            old.length(q),
-            old.index(q, b),
+        s.put_where(
+            "index",
+            lambda q, b: z3.And(blocks.has(b), q == sequences.at(blocks.index_of(b))),
+            lambda q, _: old.length(q),
         )
         s.fields["length"] = lambda q: old.length(q) + z3.If(sequences.has(q), 1, 0)
 

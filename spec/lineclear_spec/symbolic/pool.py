@@ -95,36 +95,25 @@ class SymbolicPool(NoValue):
 
     def fence(self, block_ids: Vector, last_use: Any) -> None:
         """Set the fence of block ids that are not free to `last_use`."""
-        ledger, tier, name = self.ledger, self.tier, self.name
-        old = ledger.state.snapshot()
+        ledger = self.ledger
+        self._demand_in_use(block_ids, "fenced")
+        ledger.state.put_where(f"last_use_{self.name}", block_ids.has, raw(last_use))
+
+    def _demand_in_use(self, block_ids: Vector, what: str) -> None:
+        ledger, tier, s = self.ledger, self.tier, self.ledger.state.snapshot()
+
+        def in_use(p: Any) -> Any:
+            return z3.And(within(0, p, s.total(tier)), z3.Not(is_free(s, tier, p)))
+
         block_ids.demand_distinct()
-        ledger.demand(
-            Term(
-                block_ids.every(
-                    lambda p: z3.And(within(0, p, old.total(tier)), z3.Not(is_free(old, tier, p)))
-                )
-            ),
-            "the block ids to be fenced are in use",
-        )
-        last = raw(last_use)
-        ledger.state.fields[f"last_use_{name}"] = lambda p: z3.If(
-            block_ids.has(p), last, old.last_use(tier, p)
-        )
+        ledger.demand(Term(block_ids.every(in_use)), f"the block ids to be {what} are in use")
 
     def put(self, block_ids: Vector, last_use: Any) -> None:
         """Put block ids back, fenced with `last_use`."""
         ledger, tier, name = self.ledger, self.tier, self.name
         old = ledger.state.snapshot()
         free, total = old.free(tier), old.total(tier)
-        block_ids.demand_distinct()
-        ledger.demand(
-            Term(
-                block_ids.every(
-                    lambda p: z3.And(within(0, p, total), z3.Not(is_free(old, tier, p)))
-                )
-            ),
-            "the block ids to be freed are in use",
-        )
+        self._demand_in_use(block_ids, "freed")
         inverse = permutation(total, partial(old.order, tier), partial(old.position, tier))
         ledger.demand_of_lemma(z3.And(*inverse), "the pool lists each block id once")
         ledger.demand_of_lemma(
@@ -138,19 +127,15 @@ class SymbolicPool(NoValue):
             block_ids.size,
             total,
             free,
-            lambda p: old.position(tier, p),
+            partial(old.position, tier),
             order,
             position,
         )
         for fact in facts:
             ledger.assume(fact)
         s = ledger.state
-        s.fields[f"order_{name}"] = lambda j: order(j)
-        s.fields[f"position_{name}"] = lambda p: position(p)
-        fence = raw(last_use)
-        s.fields[f"last_use_{name}"] = lambda p: z3.If(
-            block_ids.has(p), fence, old.last_use(tier, p)
-        )
+        s.fields[f"order_{name}"], s.fields[f"position_{name}"] = order, position
+        s.put_where(f"last_use_{name}", block_ids.has, raw(last_use))
         s.put(f"free_{name}", (), free + block_ids.size)
 
 

@@ -165,10 +165,10 @@ class SymbolicCalendar(NoValue):
 
     def postpone(self, step: Any, by: Any) -> None:
         """What is listed under the step is listed so many steps later."""
-        old, at = self.ledger.state.snapshot(), raw(step)
-        day = getattr(old, self.field)
+        s, at = self.ledger.state, raw(step)
+        day = getattr(s, self.field)
         self.ledger.demand(Term(at != NEVER), "what is postponed is listed")
-        self.ledger.state.fields[self.field] = lambda q: z3.If(day(q) == at, at + raw(by), day(q))
+        s.put_where(self.field, lambda q: day(q) == at, at + raw(by))
 
     def bucket(self, step: Any) -> Vector:
         """The sequences that are listed under the step, in some order: what `lemma_select` says of the batch,
@@ -234,9 +234,11 @@ class Records:
         for name in ("whole", "heard"):
             s.put(name, (q,), z3.BoolVal(False))
         s.put("request", (q,), request.z)
-        prompt, prompt_names, word = s.block_of(s.prompt(request.z)), s.prompt_names, s.block_name
-        s.fields["block_name"] = lambda x, i: z3.If(
-            z3.And(x == q, 0 <= i, i < prompt), prompt_names(request.z, i), word(x, i)
+        prompt, prompt_names = s.block_of(s.prompt(request.z)), s.prompt_names
+        s.put_where(
+            "block_name",
+            lambda x, i: z3.And(x == q, 0 <= i, i < prompt),
+            lambda _, i: prompt_names(request.z, i),
         )
         self._begin_with_prompt(q, request.z)
         return Record(self, q)

@@ -130,3 +130,10 @@ class State(KvView, Derived):
         self.fields[name] = lambda *a: z3.If(
             z3.And(*[x == y for x, y in zip(a, arguments, strict=True)]), value, old(*a)
         )
+
+    def put_where(self, name: str, where: Callable[..., Any], value: Any) -> None:
+        """Write every point of a field at which `where` holds: one value, or a function of the point."""
+        old = self.fields[name]
+        self.fields[name] = lambda *a: z3.If(
+            where(*a), value(*a) if callable(value) else value, old(*a)
+        )

@@ -235,13 +235,15 @@ class Table(NoValue):
             Term(blocks.every(lambda b: z3.Not(names(old, q, b)))),
             "the table does not name the blocks yet",
         )
-        s.fields["table"] = lambda x, i: z3.If(
-            z3.And(x == q, within(first, i, first + blocks.size)),
-            blocks.at(i - first),
-            old.table(x, i),
+        s.put_where(
+            "table",
+            lambda x, i: z3.And(x == q, within(first, i, first + blocks.size)),
+            lambda _, i: blocks.at(i - first),
         )
-        s.fields["index"] = lambda x, b: z3.If(
-            z3.And(x == q, blocks.has(b)), first + blocks.index_of(b), old.index(x, b)
+        s.put_where(
+            "index",
+            lambda x, b: z3.And(x == q, blocks.has(b)),
+            lambda _, b: first + blocks.index_of(b),
         )
 
     def extend(self, blocks: Vector) -> None:
@@ -290,14 +292,12 @@ class Held(NoValue):
         )
         old = s.snapshot()
         count = old.blocks(r)
-        s.fields["held"] = lambda x, k: z3.If(
-            z3.And(x == r, within(count, k, count + blocks.size)),
-            blocks.at(k - count),
-            old.held(x, k),
+        s.put_where(
+            "held",
+            lambda x, k: z3.And(x == r, within(count, k, count + blocks.size)),
+            lambda _, k: blocks.at(k - count),
         )
-        s.fields["held_index"] = lambda b: z3.If(
-            blocks.has(b), count + blocks.index_of(b), old.held_index(b)
-        )
+        s.put_where("held_index", blocks.has, lambda b: count + blocks.index_of(b))
         s.put("blocks", (r,), count + blocks.size)
 
 
@@ -341,13 +341,15 @@ class Members(NoValue):
         before = self.vector()
         self.ledger.demand(Term(before.has(q)), "the request has the sequence")
         at, old = s.member_index(q), s.snapshot()
-        s.fields["member"] = lambda x, j: z3.If(
-            z3.And(x == r, j >= at), old.member(x, j + 1), old.member(x, j)
+        s.put_where(
+            "member",
+            lambda x, j: z3.And(x == r, j >= at),
+            lambda x, j: old.member(x, j + 1),
         )
-        s.fields["member_index"] = lambda x: z3.If(
-            z3.And(before.has(x), old.member_index(x) > at),
-            old.member_index(x) - 1,
-            old.member_index(x),
+        s.put_where(
+            "member_index",
+            lambda x: z3.And(before.has(x), old.member_index(x) > at),
+            lambda x: old.member_index(x) - 1,
         )
         s.put("width", (r,), old.width(r) - 1)
 
