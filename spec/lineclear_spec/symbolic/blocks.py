@@ -17,7 +17,7 @@ import z3
 
 from lineclear_spec.kernel.records import GPU
 from lineclear_spec.symbolic.state import Block, Int, Sequence, State, unique
-from lineclear_spec.symbolic.terms import Term
+from lineclear_spec.symbolic.terms import Term, Whole
 from lineclear_spec.symbolic.vectors import Vector, enumerated, unknown, within
 
 
@@ -65,14 +65,8 @@ def quantified(bound: list[Any], formula: Any) -> Any:
     return z3.ForAll(bound, formula) if bound else formula
 
 
-class Blocks:
+class Blocks(Whole):
     """The operators of a symbolic ledger over the fields of each block."""
-
-    state: State
-    assume: Callable[[Any], None]
-    demand: Callable[..., None]
-    demand_of_lemma: Callable[[Any, str], None]
-    presume: Callable[[str], None]
 
     def new_blocks(self, sequences: Any, block_ids: Vector) -> Vector:
         """New blocks at GPU blocks just taken, each of the request of its sequence and named by it once.

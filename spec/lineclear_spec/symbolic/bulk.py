@@ -15,8 +15,8 @@ from typing import Any
 import z3
 
 from lineclear_spec.kernel.records import GPU
-from lineclear_spec.symbolic.state import FIELDS, State, unique
-from lineclear_spec.symbolic.terms import Misuse, Record, Term, raw
+from lineclear_spec.symbolic.state import FIELDS, unique
+from lineclear_spec.symbolic.terms import Misuse, Record, Term, Whole, raw
 from lineclear_spec.symbolic.vectors import (
     Always,
     Vector,
@@ -27,16 +27,8 @@ from lineclear_spec.symbolic.vectors import (
 )
 
 
-class Bulk:
+class Bulk(Whole):
     """The operators over several records of a symbolic ledger."""
-
-    state: State
-    generic: Any
-    obligations: list[Any]
-    wrap: Callable[[Any, Any], Any]
-    assumptions: list[Any]
-    demand: Callable[..., None]
-    only_asked: Callable[..., Any]
 
     always = staticmethod(Always)
 

@@ -8,14 +8,13 @@ ensures is assumed there, and an obligation where the step itself is run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from lineclear_spec.contracts import CONTRACTS
 from lineclear_spec.invariants import INVARIANTS, clauses
 from lineclear_spec.kernel.methods import Kernel
 from lineclear_spec.symbolic.state import State, fresh, instance, quantify, shown, stated, unique
-from lineclear_spec.symbolic.terms import Misuse, Term, raw
+from lineclear_spec.symbolic.terms import Misuse, Term, Whole, raw
 from lineclear_spec.symbolic.vectors import Vector
 
 
@@ -39,21 +38,8 @@ class Dated(dict[str, Any]):
         self.known[name] = len(self.assumptions)
 
 
-class ByContract:
+class ByContract(Whole):
     """The part of the ledger on formulas that knows contracts."""
-
-    # Supplied by the ledger.
-    state: State
-    condition: Any
-    given: set[str]
-    assumptions: list[Any]
-    obligations: list[tuple[str, str, int, Any]]
-    promised_fields: dict[str, Any]
-    start_watching: Callable[[], None]
-    assume: Callable[[Any], None]
-    demand: Callable[..., None]
-    unchanged: Callable[[State], bool]
-    holds_already: Callable[[str, State], bool]
 
     def by_contract(self, name: str, *arguments: Any) -> None:
         """Replace a block step by its contract: what it requires is an obligation, what it ensures is assumed.

@@ -21,7 +21,7 @@ import z3
 from lineclear_spec.invariants import leads
 from lineclear_spec.logic import not_
 from lineclear_spec.symbolic.state import Block, Int, Sequence, State, unique
-from lineclear_spec.symbolic.terms import Record, Term, raw
+from lineclear_spec.symbolic.terms import Record, Term, Whole, raw
 from lineclear_spec.symbolic.vectors import Vector, enumerated, select, within
 
 
@@ -75,13 +75,8 @@ def may_be_sealed(s: State, b: Any) -> Any:
     )
 
 
-class Cache:
+class Cache(Whole):
     """The operators of a symbolic ledger over names."""
-
-    state: State
-    assume: Callable[[Any], None]
-    demand: Callable[..., None]
-    _by_lemma: Callable[[str, Any], None]
 
     # ---- names of tokens -----------------------------------------------------------------------------
 

@@ -21,28 +21,17 @@ from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.records import GPU
 from lineclear_spec.symbolic.cache import entry_of, may_be_sealed, named_by, only_entries
 from lineclear_spec.symbolic.holdings import facts_of_remove_all, its_request_holds
-from lineclear_spec.symbolic.pool import SymbolicPool
 from lineclear_spec.symbolic.quantified import unique
-from lineclear_spec.symbolic.state import BLOCK_OF, CAP, Block, Int, Request, Sequence, State
-from lineclear_spec.symbolic.terms import Term
+from lineclear_spec.symbolic.state import BLOCK_OF, CAP, Block, Int, Request, Sequence
+from lineclear_spec.symbolic.terms import Term, Whole
 from lineclear_spec.symbolic.vectors import Vector, enumerated, unknown, within
 
 if TYPE_CHECKING:
     from lineclear_spec.kernel.protocol import Ledger
 
 
-class Ends:
+class Ends(Whole):
     """The operators of a symbolic ledger over requests that end at once."""
-
-    state: State
-    assume: Callable[[Any], None]
-    demand: Callable[..., None]
-    demand_of_lemma: Callable[[Any, str], None]
-    gpu: SymbolicPool
-    issued: Any
-    block_ids: Callable[[Any, Vector], Vector]
-    _drop_holders: Callable[[Callable[[Any], Any]], Vector]
-    _by_lemma: Callable[[str, Any], None]
 
     def requests_of(self, sequences: Vector) -> Vector:
         """The requests of the sequences, each of which is the only one of its request."""
@@ -111,7 +100,7 @@ class Ends:
 
         # There are such: of the blocks that are to get a name, if there are any, `first` is one, and that one gets it.
         word = unique("gets")
-        gets = z3.Function(word, Block, z3.BoolSort())
+        gets: Callable[[Any], Any] = z3.Function(word, Block, z3.BoolSort())
         first = z3.Function(f"{word}_first", Int, Block)
         b = z3.Const("b", Block)
         name = named_by(old, b)

@@ -16,7 +16,7 @@ import z3
 
 from lineclear_spec.invariants import INVARIANTS
 from lineclear_spec.symbolic.state import Block, Int, Request, State, stated, unique
-from lineclear_spec.symbolic.terms import Term
+from lineclear_spec.symbolic.terms import Term, Whole
 from lineclear_spec.symbolic.vectors import Held, Vector, unknown, within
 
 
@@ -132,14 +132,8 @@ def facts_of_drop_each(
     ]
 
 
-class Holdings:
+class Holdings(Whole):
     """The operators of a symbolic ledger over the blocks that each request holds."""
-
-    state: State
-    assume: Callable[[Any], None]
-    demand: Callable[..., None]
-    demand_of_lemma: Callable[[Any, str], None]
-    new_blocks: Callable[[Vector, Vector], Vector]
 
     def hold(self, request: Any, blocks: Vector, block_ids: Vector) -> None:
         """The request holds blocks that it does not hold yet, and that are at these block ids."""

@@ -39,7 +39,7 @@ from lineclear_spec.symbolic.records import (
     SymbolicCalendar,
 )
 from lineclear_spec.symbolic.state import FIELDS, Block, Request, Sequence, State
-from lineclear_spec.symbolic.terms import Misuse, NoValue, Record, Term, raw
+from lineclear_spec.symbolic.terms import Misuse, Record, Term, raw
 from lineclear_spec.symbolic.vectors import Held, Members, Table
 
 #: (sort of a record, field) -> what a list of the record is.
@@ -51,7 +51,7 @@ LISTS: dict[tuple[Any, str], Any] = {
 
 
 class SymbolicLedger(
-    NoValue, ByContract, Records, Bulk, Blocks, Holdings, Cache, Ends, Ghosts, KvGhosts, Kernel
+    ByContract, Records, Bulk, Blocks, Holdings, Cache, Ends, Ghosts, KvGhosts, Kernel
 ):
     """The ledger that actions are run on to find out what they do to any state.
 

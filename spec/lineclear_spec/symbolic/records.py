@@ -16,8 +16,8 @@ import z3
 from lineclear_spec.invariants.clause import NEVER
 from lineclear_spec.kernel.lifecycle import EVENTS, Phase
 from lineclear_spec.kernel.records import COMPUTE, FORWARD
-from lineclear_spec.symbolic.state import BLOCK_OF, CAP, NEED, Sequence, State, unique
-from lineclear_spec.symbolic.terms import Misuse, NoValue, Record, Term, raw
+from lineclear_spec.symbolic.state import BLOCK_OF, CAP, NEED, Sequence, unique
+from lineclear_spec.symbolic.terms import Misuse, NoValue, Record, Term, Whole, raw
 from lineclear_spec.symbolic.vectors import Vector, enumerated
 
 #: Counters of a sequence that are 0 when it is made.
@@ -181,13 +181,8 @@ class SymbolicCalendar(NoValue):
         return enumerated(self.ledger, Sequence, unique(self.field), lambda q: day(q) == at)
 
 
-class Records:
+class Records(Whole):
     """The operators of a symbolic ledger over one record."""
-
-    state: State
-    assume: Callable[[Any], None]
-    demand: Callable[..., None]
-    _begin_with_prompt: Callable[[Any, Any], None]
 
     # ---- numbers -----------------------------------------------------------------------------------
 

@@ -9,16 +9,16 @@ questions that Python answers without asking the value: they are refused in the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import z3
 
 from lineclear_spec.logic import Maybe, Misuse
-from lineclear_spec.symbolic.state import FIELDS
+from lineclear_spec.symbolic.state import FIELDS, State
 
-__all__ = ["Misuse", "NoValue", "Record", "Term", "divisions", "raw"]
+__all__ = ["Misuse", "NoValue", "Record", "Term", "Whole", "divisions", "raw"]
 
 
 def raw(value: Any) -> Any:
@@ -60,6 +60,36 @@ class NoValue:
 
     __bool__ = __hash__ = __len__ = __iter__ = __contains__ = _misused
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _misused
+
+
+class Whole(NoValue):
+    """What the parts of the symbolic ledger use of each other and of the whole (`symbolic/ledger.py`)."""
+
+    state: State
+    generic: Any
+    condition: Any
+    given: set[str]
+    assumptions: list[Any]
+    obligations: list[tuple[str, str, int, Any]]
+    promised_fields: dict[str, Any]
+    gpu: Any
+    issued: Any
+    wrap: Callable[[Any, Any], Any]
+    only_asked: Callable[..., Any]
+    start_watching: Callable[[], None]
+    unchanged: Callable[[State], bool]
+    holds_already: Callable[[str, State], bool]
+    assume: Callable[[Any], None]
+    demand: Callable[..., None]
+    demand_of_lemma: Callable[[Any, str], None]
+    presume: Callable[[str], None]
+    _by_lemma: Callable[[str, Any], None]
+    block_ids: Callable[..., Any]
+    new_blocks: Callable[..., Any]
+    _drop_holders: Callable[..., Any]
+    _name_each: Callable[..., None]
+    _begin_with_prompt: Callable[..., None]
+    _write_rows: Callable[..., None]
 
 
 class Term:
