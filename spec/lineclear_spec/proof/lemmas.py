@@ -14,11 +14,12 @@ has none, they say what they say of the empty one.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import z3
 
-from lineclear_spec.invariants import clauses
+from lineclear_spec.invariants import clauses, within
 from lineclear_spec.proof.state_lemmas import (
     Obligations,
     any_free_block_id,
@@ -30,12 +31,14 @@ from lineclear_spec.symbolic.holdings import (
     facts_of_drop_each,
     facts_of_hold_each,
     facts_of_remove_all,
+    held_fields,
+    is_held,
     its_request_holds,
 )
 from lineclear_spec.symbolic.pool import facts_of_latest, facts_of_put, permutation
 from lineclear_spec.symbolic.records import least
 from lineclear_spec.symbolic.state import Block, Int, Request, Sequence, State, stated
-from lineclear_spec.symbolic.vectors import Vector, selected, unknown, within
+from lineclear_spec.symbolic.vectors import Vector, selected, unknown
 
 Element = z3.DeclareSort("Element")
 
@@ -88,8 +91,8 @@ def put() -> Obligations:
     def position_after(p: Any) -> Any:
         return z3.If(p == block_id, to, z3.If(p == other, at, position_now(p)))
 
-    def facts(m: Any, o: Any, at: Any) -> list[Any]:
-        return facts_of_put(block_ids, m, total, free, position, o, at)
+    def facts(m: Any, *now: Any) -> list[Any]:
+        return facts_of_put(block_ids, m, total, free, position, *now)
 
     goals = induction(
         facts(z3.IntVal(0), order, position),
@@ -108,8 +111,8 @@ def latest() -> Obligations:
     new = of(v.at(k))
     after = z3.If(new >= last, new, last), z3.If(new >= last, k, which)
 
-    def facts(m: Any, last: Any, which: Any) -> list[Any]:
-        return facts_of_latest(of, v, m, at_least, last, which)
+    def facts(m: Any, *last: Any) -> list[Any]:
+        return facts_of_latest(of, v, m, at_least, *last)
 
     goals = induction(
         facts(z3.IntVal(0), at_least, z3.IntVal(0)),
@@ -243,27 +246,15 @@ def hold_each() -> Obligations:
     old = State.arbitrary("_before")
     blocks = unknown(None, Block, "blocks", n)
     owner = z3.Function("owner_of", Int, Request)
-    count = z3.Function("count", Request, Int)
-    at = z3.Function("at", Request, Int, Block)
-    index_of = z3.Function("index_now", Block, Int)
+    count, at, index_of = held_fields("at", "count", "index_now")
     b, r = blocks.at(k), owner(k)
     x = z3.Const("x", Request)
-
-    def there(b: Any) -> Any:
-        whose = owner(blocks.index_of(b))
-        return z3.And(
-            within(0, old.held_index(b), old.blocks(whose)),
-            old.held(whose, old.held_index(b)) == b,
-        )
-
-    def facts(m: Any, count: Any, at: Any, index_of: Any) -> list[Any]:
-        return facts_of_hold_each(old, blocks, owner, m, count, at, index_of)
-
+    facts = partial(facts_of_hold_each, old, blocks, owner)
     hypotheses = [
         within(0, k, n),
         z3.ForAll([x], old.blocks(x) >= 0),
         blocks.distinct(),
-        blocks.every(lambda b: z3.Not(there(b))),
+        blocks.every(lambda b: z3.Not(is_held(old, owner(blocks.index_of(b)), b))),
     ]
     goals = induction(
         facts(z3.IntVal(0), old.blocks, old.held, old.held_index),
@@ -284,16 +275,12 @@ def drop_each() -> Obligations:
     n, k = z3.Ints("n done")
     old = State.arbitrary("_before")
     blocks = unknown(None, Block, "blocks", n)
-    count = z3.Function("count", Request, Int)
-    at = z3.Function("at", Request, Int, Block)
-    index_of = z3.Function("index_now", Block, Int)
+    count, at, index_of = held_fields("at", "count", "index_now")
     b = blocks.at(k)
     r = old.group(b)
     last, place = at(r, count(r) - 1), index_of(b)
 
-    def facts(m: Any, count: Any, at: Any, index_of: Any) -> list[Any]:
-        return facts_of_drop_each(old, blocks, m, count, at, index_of)
-
+    facts = partial(facts_of_drop_each, old, blocks)
     listed = next(c for c in clauses("step") if c.name == "holdings.listed")
     hypotheses = [
         within(0, k, n),

@@ -12,11 +12,10 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.invariants import CPU, GPU, INVARIANTS, clauses
+from lineclear_spec.invariants import CPU, GPU, INVARIANTS, clauses, within
 from lineclear_spec.symbolic.cache import only_entries, only_entry
 from lineclear_spec.symbolic.rounding import background, room_of_blocks
 from lineclear_spec.symbolic.state import DOMAINS, Sequence, State, fresh, shown, stated
-from lineclear_spec.symbolic.vectors import within
 
 #: Hypotheses, and goals as (kind, label, formula).
 Obligations = tuple[list[Any], list[tuple[str, str, Any]]]

@@ -15,10 +15,11 @@ from typing import Any
 
 import z3
 
+from lineclear_spec.invariants import within
 from lineclear_spec.kernel.records import GPU
 from lineclear_spec.symbolic.state import Block, Int, Sequence, State, unique
 from lineclear_spec.symbolic.terms import Term, Whole
-from lineclear_spec.symbolic.vectors import Vector, enumerated, unknown, within
+from lineclear_spec.symbolic.vectors import Vector, enumerated, unknown
 
 
 def others_of(

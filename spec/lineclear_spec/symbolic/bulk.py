@@ -14,6 +14,7 @@ from typing import Any
 
 import z3
 
+from lineclear_spec.invariants import within
 from lineclear_spec.kernel.records import GPU
 from lineclear_spec.symbolic.state import FIELDS, unique
 from lineclear_spec.symbolic.terms import Misuse, Record, Term, Whole, raw
@@ -23,7 +24,6 @@ from lineclear_spec.symbolic.vectors import (
     block_ids_of,
     reversed_of,
     select,
-    within,
 )
 
 

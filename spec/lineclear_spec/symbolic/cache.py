@@ -18,11 +18,11 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.invariants import leads
+from lineclear_spec.invariants import leads, within
 from lineclear_spec.logic import not_
 from lineclear_spec.symbolic.state import Block, Int, Sequence, State, unique
 from lineclear_spec.symbolic.terms import Record, Term, Whole, raw
-from lineclear_spec.symbolic.vectors import Vector, enumerated, select, within
+from lineclear_spec.symbolic.vectors import Vector, enumerated, select
 
 
 def only_entry(s: State, q: Any, at: Any) -> Any:

@@ -12,14 +12,13 @@ from typing import Any
 
 import z3
 
+from lineclear_spec.invariants import TIERS, within
 from lineclear_spec.kernel.records import CPU, GPU
-from lineclear_spec.symbolic.kv import TIERS
 from lineclear_spec.symbolic.kv_fields import FAILS, POSITION, SLOT
 from lineclear_spec.symbolic.ledger import SymbolicLedger
 from lineclear_spec.symbolic.sorts import Bool, Int, Kv, Sequence
 from lineclear_spec.symbolic.state import BLOCK_OF, State, unique
 from lineclear_spec.symbolic.terms import Term, raw
-from lineclear_spec.symbolic.vectors import within
 
 
 class SymbolicDevice(SymbolicLedger):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import z3
 
+from lineclear_spec.invariants import within
 from lineclear_spec.invariants.clause import NEVER
 from lineclear_spec.kernel.blocks import let_go
 from lineclear_spec.kernel.lifecycle import Phase
@@ -24,7 +25,7 @@ from lineclear_spec.symbolic.holdings import facts_of_remove_all, its_request_ho
 from lineclear_spec.symbolic.quantified import unique
 from lineclear_spec.symbolic.state import BLOCK_OF, CAP, Block, Int, Request, Sequence
 from lineclear_spec.symbolic.terms import Term, Whole
-from lineclear_spec.symbolic.vectors import Vector, enumerated, unknown, within
+from lineclear_spec.symbolic.vectors import Vector, enumerated, unknown
 
 if TYPE_CHECKING:
     from lineclear_spec.kernel.protocol import Ledger

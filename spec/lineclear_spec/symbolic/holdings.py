@@ -10,14 +10,15 @@ definition is the statement of a lemma that is proved by induction over single e
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import z3
 
-from lineclear_spec.invariants import INVARIANTS
+from lineclear_spec.invariants import INVARIANTS, holds, within
 from lineclear_spec.symbolic.state import Block, Int, Request, State, stated, unique
 from lineclear_spec.symbolic.terms import Term, Whole
-from lineclear_spec.symbolic.vectors import Held, Vector, unknown, within
+from lineclear_spec.symbolic.vectors import Held, Vector, unknown
 
 
 def facts_of_remove_all(before: Vector, gone: Vector, after: Vector) -> list[Any]:
@@ -96,10 +97,15 @@ def facts_of_hold_each(
     ]
 
 
+def is_held(s: State, r: Any, b: Any) -> Any:
+    """Whether the request holds the block."""
+    at = s.held_index(b)
+    return z3.And(within(0, at, s.blocks(r)), s.held(r, at) == b)
+
+
 def its_request_holds(s: State, b: Any) -> Any:
     """Whether a block is held by the request that it belongs to."""
-    r = s.group(b)
-    return z3.And(within(0, s.held_index(b), s.blocks(r)), s.held(r, s.held_index(b)) == b)
+    return is_held(s, s.group(b), b)
 
 
 def facts_of_drop_each(
@@ -130,6 +136,15 @@ def facts_of_drop_each(
         z3.ForAll([r, k], z3.Implies(within(0, k, count(r)), mine)),
         z3.ForAll([b], z3.Implies(there(b), again)),
     ]
+
+
+def held_fields(held: str, count: str, index: str) -> tuple[Any, Any, Any]:
+    """What each request holds, under these names: how many blocks, the block at each index, the index of each."""
+    return (
+        z3.Function(count, Request, Int),
+        z3.Function(held, Request, Int, Block),
+        z3.Function(index, Block, Int),
+    )
 
 
 class Holdings(Whole):
@@ -187,36 +202,35 @@ class Holdings(Whole):
 
     def _hold_each(self, sequences: Vector, blocks: Vector) -> None:
         """Each block is held by the request of its sequence."""
-        s = self.state
         blocks.demand_distinct()
-        old = s.snapshot()
+        old = self.state.snapshot()
 
         def owner(k: Any) -> Any:
             return old.request(sequences.at(k))
 
-        def there(b: Any) -> Any:
-            r = owner(blocks.index_of(b))
-            return z3.And(
-                within(0, old.held_index(b), old.blocks(r)), old.held(r, old.held_index(b)) == b
-            )
-
         self.demand(Term(blocks.size == sequences.size), "as many blocks as sequences")
         self.demand(
-            Term(blocks.every(lambda b: z3.Not(there(b)))),
+            Term(blocks.every(lambda b: z3.Not(is_held(old, owner(blocks.index_of(b)), b)))),
             "the request does not hold the block yet",
         )
-        x = z3.Const("x", Request)
-        self.demand_of_lemma(z3.ForAll([x], old.blocks(x) >= 0), "no set has a negative size")
+        self._list_anew(blocks, unique("holding"), partial(facts_of_hold_each, old, blocks, owner))
+
+    def _list_anew(self, blocks: Vector, name: str, facts: Callable[..., list[Any]]) -> None:
+        """What each request holds is known from the facts of a lemma alone.
+
+        Args:
+            blocks: of which the lemma speaks.
+            name: of the functions.
+            facts: of the number of blocks, and of the three fields.
+        """
+        s, x = self.state, z3.Const("x", Request)
+        some = z3.ForAll([x], s.blocks(x) >= 0)
+        self.demand_of_lemma(some, "no set has a negative size")
         self.demand_of_lemma(blocks.size >= 0, "no vector has a negative size")
-        name = unique("holding")
-        count = z3.Function(f"{name}_count", Request, Int)
-        at = z3.Function(name, Request, Int, Block)
-        index_of = z3.Function(f"{name}_index", Block, Int)
-        for fact in facts_of_hold_each(old, blocks, owner, blocks.size, count, at, index_of):
+        fields = held_fields(name, f"{name}_count", f"{name}_index")
+        for fact in facts(blocks.size, *fields):
             self.assume(fact)
-        s.fields["blocks"] = lambda r: count(r)
-        s.fields["held"] = lambda r, k: at(r, k)
-        s.fields["held_index"] = lambda b: index_of(b)
+        s.fields["blocks"], s.fields["held"], s.fields["held_index"] = fields
 
     def _append_each(self, sequences: Vector, blocks: Vector) -> None:
         """Append each block to the table of its sequence."""
@@ -226,13 +240,9 @@ class Holdings(Whole):
         self.demand(Term(blocks.size == sequences.size), "as many blocks as sequences")
         old = s.snapshot()
 
-        def named(b: Any) -> Any:
-            q = sequences.at(blocks.index_of(b))
-            at = old.index(q, b)
-            return z3.And(within(0, at, old.length(q)), old.table(q, at) == b)
-
         self.demand(
-            Term(blocks.every(lambda b: z3.Not(named(b)))), "the table does not name the block yet"
+            Term(blocks.every(lambda b: z3.Not(holds(old, sequences.at(blocks.index_of(b)), b)))),
+            "the table does not name the block yet",
         )
         s.put_where(
             "table",
@@ -248,9 +258,8 @@ class Holdings(Whole):
 
     def drop_each(self, blocks: Vector) -> None:
         """Each block leaves its request, and gets its name next; the order of the rest is open."""
-        s = self.state
         blocks.demand_distinct()
-        old = s.snapshot()
+        old = self.state.snapshot()
         self.demand(
             Term(blocks.every(lambda b: its_request_holds(old, b))), "its request holds each block"
         )
@@ -258,15 +267,4 @@ class Holdings(Whole):
             if clause.label == "listed":
                 fact = stated(clause, old)
                 self.demand_of_lemma(fact, "a request holds each of its blocks once")
-        x = z3.Const("x", Request)
-        self.demand_of_lemma(z3.ForAll([x], old.blocks(x) >= 0), "no set has a negative size")
-        self.demand_of_lemma(blocks.size >= 0, "no vector has a negative size")
-        name = unique("kept")
-        count = z3.Function(f"{name}_count", Request, Int)
-        at = z3.Function(name, Request, Int, Block)
-        index_of = z3.Function(f"{name}_index", Block, Int)
-        for fact in facts_of_drop_each(old, blocks, blocks.size, count, at, index_of):
-            self.assume(fact)
-        s.fields["blocks"] = lambda r: count(r)
-        s.fields["held"] = lambda r, k: at(r, k)
-        s.fields["held_index"] = lambda b: index_of(b)
+        self._list_anew(blocks, unique("kept"), partial(facts_of_drop_each, old, blocks))

@@ -12,15 +12,13 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.invariants import is_free
+from lineclear_spec.invariants import TIERS, is_free, within
 from lineclear_spec.kernel.records import CPU, GPU
 from lineclear_spec.symbolic.kv_fields import POSITION, PROMPT_KV
 from lineclear_spec.symbolic.sorts import Int, Kv, Sequence
 from lineclear_spec.symbolic.state import BLOCK_OF, BLOCK_SIZE, State, unique
 from lineclear_spec.symbolic.terms import Whole, raw
-from lineclear_spec.symbolic.vectors import within
 
-TIERS = ((GPU, "gpu"), (CPU, "cpu"))
 NEVER = -1  # the number of a copy that is never to be trusted
 
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.invariants import is_free
+from lineclear_spec.invariants import is_free, within
 from lineclear_spec.kernel.records import CPU, GPU
 from lineclear_spec.symbolic.rounding import room_of_blocks, room_of_one_more
 from lineclear_spec.symbolic.state import BLOCK_SIZE, CHUNKED, CONSTANTS, CUT_LONG, Int, unique
 from lineclear_spec.symbolic.terms import NoValue, Term, raw
-from lineclear_spec.symbolic.vectors import Vector, within
+from lineclear_spec.symbolic.vectors import Vector
 
 
 class SymbolicLimits(NoValue):

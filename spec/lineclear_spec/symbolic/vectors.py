@@ -14,15 +14,11 @@ from typing import Any
 
 import z3
 
+from lineclear_spec.invariants import holds, within
 from lineclear_spec.kernel.records import GPU
 from lineclear_spec.symbolic.quantified import bound
-from lineclear_spec.symbolic.state import Block, Int, Sequence, State, unique
+from lineclear_spec.symbolic.state import Block, Int, Sequence, unique
 from lineclear_spec.symbolic.terms import NoValue, Term, raw
-
-
-def within(low: Any, value: Any, high: Any) -> Any:
-    """low <= value < high."""
-    return z3.And(low <= value, value < high)
 
 
 class Vector(NoValue):
@@ -232,7 +228,7 @@ class Table(NoValue):
         blocks.demand_distinct()
         old = s.snapshot()
         self.ledger.demand(
-            Term(blocks.every(lambda b: z3.Not(names(old, q, b)))),
+            Term(blocks.every(lambda b: z3.Not(holds(old, q, b)))),
             "the table does not name the blocks yet",
         )
         s.put_where(
@@ -261,11 +257,6 @@ class Table(NoValue):
     def clear(self) -> None:
         """No entry is left."""
         self.ledger.state.put("length", (self.owner,), z3.IntVal(0))
-
-
-def names(s: State, q: Any, b: Any) -> Any:
-    """Whether an entry of the table names the block."""
-    return z3.And(within(0, s.index(q, b), s.length(q)), s.table(q, s.index(q, b)) == b)
 
 
 class Held(NoValue):
