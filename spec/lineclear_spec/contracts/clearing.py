@@ -6,8 +6,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lineclear_spec.contracts.contract import Part, contract, in_pool, invariant, larger, same
-from lineclear_spec.invariants import CPU, GPU, RUNNING, holds, is_free, private
+from lineclear_spec.contracts.contract import (
+    Part,
+    contract,
+    in_pool,
+    invariant,
+    larger,
+    of_request,
+    private_of,
+    same,
+)
+from lineclear_spec.invariants import CPU, GPU, RUNNING, holds, is_free
 from lineclear_spec.logic import and_, implies, not_, or_
 
 CLEARING = (
@@ -73,7 +82,7 @@ def one_tier(v: Any, r: Any) -> Part:
         "tier",
         ("block",),
         lambda b: implies(
-            and_(private(v, b), v.group(b) == r),
+            private_of(v, r)(b),
             v.tier(b) == v.if_else(v.phase(r) == RUNNING, GPU, CPU),
         ),
     )
@@ -103,11 +112,6 @@ RESET = ("own_dispatched", "own_slots", "last_tokens", "previous_tokens", "draft
 WRITTEN = (*RESET, "late_drafts")
 
 
-def cleared(v: Any, r: Any) -> Callable[[Any], Any]:
-    """Whether a sequence is one of the request's."""
-    return lambda q: and_(v.alive(q), v.request(q) == r)
-
-
 def late_drafts(v: Any, q: Any) -> Any:
     """Drafts of the sequence that are late once it is cleared; one of the two is 0 (`foreseen.late`)."""
     return larger(v, v.late_drafts(q), v.drafts(q))
@@ -115,7 +119,7 @@ def late_drafts(v: Any, q: Any) -> Any:
 
 def written(old: Any, _count: Any, r: Any) -> dict[str, Callable[[Any], Any]]:
     """What the counters of each sequence are once the tables of the request are cleared."""
-    gone = cleared(old, r)
+    gone = of_request(old, r)
 
     def reset(name: str) -> Callable[[Any], Any]:
         before = getattr(old, name)
@@ -140,14 +144,14 @@ contract(
             "cleared",
             ("sequence",),
             lambda q: implies(
-                cleared(old, r)(q),
+                of_request(old, r)(q),
                 and_(new.length(q) == 0, *[getattr(new, f)(q) == 0 for f in RESET]),
             ),
         ),
         Part(
             "late",
             ("sequence",),
-            lambda q: implies(cleared(old, r)(q), new.late_drafts(q) == late_drafts(old, q)),
+            lambda q: implies(of_request(old, r)(q), new.late_drafts(q) == late_drafts(old, q)),
         ),
         same(
             "others",
@@ -155,7 +159,7 @@ contract(
             old,
             new,
             ("length", *WRITTEN),
-            lambda q: not_(cleared(old, r)(q)),
+            lambda q: not_(of_request(old, r)(q)),
         ),
         same(
             "blocks",

@@ -7,11 +7,11 @@ requirement is stated. The other letters are those of the invariants (`invariant
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from lineclear_spec.invariants import GPU, INVARIANTS, is_free, within
+from lineclear_spec.invariants import GPU, INVARIANTS, is_free, private, within
 from lineclear_spec.logic import and_, implies, not_, or_
 
 
@@ -103,6 +103,22 @@ def invariant(v: Any, *names: str) -> list[Part]:
     ]
 
 
+def alike(old: Any, new: Any, x: Any, fields: Iterable[str]) -> Any:
+    """Whether these fields of a record are as they were.
+
+    Args:
+        old, new: the states.
+        x: the record.
+        fields: names of the fields.
+    """
+    return and_(*[getattr(new, f)(x) == getattr(old, f)(x) for f in fields])
+
+
+def but(fields: tuple[str, ...], *changed: str) -> tuple[str, ...]:
+    """The fields but those that may change."""
+    return tuple([field for field in fields if field not in changed])
+
+
 def same(
     label: str,
     domain: str,
@@ -121,12 +137,62 @@ def same(
         fields: names of the fields.
         where: which records, by the state before.
     """
+    return Part(label, (domain,), lambda x: implies(where(x), alike(old, new, x, fields)))
+
+
+def entries_same(
+    label: str, old: Any, new: Any, where: Callable[[Any], Any] | None = None
+) -> Part:
+    """Every entry of a table, or of those for which `where` holds, names the block that it named.
+
+    Args:
+        label: of the part.
+        old, new: the states.
+        where: of which sequences; of all if None.
+    """
+
+    def there(q: Any, i: Any) -> Any:
+        entry = within(0, i, old.length(q))
+        return entry if where is None else and_(where(q), entry)
+
     return Part(
         label,
-        (domain,),
-        lambda x: implies(
-            where(x), and_(*[getattr(new, f)(x) == getattr(old, f)(x) for f in fields])
-        ),
+        ("sequence", "index"),
+        lambda q, i: implies(there(q, i), new.table(q, i) == old.table(q, i)),
+    )
+
+
+def of_request(v: Any, r: Any) -> Callable[[Any], Any]:
+    """Whether a sequence is one of the request's."""
+    return lambda q: and_(v.alive(q), v.request(q) == r)
+
+
+def private_of(v: Any, r: Any) -> Callable[[Any], Any]:
+    """Whether a block is private and belongs to the request."""
+    return lambda b: and_(private(v, b), v.group(b) == r)
+
+
+def touched(label: str, old: Any, new: Any, tier: int) -> Part:
+    """An operation touches what it touched.
+
+    Args:
+        label: of the part.
+        old, new: the states.
+        tier: of the block ids.
+    """
+    return Part(
+        label,
+        ("operation", "block_id"),
+        lambda o, p: implies(old.touch(tier, o, p), new.touch(tier, o, p)),
+    )
+
+
+def sources(old: Any, new: Any, tier: int) -> Part:
+    """Only the operation decided last gets sources for blocks of the tier."""
+    return Part(
+        "sources",
+        ("operation", "block_id"),
+        lambda o, p: implies(o != old.issued, new.source(tier, o, p) == old.source(tier, o, p)),
     )
 
 

@@ -6,9 +6,17 @@ from __future__ import annotations
 from typing import Any
 
 from lineclear_spec.contracts.clearing import freed
-from lineclear_spec.contracts.contract import Part, attained, contract, in_pool, same
-from lineclear_spec.contracts.taking import POOL, all_past, clock_sane
-from lineclear_spec.invariants import CPU, GPU, is_free, present, private
+from lineclear_spec.contracts.contract import (
+    Part,
+    contract,
+    in_pool,
+    private_of,
+    same,
+    sources,
+    touched,
+)
+from lineclear_spec.contracts.taking import POOL, barrier_rises, clock_sane
+from lineclear_spec.invariants import CPU, GPU, is_free, present
 from lineclear_spec.logic import and_, implies, not_, or_
 
 
@@ -40,11 +48,8 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
         tier: the target.
     """
     source, target, source_name, target_name = tiers(tier)
-
-    def mine(b: Any) -> Any:
-        return and_(private(old, b), old.group(b) == r)
-
-    parts: list[Part] = [
+    mine = private_of(old, r)
+    return [
         Part(
             "free",
             (),
@@ -117,16 +122,8 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
                 ),
             ),
         ),
-    ]
-    for tier_moved, name in ((source, source_name), (target, target_name)):
-        parts.append(
-            Part(
-                f"touched_{name}",
-                ("operation", "block_id"),
-                lambda o, p, t=tier_moved: implies(old.touch(t, o, p), new.touch(t, o, p)),
-            )
-        )
-    parts.append(
+        touched(f"touched_{source_name}", old, new, source),
+        touched(f"touched_{target_name}", old, new, target),
         Part(
             "copied",
             ("block",),
@@ -138,26 +135,10 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
                     new.touch(target, old.issued, new.block_id(b)),
                 ),
             ),
-        )
-    )
-    parts.append(
-        Part(
-            "sources",
-            ("operation", "block_id"),
-            lambda o, p: implies(
-                o != old.issued, new.source(target, o, p) == old.source(target, o, p)
-            ),
-        )
-    )
-    if target == GPU:
-        parts += [
-            Part(
-                "barrier", (), lambda: and_(old.barrier <= new.barrier, new.barrier <= old.issued)
-            ),
-            Part("attained", (), lambda: attained(old, new, new.barrier, old.barrier)),
-            Part("past", (), lambda: implies(all_past(old), new.barrier < old.issued)),
-        ]
-    return parts
+        ),
+        sources(old, new, target),
+        *(barrier_rises(old, new) if target == GPU else []),
+    ]
 
 
 contract(
@@ -170,7 +151,7 @@ contract(
         Part(
             "source",
             ("block",),
-            lambda b: implies(and_(private(v, b), v.group(b) == r), v.tier(b) == tiers(tier)[0]),
+            lambda b: implies(private_of(v, r)(b), v.tier(b) == tiers(tier)[0]),
         ),
         *clock_sane(v),
         Part("last_use_source", ("block_id",), lambda p: v.last_use(CPU, p) <= v.issued),

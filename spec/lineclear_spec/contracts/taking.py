@@ -9,10 +9,14 @@ from lineclear_spec.contracts.contract import (
     QUEUED,
     Part,
     attained,
+    but,
     contract,
+    entries_same,
     in_pool,
     queued,
     same,
+    sources,
+    touched,
 )
 from lineclear_spec.invariants import GPU, is_free, present, within
 from lineclear_spec.logic import and_, implies, not_, or_
@@ -58,9 +62,39 @@ def allocated(old: Any, new: Any) -> list[Part]:
                 and_(not_(is_free(new, GPU, p)), new.owner(GPU, p) == old.owner(GPU, p)),
             ),
         ),
+        *barrier_rises(old, new),
+    ]
+
+
+def barrier_rises(old: Any, new: Any) -> list[Part]:
+    """The barrier is the largest of what it was and of the fences of the block ids that were allocated."""
+    return [
         Part("barrier", (), lambda: and_(old.barrier <= new.barrier, new.barrier <= old.issued)),
         Part("attained", (), lambda: attained(old, new, new.barrier, old.barrier)),
         Part("past", (), lambda: implies(all_past(old), new.barrier < old.issued)),
+    ]
+
+
+def grown(old: Any, new: Any, q: Any, count: Any) -> list[Part]:
+    """The request of the sequence, and no other, has so many private blocks more, new ones on the GPU.
+
+    Args:
+        old, new: the states.
+        q: the sequence.
+        count: how many.
+    """
+    r = old.request(q)
+    return [
+        Part(
+            "new_blocks",
+            ("block",),
+            lambda b: implies(
+                and_(new.ref(b) >= 1, old.ref(b) < 1),
+                and_(new.tier(b) == GPU, new.group(b) == r, was_unused(old, b)),
+            ),
+        ),
+        Part("counted", (), lambda: new.blocks(r) == old.blocks(r) + count),
+        same("others", "request", old, new, ("blocks",), lambda x: x != r),
     ]
 
 
@@ -81,15 +115,6 @@ def was_unused(old: Any, b: Any) -> Any:
     return and_(old.name(b) == 0, not_(old.listed(b)))
 
 
-def entries_kept(old: Any, new: Any) -> Part:
-    """Every entry there was before names what it named."""
-    return Part(
-        "entries",
-        ("sequence", "index"),
-        lambda q, i: implies(within(0, i, old.length(q)), new.table(q, i) == old.table(q, i)),
-    )
-
-
 contract(
     "take_blocks",
     count=lambda v, q, n: n,
@@ -102,7 +127,7 @@ contract(
         Part("free", (), lambda: new.free(GPU) == old.free(GPU) - count),
         Part("length", (), lambda: new.length(q) == old.length(q) + count),
         same("lengths", "sequence", old, new, ("length",), lambda x: x != q),
-        entries_kept(old, new),
+        entries_same("entries", old, new),
         blocks_kept(old, new),
         Part(
             "new_entries",
@@ -112,18 +137,7 @@ contract(
                 and_(new.ref(new.table(q, i)) == 1, was_unused(old, new.table(q, i))),
             ),
         ),
-        Part(
-            "new_blocks",
-            ("block",),
-            lambda b: implies(
-                and_(new.ref(b) >= 1, old.ref(b) < 1),
-                and_(new.tier(b) == GPU, new.group(b) == old.request(q), was_unused(old, b)),
-            ),
-        ),
-        Part(
-            "counted", (), lambda: new.blocks(old.request(q)) == old.blocks(old.request(q)) + count
-        ),
-        same("others", "request", old, new, ("blocks",), lambda r: r != old.request(q)),
+        *grown(old, new, q, count),
         *allocated(old, new),
         *queued(old, new),
     ],
@@ -149,7 +163,7 @@ contract(
             ("sequence",),
             lambda q: new.length(q) == old.length(q) + old.if_else(due.has(q), 1, 0),
         ),
-        entries_kept(old, new),
+        entries_same("entries", old, new),
         blocks_kept(old, new),
         Part(
             "new_entries",
@@ -180,7 +194,7 @@ contract(
 contract(
     "replace_entry",
     count=lambda v, q, i: 1,
-    modifies=lambda q, i: (*[f for f in TAKING if f != "length"], "touch_gpu", "source_gpu"),
+    modifies=lambda q, i: (*but(TAKING, "length"), "touch_gpu", "source_gpu"),
     requirements=lambda v, count, q, i: [
         Part("open", (), lambda: v.open(v.issued)),
         Part("entry", (), lambda: within(0, i, v.length(q))),
@@ -219,18 +233,7 @@ contract(
             ),
         ),
         same("sealed", "block", old, new, ("ref",), lambda b: old.name(b) != 0),
-        Part(
-            "new_blocks",
-            ("block",),
-            lambda b: implies(
-                and_(new.ref(b) >= 1, old.ref(b) < 1),
-                and_(new.tier(b) == GPU, new.group(b) == old.request(q), was_unused(old, b)),
-            ),
-        ),
-        Part(
-            "counted", (), lambda: new.blocks(old.request(q)) == old.blocks(old.request(q)) + count
-        ),
-        same("others", "request", old, new, ("blocks",), lambda r: r != old.request(q)),
+        *grown(old, new, q, count),
         *allocated(old, new),
         Part(
             "touch",
@@ -246,16 +249,8 @@ contract(
                 ),
             ),
         ),
-        Part(
-            "touched",
-            ("operation", "block_id"),
-            lambda o, p: implies(old.touch(GPU, o, p), new.touch(GPU, o, p)),
-        ),
-        Part(
-            "sources",
-            ("operation", "block_id"),
-            lambda o, p: implies(o != old.issued, new.source(GPU, o, p) == old.source(GPU, o, p)),
-        ),
+        touched("touched", old, new, GPU),
+        sources(old, new, GPU),
         Part(
             "copied",
             (),

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.contracts import Part, larger, same
-from lineclear_spec.invariants import CPU, GPU, RUNNING, SWAPPED, WAITING, private, within
+from lineclear_spec.contracts import Part, larger, of_request, private_of, same
+from lineclear_spec.invariants import CPU, GPU, RUNNING, SWAPPED, WAITING, within
 from lineclear_spec.logic import and_, implies, not_
 from lineclear_spec.postconditions.frames import (
     clocks,
@@ -43,7 +43,7 @@ def carried_over(old: Any, new: Any, r: Any, source: int, target: int, phase: in
             "copied",
             ("block",),
             lambda b: implies(
-                and_(private(old, b), old.group(b) == r),
+                private_of(old, r)(b),
                 and_(
                     new.tier(b) == target,
                     new.touch(source, number, old.block_id(b)),
@@ -107,7 +107,7 @@ def voided(old: Any, new: Any, r: Any, condition: Any) -> Part:
         "void",
         ("sequence",),
         lambda q: implies(
-            and_(old.alive(q), old.request(q) == r),
+            of_request(old, r)(q),
             and_(
                 new.scheduled_samples(q) == old.if_else(condition, 0, old.scheduled_samples(q)),
                 new.void(q) == old.if_else(condition, old.steps, old.void(q)),
@@ -127,10 +127,7 @@ def freed(old: Any, new: Any, r: Any, *kept: str) -> list[Part]:
         r: request.
         kept: fields of it.
     """
-
-    def mine(q: Any) -> Any:
-        return and_(old.alive(q), old.request(q) == r)
-
+    mine = of_request(old, r)
     return [
         now(
             "waits",
@@ -162,7 +159,7 @@ def freed(old: Any, new: Any, r: Any, *kept: str) -> list[Part]:
         Part(
             "nothing",
             ("block",),
-            lambda b: implies(and_(private(old, b), old.group(b) == r), new.ref(b) == 0),
+            lambda b: implies(private_of(old, r)(b), new.ref(b) == 0),
         ),
         Part(
             "members",

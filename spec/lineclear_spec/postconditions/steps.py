@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.contracts import Part, same
+from lineclear_spec.contracts import Part, alike, same
 from lineclear_spec.invariants import GPU
 from lineclear_spec.logic import and_, implies, not_, or_
 from lineclear_spec.postconditions.frames import (
@@ -21,6 +21,7 @@ from lineclear_spec.postconditions.frames import (
     others,
     request_same,
     requests_same,
+    rest_same,
     sequence_same,
     tables_same,
     waits,
@@ -272,9 +273,7 @@ def sample(
         ),
         request_same(old, new, r),
         *others(old, new, r, lambda x: x == q),
-        clocks(old, new),
-        free(old, new),
-        operations(old, new),
+        *rest_same(old, new),
     ]
 
 
@@ -289,12 +288,9 @@ def unobserved(old: Any, new: Any, q: Any, size: int) -> list[Part]:
     """
     r = old.request(q)
     return [
-        now("observed", *[lambda f=f: getattr(new, f)(q) == getattr(old, f)(q) for f in OBSERVED]),
+        Part("observed", (), lambda: alike(old, new, q, OBSERVED)),
         now("counted", lambda: new.decode_batch_size == old.decode_batch_size + size),
-        now(
-            "frame_sequence",
-            *[lambda f=f: getattr(new, f)(q) == getattr(old, f)(q) for f in ("alive", "void")],
-        ),
+        Part("frame_sequence", (), lambda: alike(old, new, q, ("alive", "void"))),
         request_same(old, new, r),
         *others(old, new, r, lambda x: x == q),
         clocks(old, new, "decode_batch_size"),
