@@ -151,13 +151,7 @@ def alike(one: CodeType, other: CodeType) -> bool:
 @cache
 def whole(text: str) -> list[CodeType]:
     """The code of every function of a module, from its whole text."""
-    found: list[CodeType] = []
-    waiting = [compile(text, "<source>", "exec", dont_inherit=True)]
-    while waiting:
-        parts = [c for c in waiting.pop().co_consts if isinstance(c, CodeType)]
-        found += parts
-        waiting += parts
-    return found
+    return parts(compile(text, "<source>", "exec", dont_inherit=True))[1:]
 
 
 def compiled(node: Any, code: CodeType) -> CodeType | None:
