@@ -37,6 +37,11 @@ class Operator:
     assumed: str = ""
 
 
+def of(owner: str, methods: str) -> tuple[str, ...]:
+    """Methods of one owner."""
+    return tuple([f"{owner}.{method}" for method in methods.split()])
+
+
 OPERATORS: tuple[Operator, ...] = (
     Operator(
         "field",
@@ -85,8 +90,7 @@ OPERATORS: tuple[Operator, ...] = (
         "pool",
         ("pool.take", "pool.latest", "pool.fence", "pool.put"),
         "take: the end of the list of free blocks is cut off; put: the block ids are appended to it; fence: "
-        "numbers by "
-        "block id are set; latest: the largest of them",
+        "numbers by block id are set; latest: the largest of them",
         "`free` and a permutation whose free part comes first; `last_use` by block id; a number that no fence exceeds "
         "and one attains",
         ("lemma_put", "lemma_latest"),
@@ -129,13 +133,7 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     Operator(
         "each to its own",
-        (
-            "ledger.append_new_each",
-            "ledger.requests_of",
-            "ledger.free_tables",
-            "ledger.unlist_each",
-            "ledger.enqueue_each",
-        ),
+        of("ledger", "append_new_each requests_of free_tables unlist_each enqueue_each"),
         "a loop over sequences or requests, which does to each what is done to one alone; of tables that are freed, "
         "what `unnamed`, `seal_each`, `drop_sealed` and the step `let_go` do",
         "one entry more for each sequence; sets that have each block with its owner besides; vectors of requests and "
@@ -165,10 +163,9 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     Operator(
         "calendar",
-        tuple(
-            f"{calendar}.{word}"
-            for calendar in ("boundaries", "endings")
-            for word in ("mark", "unmark", "postpone", "bucket")
+        (
+            *of("boundaries", "mark unmark postpone bucket"),
+            *of("endings", "mark unmark postpone bucket"),
         ),
         "a dict of dicts by step",
         "a field of the sequence: the step under which it is listed",
@@ -177,13 +174,7 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     Operator(
         "records as they are now",
-        (
-            "ledger.listed",
-            "ledger.backwards",
-            "ledger.always",
-            "ledger.block_ids",
-            "ledger.held_at",
-        ),
+        of("ledger", "listed backwards always block_ids held_at"),
         "list, reversed, itertools.repeat, an attribute of each",
         "a vector: size, entries and the index of an entry, of the state of this moment",
         (),
@@ -240,14 +231,7 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     Operator(
         "what a plan sends, and which blocks rest",
-        (
-            "ledger.record_copies",
-            "ledger.grew",
-            "ledger.send_whole",
-            "ledger.send",
-            "ledger.rest",
-            "ledger.wake",
-        ),
+        of("ledger", "record_copies grew send_whole send rest wake"),
         "pairs are appended to an operation (`record_copies`: no ghost, a device executes them), or to what waits to "
         "be sent; a key is set in an ordered dict, or deleted; what waits, of sequences that run, becomes what "
         "the plan says",
@@ -262,22 +246,10 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     Operator(
         "blocks by name",
-        (
-            "ledger.name_of",
-            "ledger.inherit",
-            "ledger.is_listed",
-            "ledger.all_listed",
-            "ledger.listing",
-            "ledger.finds",
-            "ledger.found_among",
-            "ledger.lost_among",
-            "ledger.found",
-            "ledger.alone",
-            "ledger.seal",
-            "ledger.forget_name",
-            "ledger.unnamed",
-            "ledger.drop_each",
-            "ledger.seal_each",
+        of(
+            "ledger",
+            "name_of inherit is_listed all_listed listing finds found_among lost_among "
+            "found alone seal forget_name unnamed drop_each seal_each",
         ),
         "a list of names for each sequence, 0 behind its end; a dict from names to blocks: in, [name], "
         "[name] = block, pop; the private blocks of some entries by their names, in a loop",
@@ -295,15 +267,9 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     Operator(
         "ghost",
-        (
-            "ledger.note_move",
-            "ledger.note_step",
-            "ledger.note_swap",
-            "ledger.note_twin",
-            "ledger.note_good",
-            "ledger.note_voided",
-            "ledger.note_fork",
-            "ledger.note_sample",
+        of(
+            "ledger",
+            "note_move note_step note_swap note_twin note_good note_voided note_fork note_sample",
         ),
         "nothing",
         "fields that only invariants read",

@@ -68,6 +68,21 @@ def induction(
     ]
 
 
+def appended(wanted: Any, x: Any, size: Any, at: Any, index_of: Any) -> tuple[Any, Any, Any]:
+    """Size, elements and indices of a list once an element is appended, if it is wanted.
+
+    Args:
+        wanted: whether it is.
+        x: the element.
+        size, at, index_of: of the list before.
+    """
+    return (
+        size + z3.If(wanted, 1, 0),
+        lambda j: z3.If(z3.And(wanted, j == size), x, at(j)),
+        lambda y: z3.If(z3.And(wanted, y == x), size, index_of(y)),
+    )
+
+
 def put() -> Obligations:
     """n block ids are put back one after another: each changes places with the first one not free."""
     n, k, total, free = z3.Ints("n done total free")
@@ -146,7 +161,6 @@ def select() -> Obligations:
     wanted = z3.Function("wanted", Element, z3.BoolSort())
     at, index_of = z3.Function("at", Int, Element), z3.Function("index_of", Element, Int)
     x = v.at(k)
-    appended = z3.And(wanted(x), v.index_of(x) == k)
 
     def facts(m: Any, *found: Any) -> list[Any]:
         return selected(
@@ -158,19 +172,14 @@ def select() -> Obligations:
         facts(z3.IntVal(0), z3.IntVal(0), at, index_of),
         facts(k, size, at, index_of),
         [],
-        facts(
-            k + 1,
-            size + z3.If(appended, 1, 0),
-            lambda j: z3.If(z3.And(appended, j == size), x, at(j)),
-            lambda y: z3.If(z3.And(appended, y == x), size, index_of(y)),
-        ),
+        facts(k + 1, *appended(z3.And(wanted(x), v.index_of(x) == k), x, size, at, index_of)),
     )
     return [within(0, k, n)], goals
 
 
 def holders_of_others() -> Obligations:
     """Each holder of a block is appended if it does not leave."""
-    k, size = z3.Ints("done size")
+    j, k, size = z3.Ints("j done size")
     old, b = State.arbitrary("_before"), z3.Const("b", Block)
     leaves = z3.Function("leaves", Sequence, z3.BoolSort())
     holder, index_of = (
@@ -178,7 +187,6 @@ def holders_of_others() -> Obligations:
         z3.Function("index_now", Sequence, Int),
     )
     q = old.holder(b, k)
-    wanted = z3.Not(leaves(q))
 
     def facts(m: Any, size: Any, holder: Any, index_of: Any) -> list[Any]:
         before = old.snapshot()
@@ -188,23 +196,14 @@ def holders_of_others() -> Obligations:
     hypotheses = [
         within(0, k, old.ref(b)),
         z3.ForAll(
-            [z3.Int("j")],
-            z3.Implies(
-                within(0, z3.Int("j"), old.ref(b)),
-                old.holder_index(old.holder(b, z3.Int("j")), b) == z3.Int("j"),
-            ),
+            [j], z3.Implies(within(0, j, old.ref(b)), old.holder_index(old.holder(b, j), b) == j)
         ),
     ]
     goals = induction(
         facts(z3.IntVal(0), z3.IntVal(0), holder, index_of),
         facts(k, size, holder, index_of),
         [],
-        facts(
-            k + 1,
-            size + z3.If(wanted, 1, 0),
-            lambda j: z3.If(z3.And(wanted, j == size), q, holder(j)),
-            lambda x: z3.If(z3.And(wanted, x == q), size, index_of(x)),
-        ),
+        facts(k + 1, *appended(z3.Not(leaves(q)), q, size, holder, index_of)),
     )
     return hypotheses, goals
 

@@ -18,7 +18,7 @@ import z3
 from lineclear_spec.invariants import within
 from lineclear_spec.kernel.records import GPU
 from lineclear_spec.symbolic.state import Block, Int, Sequence, State, unique
-from lineclear_spec.symbolic.terms import Term, Whole
+from lineclear_spec.symbolic.terms import Whole
 from lineclear_spec.symbolic.vectors import Vector, enumerated, unknown
 
 
@@ -100,7 +100,7 @@ class Blocks(Whole):
     def relocate(self, blocks: Vector, tier: int, block_ids: Vector) -> None:
         """The blocks live at these block ids of the tier."""
         blocks.demand_distinct()
-        self.demand(Term(blocks.size == block_ids.size), "as many block ids as blocks")
+        self.demand(blocks.size == block_ids.size, "as many block ids as blocks")
         self._lie(blocks, tier, block_ids)
 
     def _lie(self, blocks: Vector, tier: int, block_ids: Vector) -> None:
@@ -136,7 +136,7 @@ class Blocks(Whole):
                 old.holder(b, old.holder_index(q, b)) == q,
             )
 
-        self.demand(Term(blocks.every(held)), "the sequence is a holder of each block")
+        self.demand(blocks.every(held), "the sequence is a holder of each block")
         s.fields["ref"] = lambda b: old.ref(b) - z3.If(blocks.has(b), 1, 0)
 
         def last(b: Any) -> Any:
@@ -168,7 +168,7 @@ class Blocks(Whole):
         old = s.snapshot()
         counted = z3.Const("b", Block)
         self.demand(
-            Term(z3.ForAll([counted], old.ref(counted) >= 0)),
+            z3.ForAll([counted], old.ref(counted) >= 0),
             "no block is named fewer than 0 times",
         )
         j = z3.Int("j")

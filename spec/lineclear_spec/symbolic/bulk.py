@@ -61,7 +61,7 @@ class Bulk(Whole):
         """Whether one entry alone refers to the block of every entry from the first one on."""
         s, q, i = self.state, table.owner, z3.Int("i")
         span = z3.And(raw(first) <= i, i < s.length(q))
-        self.demand(Term(raw(first) >= 0), "the first entry is not before the table")
+        self.demand(raw(first) >= 0, "the first entry is not before the table")
         return Term(z3.ForAll([i], z3.Implies(span, s.ref(s.table(q, i)) == 1)))
 
     def block_ids(self, tier: Any, blocks: Vector) -> Vector:
@@ -129,8 +129,8 @@ class Bulk(Whole):
             targets: as many block ids, each once.
         """
         s = self.state
-        self.demand(Term(s.open(s.issued)), "the operation is open")
-        self.demand(Term(sources.size == targets.size), "as many targets as sources")
+        self.demand(s.open(s.issued), "the operation is open")
+        self.demand(sources.size == targets.size, "as many targets as sources")
         o = s.issued
         for tier, block_ids in ((source_tier, sources), (target_tier, targets)):
             block_ids.demand_distinct()

@@ -14,7 +14,7 @@ from lineclear_spec.contracts import CONTRACTS
 from lineclear_spec.invariants import INVARIANTS, clauses
 from lineclear_spec.kernel.methods import Kernel
 from lineclear_spec.symbolic.state import State, fresh, instance, quantify, shown, stated, unique
-from lineclear_spec.symbolic.terms import Misuse, Term, Whole, raw
+from lineclear_spec.symbolic.terms import Misuse, Whole, raw
 from lineclear_spec.symbolic.vectors import Vector
 
 
@@ -112,7 +112,7 @@ class ByContract(Whole):
         """What the lemma of an operator presumes: an obligation, so that what the operator assumes then is
         true of something. No later goal needs it.
         """
-        self.demand(Term(fact), what, keep=False)
+        self.demand(fact, what, keep=False)
 
     def _by_lemma(self, invariant: str, fact: Any) -> None:
         """Assume what is proved, in a unit of its own, of every state in which an invariant holds.

@@ -82,7 +82,7 @@ class Cache(Whole):
 
     def name_of(self, sequence: Any, index: Any) -> Term:
         """The name of the tokens of a block and of all before them; 0 if they have none."""
-        self.demand(Term(raw(index) >= 0), "the block is not before the table")
+        self.demand(raw(index) >= 0, "the block is not before the table")
         return Term(self.state.block_name(sequence.z, raw(index)))
 
     def inherit(self, parent: Any, child: Any, count: Any) -> None:
@@ -108,7 +108,7 @@ class Cache(Whole):
     def all_listed(self, sequence: Any, count: Any) -> Term:
         """Whether a block can be found under each of the sequence's first names."""
         q, i = sequence.z, z3.Int("i")
-        self.demand(Term(raw(count) >= 0), "the number of names is not negative")
+        self.demand(raw(count) >= 0, "the number of names is not negative")
         return Term(
             z3.ForAll(
                 [i],
@@ -156,7 +156,7 @@ class Cache(Whole):
     def _demand_named(self, blocks: Vector) -> None:
         """Plain data looks none up as long as every block with a name can be found."""
         s = self.state
-        self.demand(Term(blocks.every(lambda b: s.name(b) >= 1)), "each of the blocks has a name")
+        self.demand(blocks.every(lambda b: s.name(b) >= 1), "each of the blocks has a name")
 
     def alone(self, block: Any) -> Vector:
         """The block as the only one of a list."""
@@ -167,12 +167,12 @@ class Cache(Whole):
         """The block of an entry, which no other entry names, gets a name under which it can be found."""
         s, q, at, n = self.state, sequence.z, raw(index), raw(name)
         b = s.table(q, at)
-        self.demand(Term(within(0, at, s.length(q))), "the table has the entry")
-        self.demand(Term(s.ref(b) == 1), "one entry names the block")
+        self.demand(within(0, at, s.length(q)), "the table has the entry")
+        self.demand(s.ref(b) == 1, "one entry names the block")
         self._by_lemma("references", only_entry(s, q, at))
-        self.demand(Term(n >= 1), "0 is no name")
-        self.demand(Term(s.name(b) == 0), "the block has no name")
-        self.demand(Term(z3.Not(leads(self.state, n))), "no block can be found under the name")
+        self.demand(n >= 1, "0 is no name")
+        self.demand(s.name(b) == 0, "the block has no name")
+        self.demand(z3.Not(leads(self.state, n)), "no block can be found under the name")
         s.put("name", (b,), n)
         s.put("listed", (b,), z3.BoolVal(True))
         s.put("cached", (n,), b)
@@ -186,8 +186,8 @@ class Cache(Whole):
         of them have one name, since a name tells how many blocks precede its own (`block_names`).
         """
         s, low, high = self.state.snapshot(), raw(first), raw(end)
-        self.demand(Term(0 <= low), "the entries are not before the table")
-        self.demand(Term(low <= high), "they do not end before they begin")
+        self.demand(0 <= low, "the entries are not before the table")
+        self.demand(low <= high, "they do not end before they begin")
         self._by_lemma("references", only_entries(s))
 
         def chosen(b: Any) -> Any:
@@ -202,17 +202,15 @@ class Cache(Whole):
         s = self.state
         old = s.snapshot()
         self.demand(
-            Term(
-                blocks.every(
-                    lambda b: z3.And(named_by(old, b) >= 1, z3.Not(leads(old, named_by(old, b))))
-                )
+            blocks.every(
+                lambda b: z3.And(named_by(old, b) >= 1, z3.Not(leads(old, named_by(old, b))))
             ),
             "each has a name under which no block can be found",
         )
         a, b = z3.Consts("a b", Block)
         one_name = z3.And(blocks.has(a), blocks.has(b), named_by(old, a) == named_by(old, b))
         apart = z3.ForAll([a, b], z3.Implies(one_name, a == b))
-        self.demand(Term(apart), "no two of the blocks have one name", keep=False)
+        self.demand(apart, "no two of the blocks have one name", keep=False)
         # There is such a function: no two of the blocks have one name, which was demanded just before.
         owner = z3.Function(unique("owner"), Int, Block)
         self.assume(z3.ForAll([b], z3.Implies(blocks.has(b), owner(named_by(old, b)) == b)))

@@ -24,7 +24,7 @@ from lineclear_spec.symbolic.cache import entry_of, may_be_sealed, named_by, onl
 from lineclear_spec.symbolic.holdings import facts_of_remove_all, its_request_holds
 from lineclear_spec.symbolic.quantified import unique
 from lineclear_spec.symbolic.state import BLOCK_OF, CAP, Block, Int, Request, Sequence
-from lineclear_spec.symbolic.terms import Term, Whole
+from lineclear_spec.symbolic.terms import Whole
 from lineclear_spec.symbolic.vectors import Vector, enumerated, unknown
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Ends(Whole):
         alone = sequences.every(
             lambda q: z3.And(s.width(s.request(q)) == 1, s.member(s.request(q), 0) == q)
         )
-        self.demand(Term(alone), "each sequence is the only one of its request")
+        self.demand(alone, "each sequence is the only one of its request")
         requests = Vector(
             self,
             Request,
@@ -51,7 +51,7 @@ class Ends(Whole):
         )
         q = z3.Const("q", Sequence)
         theirs = z3.Implies(z3.And(s.alive(q), requests.has(s.request(q))), sequences.has(q))
-        self.demand(Term(z3.ForAll([q], theirs)), "no other sequence of the requests lives")
+        self.demand(z3.ForAll([q], theirs), "no other sequence of the requests lives")
         return requests
 
     def free_tables(self, sequences: Vector) -> None:
@@ -65,13 +65,13 @@ class Ends(Whole):
         own = z3.And(s.group(block) == s.request(q), its_request_holds(s, block))
         entry = z3.And(sequences.has(q), within(0, i, s.length(q)))
         self.demand(
-            Term(z3.ForAll([q, i], z3.Implies(entry, (s.name(block) != 0) != own))),
+            z3.ForAll([q, i], z3.Implies(entry, (s.name(block) != 0) != own)),
             "a block of their tables has a name, or their request holds it",
         )
         last = z3.And(s.holder(block, 0) == q, s.holder(block, s.ref(block) - 1) == q)
         for fact in (last, s.ref(block) == 1):
             alone = z3.ForAll([q, i], z3.Implies(z3.And(entry, own), fact))
-            self.demand(Term(alone), "one entry names a block that the request holds")
+            self.demand(alone, "one entry names a block that the request holds")
         gets = self._name_at_end(sequences)
         self.gpu.put(self.block_ids(GPU, self._private_of(requests)), self.issued)
         self._empty_each(requests)
@@ -79,7 +79,7 @@ class Ends(Whole):
         new = self.state.snapshot()
         ended = z3.Or(new.ref(b) <= 0, sequences.has(new.holder(b, 0)))
         fact = z3.ForAll([b], z3.Implies(gets(b), ended))
-        self.demand(Term(fact), "who names a block that got a name ends")
+        self.demand(fact, "who names a block that got a name ends")
         let_go(cast("Ledger", self), gone)
 
     def _name_at_end(self, sequences: Vector) -> Callable[[Any], Any]:
@@ -139,18 +139,16 @@ class Ends(Whole):
         """The sequences leave the batch, in which the order of the others is open, and both calendars."""
         s = self.state
         old = s.snapshot()
-        before = Vector(
-            self, Sequence, old.decode_batch_size, old.decode_batch, old.decode_batch_index
-        )
+        before = self.decode_batch.vector()
         sequences.demand_distinct()
-        self.demand(Term(sequences.every(before.has)), "the batch has each of the sequences")
+        self.demand(sequences.every(before.has), "the batch has each of the sequences")
         listed = sequences.every(
             lambda q: z3.And(
                 old.boundary(q) == CAP(old.length(q)) - old.offset(q),
                 old.ending(q) == old.limit(old.request(q)) - 1 - old.offset(q),
             )
         )
-        self.demand(Term(listed), "each is listed under the steps of its block and of its end")
+        self.demand(listed, "each is listed under the steps of its block and of its end")
         self.demand_of_lemma(before.distinct(), "the batch has each sequence once")
         self.demand_of_lemma(
             z3.And(before.size >= 0, sequences.size >= 0), "no set has a negative size"
@@ -171,7 +169,7 @@ class Ends(Whole):
         s = self.state
         old = s.snapshot()
         self.demand(
-            Term(requests.every(lambda r: old.queue(r) == old.phase(r))),
+            requests.every(lambda r: old.queue(r) == old.phase(r)),
             "each request is in the queue of its phase",
         )
         s.put_where("queue", requests.has, int(phase))

@@ -17,7 +17,7 @@ import z3
 
 from lineclear_spec.invariants import INVARIANTS, holds, within
 from lineclear_spec.symbolic.state import Block, Int, Request, State, stated, unique
-from lineclear_spec.symbolic.terms import Term, Whole
+from lineclear_spec.symbolic.terms import Whole
 from lineclear_spec.symbolic.vectors import Held, Vector, unknown
 
 
@@ -155,7 +155,7 @@ class Holdings(Whole):
         k, s = z3.Int("k"), self.state
         at = z3.Implies(within(0, k, blocks.size), s.block_id(blocks.at(k)) == block_ids.at(k))
         same = z3.And(blocks.size == block_ids.size, z3.ForAll([k], at))
-        self.demand(Term(same), "the block ids are those of the blocks")
+        self.demand(same, "the block ids are those of the blocks")
         request.held.update(blocks)
 
     def remove_all(self, request: Any, blocks: Vector) -> None:
@@ -166,13 +166,13 @@ class Holdings(Whole):
         s, r = self.state, held.owner
         blocks.demand_distinct()
         before = held.vector()
-        self.demand(Term(blocks.every(before.has)), "the request holds the blocks")
+        self.demand(blocks.every(before.has), "the request holds the blocks")
         self.demand_of_lemma(before.distinct(), "the request holds each block once")
         self.demand_of_lemma(
             z3.And(before.size >= 0, blocks.size >= 0), "no set has a negative size"
         )
         self.demand(
-            Term(blocks.every(lambda b: z3.Or(s.ref(b) == 0, s.name(b) != 0))),
+            blocks.every(lambda b: z3.Or(s.ref(b) == 0, s.name(b) != 0)),
             "no entry names the blocks, or they are sealed",
         )
         after = unknown(self, Block, unique("left"), before.size - blocks.size)
@@ -208,9 +208,9 @@ class Holdings(Whole):
         def owner(k: Any) -> Any:
             return old.request(sequences.at(k))
 
-        self.demand(Term(blocks.size == sequences.size), "as many blocks as sequences")
+        self.demand(blocks.size == sequences.size, "as many blocks as sequences")
         self.demand(
-            Term(blocks.every(lambda b: z3.Not(is_held(old, owner(blocks.index_of(b)), b)))),
+            blocks.every(lambda b: z3.Not(is_held(old, owner(blocks.index_of(b)), b))),
             "the request does not hold the block yet",
         )
         self._list_anew(blocks, unique("holding"), partial(facts_of_hold_each, old, blocks, owner))
@@ -237,11 +237,11 @@ class Holdings(Whole):
         s = self.state
         blocks.demand_distinct()
         sequences.demand_distinct()
-        self.demand(Term(blocks.size == sequences.size), "as many blocks as sequences")
+        self.demand(blocks.size == sequences.size, "as many blocks as sequences")
         old = s.snapshot()
 
         self.demand(
-            Term(blocks.every(lambda b: z3.Not(holds(old, sequences.at(blocks.index_of(b)), b)))),
+            blocks.every(lambda b: z3.Not(holds(old, sequences.at(blocks.index_of(b)), b))),
             "the table does not name the block yet",
         )
         s.put_where(
@@ -261,7 +261,7 @@ class Holdings(Whole):
         blocks.demand_distinct()
         old = self.state.snapshot()
         self.demand(
-            Term(blocks.every(lambda b: its_request_holds(old, b))), "its request holds each block"
+            blocks.every(lambda b: its_request_holds(old, b)), "its request holds each block"
         )
         for clause in INVARIANTS["holdings"].clauses:
             if clause.label == "listed":

@@ -72,7 +72,7 @@ class SymbolicPool(NoValue):
         ledger, n = self.ledger, raw(count)
         old = ledger.state.snapshot()
         free = old.free(self.tier)
-        ledger.demand(Term(z3.And(0 <= n, n <= free)), "as many free blocks as are allocated")
+        ledger.demand(z3.And(0 <= n, n <= free), "as many free blocks as are allocated")
         ledger.state.put(f"free_{self.name}", (), free - n)
         return Vector(
             ledger,
@@ -106,7 +106,7 @@ class SymbolicPool(NoValue):
             return z3.And(within(0, p, s.total(tier)), z3.Not(is_free(s, tier, p)))
 
         block_ids.demand_distinct()
-        ledger.demand(Term(block_ids.every(in_use)), f"the block ids to be {what} are in use")
+        ledger.demand(block_ids.every(in_use), f"the block ids to be {what} are in use")
 
     def put(self, block_ids: Vector, last_use: Any) -> None:
         """Put block ids back, fenced with `last_use`."""
@@ -191,7 +191,7 @@ def facts_of_put(
         order: afterwards.
         at: position afterwards.
     """
-    p, j = z3.Int("p"), z3.Int("j")
+    p = z3.Int("p")
     back = z3.And(block_ids.has(p), block_ids.index_of(p) < n)
     return [
         free + n <= total,
@@ -206,10 +206,7 @@ def facts_of_put(
                 ),
             ),
         ),
-        z3.ForAll(
-            [j],
-            z3.Implies(within(0, j, total), z3.And(within(0, order(j), total), at(order(j)) == j)),
-        ),
+        permutation(total, order, at)[0],
     ]
 
 

@@ -90,7 +90,7 @@ class Forwards(NoValue):
             raise Misuse("a forward is read after one was popped: on plain data it may be gone")
         s, k = self.ledger.state, raw(step)
         flying = z3.And(s.committed < k, k <= s.steps)
-        self.ledger.demand(Term(flying), "the step asked about is in flight")
+        self.ledger.demand(flying, "the step asked about is in flight")
         return Term(s.forward_of(k))
 
     def __setitem__(self, step: Any, number: Any) -> None:
@@ -111,15 +111,18 @@ class SymbolicBatch(NoValue):
     def __init__(self, ledger: Any) -> None:
         self.ledger = ledger
 
-    def _has(self, q: Any) -> Any:
-        s = self.ledger.state
-        at = s.decode_batch_index(q)
-        return z3.And(0 <= at, at < s.decode_batch_size, s.decode_batch(at) == q)
+    def vector(self) -> Vector:
+        """Its sequences as they are now."""
+        s = self.ledger.state.snapshot()
+        size = s.decode_batch_size
+        return Vector(self.ledger, Sequence, size, s.decode_batch, s.decode_batch_index)
 
     def add(self, sequence: Any) -> None:
         """Add a sequence that is not in the batch."""
         s, q = self.ledger.state, sequence.z
-        self.ledger.demand(Term(z3.Not(self._has(q))), "the batch does not have the sequence yet")
+        self.ledger.demand(
+            z3.Not(self.vector().has(q)), "the batch does not have the sequence yet"
+        )
         s.put("decode_batch", (s.decode_batch_size,), q)
         s.put("decode_batch_index", (q,), s.decode_batch_size)
         s.put("decode_batch_size", (), s.decode_batch_size + 1)
@@ -127,7 +130,7 @@ class SymbolicBatch(NoValue):
     def remove(self, sequence: Any) -> None:
         """Remove a sequence that is in the batch: the last one takes its place here. No function reads the order."""
         s, q = self.ledger.state, sequence.z
-        self.ledger.demand(Term(self._has(q)), "the batch has the sequence")
+        self.ledger.demand(self.vector().has(q), "the batch has the sequence")
         at, last = s.decode_batch_index(q), s.decode_batch(s.decode_batch_size - 1)
         s.put("decode_batch", (at,), last)
         s.put("decode_batch_index", (last,), at)
@@ -152,22 +155,20 @@ class SymbolicCalendar(NoValue):
         the decode batch is listed under a step that is past); it is listed under none.
         """
         q = sequence.z
-        self.ledger.demand(Term(self._day(q) == NEVER), "the sequence is listed under no step")
+        self.ledger.demand(self._day(q) == NEVER, "the sequence is listed under no step")
         self.ledger.state.put(self.field, (q,), raw(step))
 
     def unmark(self, step: Any, sequence: Any) -> None:
         """Take a sequence, which is listed under the step, off the calendar."""
         q = sequence.z
-        self.ledger.demand(
-            Term(self._day(q) == raw(step)), "the sequence is listed under the step"
-        )
+        self.ledger.demand(self._day(q) == raw(step), "the sequence is listed under the step")
         self.ledger.state.put(self.field, (q,), z3.IntVal(NEVER))
 
     def postpone(self, step: Any, by: Any) -> None:
         """What is listed under the step is listed so many steps later."""
         s, at = self.ledger.state, raw(step)
         day = getattr(s, self.field)
-        self.ledger.demand(Term(at != NEVER), "what is postponed is listed")
+        self.ledger.demand(at != NEVER, "what is postponed is listed")
         s.put_where(self.field, lambda q: day(q) == at, at + raw(by))
 
     def bucket(self, step: Any) -> Vector:
@@ -175,7 +176,7 @@ class SymbolicCalendar(NoValue):
         in which are all that are listed (invariant `decode_batch`).
         """
         state, at = self.ledger.state.snapshot(), raw(step)
-        self.ledger.demand(Term(at != NEVER), "the sequences asked for are listed")
+        self.ledger.demand(at != NEVER, "the sequences asked for are listed")
         self.ledger.presume("decode_batch")
         day = getattr(state, self.field)
         return enumerated(self.ledger, Sequence, unique(self.field), lambda q: day(q) == at)
@@ -210,7 +211,7 @@ class Records(Whole):
         """The request leaves the queue of its phase and enters that of another one."""
         request._own()
         s, r = self.state, request.z
-        self.demand(Term(s.queue(r) == s.phase(r)), "the request is in the queue of its phase")
+        self.demand(s.queue(r) == s.phase(r), "the request is in the queue of its phase")
         s.put("queue", (r,), z3.IntVal(int(phase)))
 
     def new_sequence(self, request: Any) -> Record:
@@ -249,7 +250,7 @@ class Records(Whole):
         s, o = self.state, z3.Int("o")
         first = z3.Int(unique("first_open"))
         self.demand(
-            Term(z3.ForAll([o], z3.Implies(s.open(o), z3.And(1 <= o, o <= s.issued)))),
+            z3.ForAll([o], z3.Implies(s.open(o), z3.And(1 <= o, o <= s.issued))),
             "open operations are numbered from 1 to the last one",
         )
         for fact in least(s.open, s.issued, first):
@@ -260,7 +261,7 @@ class Records(Whole):
         """The operation that has the last number, open, which waits for nothing."""
         s = self.state
         number = s.issued
-        self.demand(Term(z3.Not(s.open(number))), "no operation has the number")
+        self.demand(z3.Not(s.open(number)), "no operation has the number")
         s.put("open", (number,), z3.BoolVal(True))
         s.put("is_forward", (number,), z3.BoolVal(kind == FORWARD))
         s.put("compute", (number,), z3.BoolVal(kind in COMPUTE))

@@ -73,6 +73,7 @@ class Whole(NoValue):
     obligations: list[tuple[str, str, int, Any]]
     promised_fields: dict[str, Any]
     gpu: Any
+    decode_batch: Any
     issued: Any
     wrap: Callable[[Any, Any], Any]
     only_asked: Callable[..., Any]

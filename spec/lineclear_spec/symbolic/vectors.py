@@ -10,6 +10,7 @@ not change when the ledger does. Bulk operators write fields point by point from
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import z3
@@ -77,7 +78,7 @@ class Vector(NoValue):
 
     def demand_distinct(self) -> None:
         """No element is there twice, so that what holds of every element holds at every index."""
-        self.ledger.demand(Term(self.distinct()), "no element is there twice", keep=False)
+        self.ledger.demand(self.distinct(), "no element is there twice", keep=False)
 
 
 class Always(NoValue):
@@ -182,27 +183,31 @@ def block_ids_of(ledger: Any, tier: Any, blocks: Vector) -> Vector:
     )
 
 
-class Table(NoValue):
-    """The block table of a sequence: what a list is on plain data."""
+class Owned(NoValue):
+    """What is a list of a record."""
 
     __slots__ = ("ledger", "owner")
 
     def __init__(self, ledger: Any, owner: Any) -> None:
         self.ledger, self.owner = ledger, owner
 
+
+class Table(Owned):
+    """The block table of a sequence: what a list is on plain data."""
+
+    __slots__ = ()
+
     def vector(self) -> Vector:
         """Its blocks as they are now."""
         s, q = self.ledger.state.snapshot(), self.owner
-        return Vector(
-            self.ledger, Block, s.length(q), lambda k: s.table(q, k), lambda b: s.index(q, b)
-        )
+        return Vector(self.ledger, Block, s.length(q), partial(s.table, q), partial(s.index, q))
 
     def __getitem__(self, index: Any) -> Any:
         s, q = self.ledger.state, self.owner
         if isinstance(index, slice):
             return self.part(index)
         at = raw(index)
-        self.ledger.demand(Term(within(0, at, s.length(q))), "table has the entry that is read")
+        self.ledger.demand(within(0, at, s.length(q)), "table has the entry that is read")
         return self.ledger.wrap(Block, s.table(q, at))
 
     def part(self, index: slice) -> Vector:
@@ -211,7 +216,7 @@ class Table(NoValue):
         first = z3.IntVal(0) if index.start is None else raw(index.start)
         end = raw(index.stop)
         self.ledger.demand(
-            Term(z3.And(0 <= first, first <= end, end <= whole.size)),
+            z3.And(0 <= first, first <= end, end <= whole.size),
             "table has the entries that are read",
         )
         return Vector(
@@ -228,7 +233,7 @@ class Table(NoValue):
         blocks.demand_distinct()
         old = s.snapshot()
         self.ledger.demand(
-            Term(blocks.every(lambda b: z3.Not(holds(old, q, b)))),
+            blocks.every(lambda b: z3.Not(holds(old, q, b))),
             "the table does not name the blocks yet",
         )
         s.put_where(
@@ -251,7 +256,7 @@ class Table(NoValue):
 
     def __setitem__(self, index: Any, blocks: Vector) -> None:
         part = self.part(index)
-        self.ledger.demand(Term(part.size == blocks.size), "as many entries as blocks")
+        self.ledger.demand(part.size == blocks.size, "as many entries as blocks")
         self._write(raw(index.start), blocks)
 
     def clear(self) -> None:
@@ -259,13 +264,10 @@ class Table(NoValue):
         self.ledger.state.put("length", (self.owner,), z3.IntVal(0))
 
 
-class Held(NoValue):
+class Held(Owned):
     """The distinct blocks of a request: what the keys of a dict are on plain data."""
 
-    __slots__ = ("ledger", "owner")
-
-    def __init__(self, ledger: Any, owner: Any) -> None:
-        self.ledger, self.owner = ledger, owner
+    __slots__ = ()
 
     def vector(self) -> Vector:
         """Its blocks as they are now."""
@@ -278,7 +280,7 @@ class Held(NoValue):
         blocks.demand_distinct()
         held = self.vector()
         self.ledger.demand(
-            Term(blocks.every(lambda b: z3.Not(held.has(b)))),
+            blocks.every(lambda b: z3.Not(held.has(b))),
             "the request does not hold the blocks yet",
         )
         old = s.snapshot()
@@ -292,35 +294,26 @@ class Held(NoValue):
         s.put("blocks", (r,), count + blocks.size)
 
 
-class Members(NoValue):
+class Members(Owned):
     """The sequences of a request, in order."""
 
-    __slots__ = ("ledger", "owner")
-
-    def __init__(self, ledger: Any, owner: Any) -> None:
-        self.ledger, self.owner = ledger, owner
+    __slots__ = ()
 
     def vector(self) -> Vector:
         """Its sequences as they are now."""
         s, r = self.ledger.state.snapshot(), self.owner
-        return Vector(
-            self.ledger,
-            Sequence,
-            s.width(r),
-            lambda k: s.member(r, k),
-            s.member_index,
-        )
+        return Vector(self.ledger, Sequence, s.width(r), partial(s.member, r), s.member_index)
 
     def __getitem__(self, index: Any) -> Any:
         s, r, at = self.ledger.state, self.owner, raw(index)
-        self.ledger.demand(Term(within(0, at, s.width(r))), "member has the entry that is read")
+        self.ledger.demand(within(0, at, s.width(r)), "member has the entry that is read")
         return self.ledger.wrap(Sequence, s.member(r, at))
 
     def append(self, sequence: Any) -> None:
         """Append a sequence that is not there."""
         s, r, q = self.ledger.state, self.owner, sequence.z
         self.ledger.demand(
-            Term(z3.Not(self.vector().has(q))), "the request does not have the sequence yet"
+            z3.Not(self.vector().has(q)), "the request does not have the sequence yet"
         )
         s.put("member_index", (q,), s.width(r))
         s.put("member", (r, s.width(r)), q)
@@ -330,7 +323,7 @@ class Members(NoValue):
         """Remove a sequence that is there; the others keep their order."""
         s, r, q = self.ledger.state, self.owner, sequence.z
         before = self.vector()
-        self.ledger.demand(Term(before.has(q)), "the request has the sequence")
+        self.ledger.demand(before.has(q), "the request has the sequence")
         at, old = s.member_index(q), s.snapshot()
         s.put_where(
             "member",
