@@ -19,11 +19,12 @@ from lineclear_spec.contracts.contract import (
     entries_same,
     larger,
     of_request,
+    part,
     private_of,
     same,
 )
 
 __all__ = [
     "CONTRACTS", "Contract", "Part", "alike", "allocation_of", "attained", "but", "clearing", "entries_same",
-    "larger", "moving", "of_request", "private_of", "same", "sharing", "taking",
+    "larger", "moving", "of_request", "part", "private_of", "same", "sharing", "taking",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ from lineclear_spec.contracts.contract import (
     invariant,
     larger,
     of_request,
+    part,
     private_of,
     same,
 )
@@ -36,16 +37,14 @@ def freed(old: Any, new: Any, tier: int, name: str) -> list[Part]:
         name: of the tier, in the labels.
     """
     return [
-        Part(
+        part(
             f"only_frees_{name}",
-            ("block_id",),
             lambda p: implies(
                 and_(in_pool(old, tier, p), is_free(old, tier, p)), is_free(new, tier, p)
             ),
         ),
-        Part(
+        part(
             f"fences_{name}",
-            ("block_id",),
             lambda p: implies(
                 and_(in_pool(old, tier, p), is_free(new, tier, p)),
                 or_(
@@ -54,9 +53,8 @@ def freed(old: Any, new: Any, tier: int, name: str) -> list[Part]:
                 ),
             ),
         ),
-        Part(
+        part(
             f"last_use_{name}",
-            ("block_id",),
             lambda p: or_(
                 new.last_use(tier, p) == old.last_use(tier, p), new.last_use(tier, p) == old.issued
             ),
@@ -66,9 +64,8 @@ def freed(old: Any, new: Any, tier: int, name: str) -> list[Part]:
 
 def rested(old: Any, new: Any) -> Part:
     """A block that comes to rest is fenced with the last operation decided."""
-    return Part(
+    return part(
         "rests",
-        ("block",),
         lambda b: implies(
             and_(old.ref(b) >= 1, new.ref(b) == 0, old.listed(b)),
             new.last_use(GPU, old.block_id(b)) == old.issued,
@@ -78,9 +75,8 @@ def rested(old: Any, new: Any) -> Part:
 
 def one_tier(v: Any, r: Any) -> Part:
     """Requirement: the request's private blocks are GPU blocks if it runs, and CPU blocks otherwise."""
-    return Part(
+    return part(
         "tier",
-        ("block",),
         lambda b: implies(
             private_of(v, r)(b),
             v.tier(b) == v.if_else(v.phase(r) == RUNNING, GPU, CPU),
@@ -94,13 +90,9 @@ contract(
     modifies=lambda q: CLEARING,
     requirements=lambda v, count, q: [one_tier(v, v.request(q))],
     ensures=lambda old, new, count, q: [
-        Part("length", (), lambda: new.length(q) == 0),
+        part("length", lambda: new.length(q) == 0),
         same("lengths", "sequence", old, new, ("length",), lambda x: x != q),
-        Part(
-            "ref",
-            ("block",),
-            lambda b: new.ref(b) == old.ref(b) - old.if_else(holds(old, q, b), 1, 0),
-        ),
+        part("ref", lambda b: new.ref(b) == old.ref(b) - old.if_else(holds(old, q, b), 1, 0)),
         same("others", "request", old, new, ("blocks",), lambda r: r != old.request(q)),
         rested(old, new),
         *freed(old, new, GPU, "gpu"),
@@ -136,21 +128,19 @@ contract(
     modifies=lambda r: (*CLEARING, *WRITTEN),
     requirements=lambda v, count, r: [
         one_tier(v, r),
-        Part("alive", ("sequence",), lambda q: implies(v.length(q) >= 1, v.alive(q))),
+        part("alive", lambda q: implies(v.length(q) >= 1, v.alive(q))),
         *invariant(v, "members"),
     ],
     ensures=lambda old, new, count, r: [
-        Part(
+        part(
             "cleared",
-            ("sequence",),
             lambda q: implies(
                 of_request(old, r)(q),
                 and_(new.length(q) == 0, *[getattr(new, f)(q) == 0 for f in RESET]),
             ),
         ),
-        Part(
+        part(
             "late",
-            ("sequence",),
             lambda q: implies(of_request(old, r)(q), new.late_drafts(q) == late_drafts(old, q)),
         ),
         same(
@@ -170,7 +160,7 @@ contract(
             lambda b: and_(old.name(b) == 0, old.group(b) != r),
         ),
         rested(old, new),
-        Part("fewer", ("block",), lambda b: new.ref(b) <= old.ref(b)),
+        part("fewer", lambda b: new.ref(b) <= old.ref(b)),
         same("requests", "request", old, new, ("blocks",), lambda x: x != r),
         *freed(old, new, GPU, "gpu"),
         *freed(old, new, CPU, "cpu"),

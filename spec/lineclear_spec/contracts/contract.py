@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from lineclear_spec.invariants import GPU, INVARIANTS, is_free, private, within
+from lineclear_spec.invariants import GPU, INVARIANTS, domains_of, is_free, private, within
 from lineclear_spec.logic import and_, implies, not_, or_
 
 
@@ -27,6 +27,11 @@ class Part(NamedTuple):
     label: str
     domains: tuple[str, ...]
     predicate: Callable[..., Any]
+
+
+def part(label: str, predicate: Callable[..., Any]) -> Part:
+    """A part whose variables have the domains that their letters say (`invariants/clause.py`)."""
+    return Part(label, domains_of(predicate), predicate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +160,7 @@ def entries_same(
         entry = within(0, i, old.length(q))
         return entry if where is None else and_(where(q), entry)
 
-    return Part(
-        label,
-        ("sequence", "index"),
-        lambda q, i: implies(there(q, i), new.table(q, i) == old.table(q, i)),
-    )
+    return part(label, lambda q, i: implies(there(q, i), new.table(q, i) == old.table(q, i)))
 
 
 def of_request(v: Any, r: Any) -> Callable[[Any], Any]:
@@ -180,18 +181,13 @@ def touched(label: str, old: Any, new: Any, tier: int) -> Part:
         old, new: the states.
         tier: of the block ids.
     """
-    return Part(
-        label,
-        ("operation", "block_id"),
-        lambda o, p: implies(old.touch(tier, o, p), new.touch(tier, o, p)),
-    )
+    return part(label, lambda o, p: implies(old.touch(tier, o, p), new.touch(tier, o, p)))
 
 
 def sources(old: Any, new: Any, tier: int) -> Part:
     """Only the operation decided last gets sources for blocks of the tier."""
-    return Part(
+    return part(
         "sources",
-        ("operation", "block_id"),
         lambda o, p: implies(o != old.issued, new.source(tier, o, p) == old.source(tier, o, p)),
     )
 
@@ -209,22 +205,16 @@ def queued(old: Any, new: Any) -> list[Part]:
         return and_(old.heard(q), old.queued_length(q) == old.length(q))
 
     return [
-        Part(
-            "queued_length",
-            ("sequence",),
-            lambda q: implies(heard(q), new.queued_length(q) == new.length(q)),
-        ),
-        Part(
+        part("queued_length", lambda q: implies(heard(q), new.queued_length(q) == new.length(q))),
+        part(
             "queued",
-            ("sequence", "index"),
             lambda q, i: implies(
                 and_(heard(q), within(old.length(q), i, new.length(q))),
                 new.sent_block_id(q, i) == new.block_id(new.table(q, i)),
             ),
         ),
-        Part(
+        part(
             "sent",
-            ("sequence", "index"),
             lambda q, i: implies(
                 i < old.queued_length(q), new.sent_block_id(q, i) == old.sent_block_id(q, i)
             ),

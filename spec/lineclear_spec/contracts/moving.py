@@ -10,6 +10,7 @@ from lineclear_spec.contracts.contract import (
     Part,
     contract,
     in_pool,
+    part,
     private_of,
     same,
     sources,
@@ -50,15 +51,14 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
     source, target, source_name, target_name = tiers(tier)
     mine = private_of(old, r)
     return [
-        Part(
+        part(
             "free",
-            (),
             lambda: and_(
                 new.free(target) == old.free(target) - count,
                 new.free(source) == old.free(source) + count,
             ),
         ),
-        Part("there", ("block",), lambda b: implies(mine(b), new.tier(b) == target)),
+        part("there", lambda b: implies(mine(b), new.tier(b) == target)),
         same(
             "others",
             "block",
@@ -67,9 +67,8 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
             ("tier", "block_id"),
             lambda b: and_(present(old, b), not_(mine(b))),
         ),
-        Part(
+        part(
             "allocates",
-            ("block_id",),
             lambda p: implies(
                 and_(in_pool(old, target, p), not_(is_free(new, target, p))),
                 or_(
@@ -85,18 +84,16 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
                 ),
             ),
         ),
-        Part(
+        part(
             "keeps",
-            ("block_id",),
             lambda p: implies(
                 and_(in_pool(old, target, p), not_(is_free(old, target, p))),
                 not_(is_free(new, target, p)),
             ),
         ),
         *freed(old, new, source, source_name),
-        Part(
+        part(
             "touch_source",
-            ("operation", "block_id"),
             lambda o, p: implies(
                 and_(new.touch(source, o, p), not_(old.touch(source, o, p))),
                 and_(
@@ -108,9 +105,8 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
                 ),
             ),
         ),
-        Part(
+        part(
             "touch_target",
-            ("operation", "block_id"),
             lambda o, p: implies(
                 and_(new.touch(target, o, p), not_(old.touch(target, o, p))),
                 and_(
@@ -124,9 +120,8 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
         ),
         touched(f"touched_{source_name}", old, new, source),
         touched(f"touched_{target_name}", old, new, target),
-        Part(
+        part(
             "copied",
-            ("block",),
             lambda b: implies(
                 mine(b),
                 and_(
@@ -146,15 +141,11 @@ contract(
     count=lambda v, r, tier: v.blocks(r),
     modifies=moving,
     requirements=lambda v, count, r, tier: [
-        Part("open", (), lambda: v.open(v.issued)),
-        Part("free", (), lambda: count <= v.free(tier)),
-        Part(
-            "source",
-            ("block",),
-            lambda b: implies(private_of(v, r)(b), v.tier(b) == tiers(tier)[0]),
-        ),
+        part("open", lambda: v.open(v.issued)),
+        part("free", lambda: count <= v.free(tier)),
+        part("source", lambda b: implies(private_of(v, r)(b), v.tier(b) == tiers(tier)[0])),
         *clock_sane(v),
-        Part("last_use_source", ("block_id",), lambda p: v.last_use(CPU, p) <= v.issued),
+        part("last_use_source", lambda p: v.last_use(CPU, p) <= v.issued),
     ],
     ensures=moved,
 )

@@ -13,6 +13,7 @@ from lineclear_spec.contracts.contract import (
     contract,
     entries_same,
     in_pool,
+    part,
     queued,
     same,
     sources,
@@ -31,8 +32,8 @@ TAKING = (
 def clock_sane(v: Any) -> list[Part]:
     """Requirement: fences and barrier name operations that were decided."""
     return [
-        Part("barrier", (), lambda: v.barrier <= v.issued),
-        Part("last_use_gpu", ("block_id",), lambda p: v.last_use(GPU, p) <= v.issued),
+        part("barrier", lambda: v.barrier <= v.issued),
+        part("last_use_gpu", lambda p: v.last_use(GPU, p) <= v.issued),
     ]
 
 
@@ -46,17 +47,15 @@ def allocated(old: Any, new: Any) -> list[Part]:
     largest of what it was and of the fences of the block ids that were allocated.
     """
     return [
-        Part(
+        part(
             "allocates",
-            ("block_id",),
             lambda p: implies(
                 and_(in_pool(old, GPU, p), not_(is_free(new, GPU, p))),
                 or_(not_(is_free(old, GPU, p)), old.last_use(GPU, p) <= new.barrier),
             ),
         ),
-        Part(
+        part(
             "keeps",
-            ("block_id",),
             lambda p: implies(
                 and_(in_pool(old, GPU, p), not_(is_free(old, GPU, p))),
                 and_(not_(is_free(new, GPU, p)), new.owner(GPU, p) == old.owner(GPU, p)),
@@ -69,9 +68,9 @@ def allocated(old: Any, new: Any) -> list[Part]:
 def barrier_rises(old: Any, new: Any) -> list[Part]:
     """The barrier is the largest of what it was and of the fences of the block ids that were allocated."""
     return [
-        Part("barrier", (), lambda: and_(old.barrier <= new.barrier, new.barrier <= old.issued)),
-        Part("attained", (), lambda: attained(old, new, new.barrier, old.barrier)),
-        Part("past", (), lambda: implies(all_past(old), new.barrier < old.issued)),
+        part("barrier", lambda: and_(old.barrier <= new.barrier, new.barrier <= old.issued)),
+        part("attained", lambda: attained(old, new, new.barrier, old.barrier)),
+        part("past", lambda: implies(all_past(old), new.barrier < old.issued)),
     ]
 
 
@@ -85,15 +84,14 @@ def grown(old: Any, new: Any, q: Any, count: Any) -> list[Part]:
     """
     r = old.request(q)
     return [
-        Part(
+        part(
             "new_blocks",
-            ("block",),
             lambda b: implies(
                 and_(new.ref(b) >= 1, old.ref(b) < 1),
                 and_(new.tier(b) == GPU, new.group(b) == r, was_unused(old, b)),
             ),
         ),
-        Part("counted", (), lambda: new.blocks(r) == old.blocks(r) + count),
+        part("counted", lambda: new.blocks(r) == old.blocks(r) + count),
         same("others", "request", old, new, ("blocks",), lambda x: x != r),
     ]
 
@@ -120,18 +118,17 @@ contract(
     count=lambda v, q, n: n,
     modifies=lambda q, n: (*TAKING, *QUEUED),
     requirements=lambda v, count, q, n: [
-        Part("count", (), lambda: and_(0 <= count, count <= v.free(GPU))),
+        part("count", lambda: and_(0 <= count, count <= v.free(GPU))),
         *clock_sane(v),
     ],
     ensures=lambda old, new, count, q, n: [
-        Part("free", (), lambda: new.free(GPU) == old.free(GPU) - count),
-        Part("length", (), lambda: new.length(q) == old.length(q) + count),
+        part("free", lambda: new.free(GPU) == old.free(GPU) - count),
+        part("length", lambda: new.length(q) == old.length(q) + count),
         same("lengths", "sequence", old, new, ("length",), lambda x: x != q),
         entries_same("entries", old, new),
         blocks_kept(old, new),
-        Part(
+        part(
             "new_entries",
-            ("index",),
             lambda i: implies(
                 within(old.length(q), i, old.length(q) + count),
                 and_(new.ref(new.table(q, i)) == 1, was_unused(old, new.table(q, i))),
@@ -148,34 +145,24 @@ contract(
     count=lambda v, due: due.size,
     modifies=lambda due: (*TAKING, *QUEUED),
     requirements=lambda v, count, due: [
-        Part("count", (), lambda: and_(0 <= count, count <= v.free(GPU))),
-        Part(
-            "distinct",
-            ("index",),
-            lambda k: implies(within(0, k, count), due.index_of(due.at(k)) == k),
-        ),
+        part("count", lambda: and_(0 <= count, count <= v.free(GPU))),
+        part("distinct", lambda k: implies(within(0, k, count), due.index_of(due.at(k)) == k)),
         *clock_sane(v),
     ],
     ensures=lambda old, new, count, due: [
-        Part("free", (), lambda: new.free(GPU) == old.free(GPU) - count),
-        Part(
-            "length",
-            ("sequence",),
-            lambda q: new.length(q) == old.length(q) + old.if_else(due.has(q), 1, 0),
-        ),
+        part("free", lambda: new.free(GPU) == old.free(GPU) - count),
+        part("length", lambda q: new.length(q) == old.length(q) + old.if_else(due.has(q), 1, 0)),
         entries_same("entries", old, new),
         blocks_kept(old, new),
-        Part(
+        part(
             "new_entries",
-            ("sequence", "index"),
             lambda q, i: implies(
                 within(old.length(q), i, new.length(q)),
                 and_(new.ref(new.table(q, i)) == 1, was_unused(old, new.table(q, i))),
             ),
         ),
-        Part(
+        part(
             "new_blocks",
-            ("block",),
             lambda b: implies(
                 and_(new.ref(b) >= 1, old.ref(b) < 1),
                 and_(
@@ -196,16 +183,16 @@ contract(
     count=lambda v, q, i: 1,
     modifies=lambda q, i: (*but(TAKING, "length"), "touch_gpu", "source_gpu"),
     requirements=lambda v, count, q, i: [
-        Part("open", (), lambda: v.open(v.issued)),
-        Part("entry", (), lambda: within(0, i, v.length(q))),
-        Part("shared", (), lambda: v.ref(v.table(q, i)) >= 2),
-        Part("private", (), lambda: v.name(v.table(q, i)) == 0),
-        Part("gpu", (), lambda: v.tier(v.table(q, i)) == GPU),
-        Part("free", (), lambda: v.free(GPU) >= 1),
+        part("open", lambda: v.open(v.issued)),
+        part("entry", lambda: within(0, i, v.length(q))),
+        part("shared", lambda: v.ref(v.table(q, i)) >= 2),
+        part("private", lambda: v.name(v.table(q, i)) == 0),
+        part("gpu", lambda: v.tier(v.table(q, i)) == GPU),
+        part("free", lambda: v.free(GPU) >= 1),
         *clock_sane(v),
     ],
     ensures=lambda old, new, count, q, i: [
-        Part("free", (), lambda: new.free(GPU) == old.free(GPU) - count),
+        part("free", lambda: new.free(GPU) == old.free(GPU) - count),
         Part(
             "entries",
             ("sequence", "index"),
@@ -214,14 +201,9 @@ contract(
                 new.table(x, j) == old.table(x, j),
             ),
         ),
-        Part(
-            "fresh",
-            (),
-            lambda: and_(new.ref(new.table(q, i)) == 1, old.ref(new.table(q, i)) < 1),
-        ),
-        Part(
+        part("fresh", lambda: and_(new.ref(new.table(q, i)) == 1, old.ref(new.table(q, i)) < 1)),
+        part(
             "blocks",
-            ("block",),
             lambda b: implies(
                 present(old, b),
                 and_(
@@ -235,9 +217,8 @@ contract(
         same("sealed", "block", old, new, ("ref",), lambda b: old.name(b) != 0),
         *grown(old, new, q, count),
         *allocated(old, new),
-        Part(
+        part(
             "touch",
-            ("operation", "block_id"),
             lambda o, p: implies(
                 and_(new.touch(GPU, o, p), not_(old.touch(GPU, o, p))),
                 and_(
@@ -251,9 +232,8 @@ contract(
         ),
         touched("touched", old, new, GPU),
         sources(old, new, GPU),
-        Part(
+        part(
             "copied",
-            (),
             lambda: and_(
                 new.source(GPU, old.issued, new.block_id(new.table(q, i)))
                 == old.block_id(old.table(q, i)),

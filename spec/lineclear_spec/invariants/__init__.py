@@ -34,6 +34,7 @@ from lineclear_spec.invariants.clause import (
     Clause,
     Invariant,
     clauses,
+    domains_of,
     holds,
     is_free,
     kv_clauses,
@@ -48,7 +49,7 @@ from lineclear_spec.invariants.clause import (
 
 __all__ = [
     "CPU", "FINISHED", "GPU", "INVARIANTS", "KV", "NEW", "RUNNING", "SWAPPED", "TIERS", "WAITING", "Clause",
-    "Invariant", "clauses", "content", "device", "history", "holds", "is_free", "kv_clauses", "leads", "live",
-    "operations", "pools", "present", "private", "requests", "rests", "samples", "sealed", "sequences",
-    "within",
+    "Invariant", "clauses", "content", "device", "domains_of", "history", "holds", "is_free", "kv_clauses",
+    "leads", "live", "operations", "pools", "present", "private", "requests", "rests", "samples", "sealed",
+    "sequences", "within",
 ]  # fmt: skip

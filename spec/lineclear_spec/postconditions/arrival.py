@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lineclear_spec.contracts import Part, but, same
+from lineclear_spec.contracts import Part, but, part, same
 from lineclear_spec.invariants import FINISHED, WAITING, leads, private, within
 from lineclear_spec.logic import and_, implies, not_
 from lineclear_spec.postconditions.cache import may_be_published
@@ -76,17 +76,15 @@ def reject(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
 def given_up(old: Any, new: Any, over: Callable[[Any], Any]) -> list[Part]:
     """The requests that are over have no sequence and no private block."""
     return [
-        Part(
+        part(
             "members_gone",
-            ("sequence",),
             lambda q: implies(
                 and_(old.alive(q), over(old.request(q))),
                 and_(not_(new.alive(q)), new.length(q) == 0),
             ),
         ),
-        Part(
+        part(
             "nothing",
-            ("block",),
             lambda b: implies(and_(private(old, b), over(old.group(b))), new.ref(b) == 0),
         ),
     ]
@@ -142,9 +140,8 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
         )
 
     return [
-        Part(
+        part(
             "over",
-            ("request",),
             lambda r: implies(
                 ends(old, r),
                 and_(
@@ -155,9 +152,8 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
                 ),
             ),
         ),
-        Part(
+        part(
             "complete",
-            ("sequence",),
             lambda q: implies(
                 last(q),
                 and_(
@@ -168,14 +164,9 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
             ),
         ),
         now("fewer", lambda: new.decode_batch_size < old.decode_batch_size),
-        Part(
-            "found",
-            ("sequence", "index"),
-            lambda q, i: implies(published(q, i), leads(new, old.block_name(q, i))),
-        ),
-        Part(
+        part("found", lambda q, i: implies(published(q, i), leads(new, old.block_name(q, i)))),
+        part(
             "sealed",
-            ("sequence", "index"),
             lambda q, i: implies(
                 and_(
                     last(q),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.contracts import Part, alike, but, larger, same
+from lineclear_spec.contracts import Part, alike, but, larger, part, same
 from lineclear_spec.invariants import GPU, RUNNING, is_free, leads, present, within
 from lineclear_spec.logic import and_, implies, not_
 from lineclear_spec.postconditions.frames import (
@@ -55,7 +55,7 @@ def publish(old: Any, new: Any, q: Any, index: Any, _: Any) -> list[Part]:
             lambda: old.open_swap(r) == 0,
         ),
         blocks_same(old, new, but=block),
-        Part("frame_block", (), lambda: alike(old, new, block, ("ref", "block_id"))),
+        part("frame_block", lambda: alike(old, new, block, ("ref", "block_id"))),
         request_same(old, new, r, "blocks"),
         sequence_same(old, new, q),
         *other_requests(old, new, lambda x: x != r),
@@ -157,9 +157,8 @@ def admit_cached(old: Any, new: Any, r: Any, shared: Any, _: Any) -> list[Part]:
             lambda: new.own_dispatched(q) >= 1,
             lambda: new.own_dispatched(q) < new.own_tokens(q),
         ),
-        Part(
+        part(
             "found",
-            ("index",),
             lambda i: implies(
                 within(0, i, found),
                 and_(
@@ -214,7 +213,7 @@ def unlist(old: Any, new: Any, name: Any, _: Any) -> list[Part]:
     """Its holders go on with it."""
     block = old.cached(name)
     return [
-        Part("kept", (), lambda: alike(old, new, block, ("ref", "block_id"))),
+        part("kept", lambda: alike(old, new, block, ("ref", "block_id"))),
         free(old, new),
         *unnamed(old, new, name),
     ]

@@ -20,6 +20,7 @@ from lineclear_spec.contracts import (
     attained,
     but,
     entries_same,
+    part,
     same,
 )
 from lineclear_spec.invariants import CPU, GPU, is_free, present, private, within
@@ -76,22 +77,19 @@ def ensures(postcondition: Callable[..., list[Part]]) -> Callable[..., list[Part
 
 def now(label: str, *conditions: Callable[[], Any]) -> Part:
     """A part without variables."""
-    return Part(label, (), lambda: and_(*[condition() for condition in conditions]))
+    return part(label, lambda: and_(*[condition() for condition in conditions]))
 
 
 def clocks(old: Any, new: Any, *moving: str) -> Part:
     """Every clock and counter but these stands still."""
     still = but(CLOCKS, *moving)
-    return Part(
-        "frame_clocks", (), lambda: and_(*[getattr(new, c) == getattr(old, c) for c in still])
-    )
+    return part("frame_clocks", lambda: and_(*[getattr(new, c) == getattr(old, c) for c in still]))
 
 
 def free(old: Any, new: Any) -> Part:
     """In each pool the same block ids are free."""
-    return Part(
+    return part(
         "frame_pools",
-        ("block_id",),
         lambda p: and_(
             *[new.free(tier) == old.free(tier) for tier in (GPU, CPU)],
             *[
@@ -106,9 +104,8 @@ def free(old: Any, new: Any) -> Part:
 
 def operations(old: Any, new: Any, *changed: Any) -> Part:
     """No operation but these is opened, closed or ordered anew."""
-    return Part(
+    return part(
         "frame_operations",
-        ("operation",),
         lambda o: implies(
             and_(o <= old.issued, o >= 1, *[o != c for c in changed]),
             and_(new.open(o) == old.open(o), new.wait(o) == old.wait(o)),
@@ -223,7 +220,7 @@ def request_same(old: Any, new: Any, r: Any, *changed: str) -> Part:
         r: request.
         changed: fields that may change.
     """
-    return Part("frame_request", (), lambda: alike(old, new, r, but(REQUEST, *changed)))
+    return part("frame_request", lambda: alike(old, new, r, but(REQUEST, *changed)))
 
 
 def sequence_same(old: Any, new: Any, q: Any, *changed: str) -> Part:
@@ -234,7 +231,7 @@ def sequence_same(old: Any, new: Any, q: Any, *changed: str) -> Part:
         q: sequence.
         changed: fields that may change.
     """
-    return Part("frame_sequence", (), lambda: alike(old, new, q, but(SEQUENCE, *changed)))
+    return part("frame_sequence", lambda: alike(old, new, q, but(SEQUENCE, *changed)))
 
 
 def requests_same(old: Any, new: Any, *changed: str) -> Part:
@@ -292,10 +289,9 @@ def waits(old: Any, new: Any, wait: Callable[[], Any], *at_least: Any) -> list[P
     """
     return [
         now("waits_enough", *[lambda number=number: number <= wait() for number in at_least]),
-        Part(
+        part(
             "waits_for_fences",
-            ("block_id",),
             lambda p: implies(allocation_of(old, new, p), old.last_use(GPU, p) <= wait()),
         ),
-        Part("waits_no_longer", (), lambda: attained(old, new, wait(), *at_least)),
+        part("waits_no_longer", lambda: attained(old, new, wait(), *at_least)),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.contracts import Part, larger, of_request, private_of, same
+from lineclear_spec.contracts import Part, larger, of_request, part, private_of, same
 from lineclear_spec.invariants import CPU, GPU, RUNNING, SWAPPED, WAITING, within
 from lineclear_spec.logic import and_, implies, not_
 from lineclear_spec.postconditions.frames import (
@@ -39,9 +39,8 @@ def carried_over(old: Any, new: Any, r: Any, source: int, target: int, phase: in
             lambda: new.free(source) == old.free(source) + old.blocks(r),
             lambda: new.free(target) == old.free(target) - old.blocks(r),
         ),
-        Part(
+        part(
             "copied",
-            ("block",),
             lambda b: implies(
                 private_of(old, r)(b),
                 and_(
@@ -51,11 +50,7 @@ def carried_over(old: Any, new: Any, r: Any, source: int, target: int, phase: in
                 ),
             ),
         ),
-        Part(
-            "shared",
-            ("block",),
-            lambda b: and_(new.ref(b) == old.ref(b), new.group(b) == old.group(b)),
-        ),
+        part("shared", lambda b: and_(new.ref(b) == old.ref(b), new.group(b) == old.group(b))),
         now(
             "operation",
             lambda: new.issued == number,
@@ -103,9 +98,8 @@ def voided(old: Any, new: Any, r: Any, condition: Any) -> Part:
         r: the request.
         condition: of the state before; False if samples stay in any case.
     """
-    return Part(
+    return part(
         "void",
-        ("sequence",),
         lambda q: implies(
             of_request(old, r)(q),
             and_(
@@ -135,9 +129,8 @@ def freed(old: Any, new: Any, r: Any, *kept: str) -> list[Part]:
             lambda: new.blocks(r) == 0,
             lambda: new.open_swap(r) == 0,
         ),
-        Part(
+        part(
             "reset",
-            ("sequence",),
             lambda q: implies(
                 mine(q),
                 and_(
@@ -156,14 +149,9 @@ def freed(old: Any, new: Any, r: Any, *kept: str) -> list[Part]:
             ("alive", "own_tokens", "last_step", "in_decode_batch", *kept),
             mine,
         ),
-        Part(
-            "nothing",
-            ("block",),
-            lambda b: implies(private_of(old, r)(b), new.ref(b) == 0),
-        ),
-        Part(
+        part("nothing", lambda b: implies(private_of(old, r)(b), new.ref(b) == 0)),
+        part(
             "members",
-            ("index",),
             lambda k: implies(within(0, k, old.width(r)), new.member(r, k) == old.member(r, k)),
         ),
         request_same(old, new, r, "phase", "queue", "open_swap", "blocks"),

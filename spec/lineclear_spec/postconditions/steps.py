@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.contracts import Part, alike, same
+from lineclear_spec.contracts import Part, alike, part, same
 from lineclear_spec.invariants import GPU
 from lineclear_spec.logic import and_, implies, not_, or_
 from lineclear_spec.postconditions.frames import (
@@ -109,9 +109,8 @@ def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
             lambda: new.step_tokens == 0,
             lambda: new.step_sequences == 0,
         ),
-        Part(
+        part(
             "decode_batch",
-            ("sequence",),
             lambda q: implies(
                 old.in_decode_batch(q),
                 and_(
@@ -141,18 +140,16 @@ def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
         ),
         tables_same(old, new),
         blocks_same(old, new),
-        Part(
+        part(
             "touches",
-            ("block",),
             lambda b: implies(
                 and_(new.ref(b) >= 1, new.tier(b) == GPU),
                 new.touch(GPU, new.issued, new.block_id(b)),
             ),
         ),
         requests_same(old, new, "blocks"),
-        Part(
+        part(
             "sent",
-            ("sequence",),
             lambda q: and_(
                 not_(new.whole(q)),
                 implies(new.runs(q), and_(new.heard(q), new.sent_length(q) == new.length(q))),
@@ -176,9 +173,8 @@ def commit_step(old: Any, new: Any, _: Any) -> list[Part]:
             lambda: new.committed == old.committed + 1,
             lambda: not_(new.open(forward)),
         ),
-        Part(
+        part(
             "decode_batch",
-            ("sequence",),
             lambda q: implies(
                 old.in_decode_batch(q),
                 and_(
@@ -188,9 +184,8 @@ def commit_step(old: Any, new: Any, _: Any) -> list[Part]:
                 ),
             ),
         ),
-        Part(
+        part(
             "explicit",
-            ("sequence",),
             lambda q: implies(
                 and_(old.alive(q), not_(old.in_decode_batch(q))),
                 and_(
@@ -288,9 +283,9 @@ def unobserved(old: Any, new: Any, q: Any, size: int) -> list[Part]:
     """
     r = old.request(q)
     return [
-        Part("observed", (), lambda: alike(old, new, q, OBSERVED)),
+        part("observed", lambda: alike(old, new, q, OBSERVED)),
         now("counted", lambda: new.decode_batch_size == old.decode_batch_size + size),
-        Part("frame_sequence", (), lambda: alike(old, new, q, ("alive", "void"))),
+        part("frame_sequence", lambda: alike(old, new, q, ("alive", "void"))),
         request_same(old, new, r),
         *others(old, new, r, lambda x: x == q),
         clocks(old, new, "decode_batch_size"),
