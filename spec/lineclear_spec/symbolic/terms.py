@@ -9,6 +9,7 @@ questions that Python answers without asking the value: they are refused in the 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -93,6 +94,11 @@ class Whole(NoValue):
     _write_rows: Callable[..., None]
 
 
+def lifted(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """An operation of formulas, on what actions see of them."""
+    return lambda term, other: Term(operation(term.z, raw(other)))
+
+
 class Term:
     """An unknown number or truth value: it can be combined and compared, and nothing else."""
 
@@ -109,24 +115,18 @@ class Term:
 
     __bool__ = __hash__ = __index__ = __int__ = __len__ = __iter__ = __contains__ = _misused
 
-    def __add__(self, other: Any) -> Term:
-        return Term(self.z + raw(other))
-
-    __radd__ = __add__
-
-    def __sub__(self, other: Any) -> Term:
-        return Term(self.z - raw(other))
-
-    def __rsub__(self, other: Any) -> Term:
-        return Term(raw(other) - self.z)
+    __add__ = __radd__ = lifted(operator.add)
+    __sub__ = lifted(operator.sub)
+    __rsub__ = lifted(lambda z, other: other - z)
+    __mul__ = __rmul__ = lifted(operator.mul)
+    __lt__, __le__ = lifted(operator.lt), lifted(operator.le)
+    __gt__, __ge__ = lifted(operator.gt), lifted(operator.ge)
+    __eq__, __ne__ = lifted(operator.eq), lifted(operator.ne)
+    __and__ = __rand__ = lifted(z3.And)
+    __or__ = __ror__ = lifted(z3.Or)
 
     def __neg__(self) -> Term:
         return Term(-self.z)
-
-    def __mul__(self, other: Any) -> Term:
-        return Term(self.z * raw(other))
-
-    __rmul__ = __mul__
 
     def __floordiv__(self, other: Any) -> Term:
         """Of whole numbers. z3's `div` rounds down as Python does if the divisor is above 0, which is owed for
@@ -137,34 +137,6 @@ class Term:
         divisor = raw(other)
         _divisors.append(divisor)
         return Term(self.z / divisor)
-
-    def __lt__(self, other: Any) -> Term:
-        return Term(self.z < raw(other))
-
-    def __le__(self, other: Any) -> Term:
-        return Term(self.z <= raw(other))
-
-    def __gt__(self, other: Any) -> Term:
-        return Term(self.z > raw(other))
-
-    def __ge__(self, other: Any) -> Term:
-        return Term(self.z >= raw(other))
-
-    def __eq__(self, other: object) -> Term:  # type: ignore[override]
-        return Term(self.z == raw(other))
-
-    def __ne__(self, other: object) -> Term:  # type: ignore[override]
-        return Term(self.z != raw(other))
-
-    def __and__(self, other: Any) -> Term:
-        return Term(z3.And(self.z, raw(other)))
-
-    __rand__ = __and__
-
-    def __or__(self, other: Any) -> Term:
-        return Term(z3.Or(self.z, raw(other)))
-
-    __ror__ = __or__
 
     def __invert__(self) -> Term:
         return Term(z3.Not(self.z))

@@ -10,6 +10,7 @@ not change when the ledger does. Bulk operators write fields point by point from
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -22,11 +23,12 @@ from lineclear_spec.symbolic.state import Block, Int, Sequence, unique
 from lineclear_spec.symbolic.terms import NoValue, Term, raw
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Vector(NoValue):
     """Elements of one sort, in order. Operators that need them distinct demand it (`demand_distinct`), but for those of
     vectors that other operators have just made: `new_blocks`, `seal_each`.
 
-    Args:
+    Attributes:
         ledger: whose they are.
         sort: of an element.
         size: how many.
@@ -34,23 +36,11 @@ class Vector(NoValue):
         index_of: the index of an element; anything for what is no element.
     """
 
-    __slots__ = ("at", "index_of", "ledger", "size", "sort")
-
-    def __init__(
-        self,
-        ledger: Any,
-        sort: Any,
-        size: Any,
-        at: Callable[[Any], Any],
-        index_of: Callable[[Any], Any],
-    ) -> None:
-        self.ledger, self.sort, self.size, self.at, self.index_of = (
-            ledger,
-            sort,
-            size,
-            at,
-            index_of,
-        )
+    ledger: Any
+    sort: Any
+    size: Any
+    at: Callable[[Any], Any]
+    index_of: Callable[[Any], Any]
 
     @property
     def count(self) -> Term:
