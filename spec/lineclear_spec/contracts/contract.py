@@ -43,8 +43,8 @@ class Contract:
         count: how many blocks or tables the step is about, from (before, *arguments).
         modifies: fields that the step may write, from (*arguments).
         requirements: what must hold before, from (before, count, *arguments).
-        ensures: what holds afterwards, from (before, after, count, *arguments).
-        exact: fields that are a function of the state before, from (before, count, *arguments). Who
+        ensures: what holds afterwards, `exact` aside, from (before, after, count, *arguments).
+        exact: fields of sequences that are a function of the state before, from (before, count, *arguments). Who
             uses the step reads that function, so that nothing about the field is left open; that
             the step arrives at it is proved as the postcondition `exact`.
     """
@@ -54,49 +54,24 @@ class Contract:
     modifies: Callable[..., tuple[str, ...]]
     requirements: Callable[..., list[Part]]
     ensures: Callable[..., list[Part]]
-    exact: Callable[..., dict[str, Callable[[Any], Any]]]
+    exact: Callable[..., dict[str, Callable[[Any], Any]]] = lambda *_: {}
+
+    def promised(self, old: Any, new: Any, *rest: Any) -> list[Part]:
+        """All that holds afterwards, from what `ensures` takes."""
+        fields = self.exact(old, *rest)
+        exact = part(
+            "exact",
+            lambda q: and_(*[getattr(new, f)(q) == value(q) for f, value in fields.items()]),
+        )
+        return [*self.ensures(old, new, *rest), *([exact] if fields else [])]
 
 
 CONTRACTS: dict[str, Contract] = {}
 
 
-def contract(
-    name: str,
-    *,
-    count: Callable[..., Any],
-    modifies: Callable[..., tuple[str, ...]],
-    requirements: Callable[..., list[Part]],
-    ensures: Callable[..., list[Part]],
-    exact: Callable[..., dict[str, Callable[[Any], Any]]] | None = None,
-) -> None:
-    """Enter a contract.
-
-    Args:
-        name: of the step in `kernel/blocks.py`.
-        count: see `Contract`, as of the next three.
-        modifies: fields that the step may write.
-        requirements: what must hold before.
-        ensures: what holds afterwards.
-        exact: fields of sequences that are a function of the state before; none if None.
-    """
-
-    def whole(old: Any, new: Any, number: Any, *arguments: Any) -> list[Part]:
-        parts = ensures(old, new, number, *arguments)
-        if exact is None:
-            return parts
-        fields = exact(old, number, *arguments)
-        return [
-            *parts,
-            Part(
-                "exact",
-                ("sequence",),
-                lambda x: and_(*[getattr(new, f)(x) == value(x) for f, value in fields.items()]),
-            ),
-        ]
-
-    CONTRACTS[name] = Contract(
-        name, count, modifies, requirements, whole, exact or (lambda *_: {})
-    )
+def contract(name: str, **said: Callable[..., Any]) -> None:
+    """Enter a contract; what is said are the other attributes of `Contract`."""
+    CONTRACTS[name] = Contract(name, **said)
 
 
 def invariant(v: Any, *names: str) -> list[Part]:

@@ -132,12 +132,9 @@ def alike(one: CodeType, other: CodeType) -> bool:
     belong to what it refuses (generators, closures, `try`).
     """
     consts, theirs = one.co_consts, other.co_consts
+    compared = ("co_code", "co_names", "co_varnames", "co_argcount", "co_freevars")
     return (
-        one.co_code == other.co_code
-        and one.co_names == other.co_names
-        and one.co_varnames == other.co_varnames
-        and one.co_argcount == other.co_argcount
-        and one.co_freevars == other.co_freevars
+        all(getattr(one, name) == getattr(other, name) for name in compared)
         and len(consts) == len(theirs)
         and all(
             alike(a, b)

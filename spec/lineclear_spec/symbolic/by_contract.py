@@ -84,7 +84,7 @@ class ByContract(Whole):
             frame = self.unchanged(after)
             known = max((dated.known[field] for field in after.reads), default=0)
             self.obligations.append(("preserved", clause.name, known, None if frame else goal))
-        for label, domains, predicate in contract.ensures(before, after, count, *values):
+        for label, domains, predicate in contract.promised(before, after, count, *values):
             self._owe("contract", label, instance(domains, predicate))
 
     def _owe(self, kind: str, label: str, goal: Any) -> None:
@@ -165,5 +165,5 @@ class ByContract(Whole):
                 self.promised_fields |= {
                     f"{clause.name}/{name}": after.fields[name] for name in after.reads
                 }
-        for _, domains, predicate in contract.ensures(before, after, count, *values):
+        for _, domains, predicate in contract.promised(before, after, count, *values):
             self.assume(quantify(domains, predicate))
