@@ -19,7 +19,7 @@ from lineclear_spec.kernel.records import Broken, Refused
 from lineclear_spec.kv.device import run
 from lineclear_spec.language.statements import made
 from lineclear_spec.modelcheck.choices import arguments_of
-from lineclear_spec.modelcheck.explore import names_of, records
+from lineclear_spec.modelcheck.explore import perform, prepare, records
 from lineclear_spec.modelcheck.ghosts import GhostLedger
 from lineclear_spec.modelcheck.kv_concrete import (
     LEARNING,
@@ -109,23 +109,18 @@ class KvWalk:
 
     def act(self, step: Step) -> bool:
         """Do an action if its guards allow it; whether it was done."""
-        name, arguments = step
+        name = step[0]
         if name == "name_blocks":
             return self.names(step)
         if not self.honest(step):
             return False
         ledger = self.ledger.clone()
-        own: Any = records(ledger, arguments)
-        if name in ("submit", "reject") and len(own) >= 3:
-            prompt, limit, parallel = own[:3]
-            own = (ledger.new_request(prompt, limit, parallel, names_of(ledger, own)),)
+        own = prepare(ledger, step)
         before = ConcreteView(ledger)
         try:
-            result = self.bodies[name](ledger, *own)
+            result = perform(ledger, step, own, self.bodies[name])
         except (Refused, Broken, KeyError, IndexError, ValueError):
             return False
-        if name == "submit" and result.request.prompt_names:
-            ledger.name_blocks(result, result.request.prompt_names[len(result.block_names) :])
         self.samples += name in LEARNING
         after = ConcreteView(ledger)
         done = Executed(name, before, after, own, result)

@@ -12,13 +12,12 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-import z3
-
 from lineclear_spec.crosscheck.second_solver import ask
 from lineclear_spec.crosscheck.smtlib import write
 from lineclear_spec.mutation.kv_declared import broken_table
 from lineclear_spec.mutation.kv_what_holds import Kept, Sweep, as_it_was, cores, premises_of
 from lineclear_spec.mutation.mutants import Mutant
+from lineclear_spec.proof.cores import core_of
 from lineclear_spec.proof.obligations import Goal, Unit
 from lineclear_spec.proof.prove import BUDGET, make_solver
 from lineclear_spec.proof.prove import ask as first
@@ -26,14 +25,9 @@ from lineclear_spec.proof.prove import ask as first
 
 def used_by(premises: list[Any], goal: Goal) -> list[Any]:
     """What Z3 uses of the premises; all of them if it does not say."""
-    solver = make_solver(0, BUDGET)
-    solver.set("unsat_core", True)
-    for k, premise in enumerate(premises):
-        solver.assert_and_track(premise, z3.Bool(f"premise.{k}"))
-    solver.add(z3.Not(goal.formula))
-    if first(solver) != z3.unsat:
-        return premises
-    return [premises[int(str(label).partition(".")[2])] for label in solver.unsat_core()]
+    alone = Unit("", premises, [], [replace(goal, depth=0)])
+    (core,) = core_of(alone, make_solver(0, BUDGET), first)
+    return premises if core is None else [premises[k] for k in core]
 
 
 def follows(name: str, premises: list[Any], goal: Goal) -> bool:
