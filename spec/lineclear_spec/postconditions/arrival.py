@@ -73,6 +73,16 @@ def reject(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     ]
 
 
+def is_over(old: Any, new: Any, r: Any) -> Any:
+    """Whether the request has ended, once more than before, and holds nothing."""
+    return and_(
+        new.phase(r) == FINISHED,
+        new.releases(r) == old.releases(r) + 1,
+        new.width(r) == 0,
+        new.blocks(r) == 0,
+    )
+
+
 def given_up(old: Any, new: Any, over: Callable[[Any], Any]) -> list[Part]:
     """The requests that are over have no sequence and no private block."""
     return [
@@ -93,13 +103,7 @@ def given_up(old: Any, new: Any, over: Callable[[Any], Any]) -> list[Part]:
 def ended(old: Any, new: Any, r: Any) -> list[Part]:
     """The request is over and holds nothing."""
     return [
-        now(
-            "over",
-            lambda: new.phase(r) == FINISHED,
-            lambda: new.releases(r) == old.releases(r) + 1,
-            lambda: new.width(r) == 0,
-            lambda: new.blocks(r) == 0,
-        ),
+        part("over", lambda: is_over(old, new, r)),
         *given_up(old, new, lambda x: x == r),
         request_same(old, new, r, *ENDED),
         *others(old, new, r, shares=True),
@@ -140,18 +144,7 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
         )
 
     return [
-        part(
-            "over",
-            lambda r: implies(
-                ends(old, r),
-                and_(
-                    new.phase(r) == FINISHED,
-                    new.releases(r) == old.releases(r) + 1,
-                    new.width(r) == 0,
-                    new.blocks(r) == 0,
-                ),
-            ),
-        ),
+        part("over", lambda r: implies(ends(old, r), is_over(old, new, r))),
         part(
             "complete",
             lambda q: implies(
