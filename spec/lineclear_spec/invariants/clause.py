@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.records import CPU, GPU
@@ -106,12 +106,8 @@ INVARIANTS: dict[str, Invariant] = {}
 KV: dict[str, Invariant] = {}
 
 
-class KvPart(NamedTuple):
-    """One part of an invariant of KV: see `Clause`."""
-
-    label: str
-    predicate: Predicate
-    patterns: Patterns
+#: One part of an invariant of KV: label, predicate and patterns (see `Clause`).
+KvPart = tuple[str, Predicate, Patterns]
 
 
 def declare(name: str, kind: str, sentence: str, *parts: tuple[str, Predicate]) -> None:
@@ -127,7 +123,7 @@ def declare(name: str, kind: str, sentence: str, *parts: tuple[str, Predicate]) 
     INVARIANTS[name] = Invariant(name, sentence, kind, made)
 
 
-def declare_kv(name: str, sentence: str, *parts: tuple[str, Predicate, Patterns]) -> None:
+def declare_kv(name: str, sentence: str, *parts: KvPart) -> None:
     """Enter an invariant of KV, of which a part also says at which terms a solver uses it (`KvPart`)."""
     made = [
         Clause(name, label, domains_of(predicate, KV_LETTERS, first=1), predicate, patterns)

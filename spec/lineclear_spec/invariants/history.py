@@ -47,19 +47,19 @@ def copied(label: str, target: int, source: int, copies: Any, own: bool) -> list
         return or_(there == -1, and_(there == o, or_(before == 0, v.good(before))))
 
     parts: list[KvPart] = [
-        KvPart(
+        (
             f"source_{label}",
             lambda v, o, p: implies(copies(v, o, p), v.touch(source, o, v.source(target, o, p))),
             lambda v, o, p: [(v.source(target, o, p), v.writes(target, o, p))],
         ),
-        KvPart(
+        (
             f"content_{label}",
             lambda v, o, p, k: implies(
                 copies(v, o, p), v.content(target, o, p, k) == origin(v, o, p, k, "content")
             ),
             lambda v, o, p, k: [(v.source(target, o, p), v.content(target, o, p, k))],
         ),
-        KvPart(
+        (
             f"relies_{label}",
             lambda v, o, p, k: implies(copies(v, o, p), relies(v, o, p, k)),
             lambda v, o, p, k: [(v.source(target, o, p), v.relies(target, o, p, k))],
@@ -67,7 +67,7 @@ def copied(label: str, target: int, source: int, copies: Any, own: bool) -> list
     ]
     if own:
         parts.append(
-            KvPart(
+            (
                 f"fails_{label}",
                 lambda v, o, p, k: implies(
                     copies(v, o, p),
