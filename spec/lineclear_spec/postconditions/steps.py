@@ -27,6 +27,12 @@ from lineclear_spec.postconditions.frames import (
     waits,
 )
 
+#: Fields of a sequence that change when it is scheduled, and when it is sampled.
+SCHEDULED = (
+    "own_dispatched own_samples last_step last_tokens previous_tokens last_samples previous_samples drafts"
+).split()
+SAMPLED = "own_tokens own_samples own_dispatched drafts late_drafts".split()
+
 
 @ensures
 def schedule_tokens(old: Any, new: Any, q: Any, tokens: Any, drafts: Any, _: Any) -> list[Part]:
@@ -65,19 +71,7 @@ def schedule_tokens(old: Any, new: Any, q: Any, tokens: Any, drafts: Any, _: Any
             lambda: new.step_tokens == old.step_tokens + tokens,
             lambda: new.step_sequences == old.step_sequences + 1,
         ),
-        sequence_same(
-            old,
-            new,
-            q,
-            "own_dispatched",
-            "own_samples",
-            "last_step",
-            "last_tokens",
-            "previous_tokens",
-            "last_samples",
-            "previous_samples",
-            "drafts",
-        ),
+        sequence_same(old, new, q, *SCHEDULED),
         request_same(old, new, r),
         *others(old, new, r, lambda x: x == q),
         clocks(old, new, "step_tokens", "step_sequences"),
@@ -256,16 +250,7 @@ def sample(
                 ),
             ),
         ),
-        sequence_same(
-            old,
-            new,
-            q,
-            "own_tokens",
-            "own_samples",
-            "own_dispatched",
-            "drafts",
-            "late_drafts",
-        ),
+        sequence_same(old, new, q, *SAMPLED),
         request_same(old, new, r),
         *others(old, new, r, lambda x: x == q),
         *rest_same(old, new),
