@@ -12,13 +12,19 @@ from lineclear_spec.contracts.contract import (
     CONTRACTS,
     Contract,
     Part,
+    alike,
     allocation_of,
     attained,
+    but,
+    entries_same,
     larger,
+    of_request,
+    part,
+    private_of,
     same,
 )
 
 __all__ = [
-    "CONTRACTS", "Contract", "Part", "allocation_of", "attained", "clearing", "larger", "moving", "same",
-    "sharing", "taking",
+    "CONTRACTS", "Contract", "Part", "alike", "allocation_of", "attained", "but", "clearing", "entries_same",
+    "larger", "moving", "of_request", "part", "private_of", "same", "sharing", "taking",
 ]  # fmt: skip

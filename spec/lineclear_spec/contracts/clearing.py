@@ -6,8 +6,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lineclear_spec.contracts.contract import Part, contract, in_pool, invariant, larger, same
-from lineclear_spec.invariants import CPU, GPU, RUNNING, holds, is_free, private
+from lineclear_spec.contracts.contract import (
+    Part,
+    contract,
+    in_pool,
+    invariant,
+    larger,
+    of_request,
+    part,
+    private_of,
+    same,
+)
+from lineclear_spec.invariants import CPU, GPU, RUNNING, holds, is_free
 from lineclear_spec.logic import and_, implies, not_, or_
 
 CLEARING = (
@@ -27,16 +37,14 @@ def freed(old: Any, new: Any, tier: int, name: str) -> list[Part]:
         name: of the tier, in the labels.
     """
     return [
-        Part(
+        part(
             f"only_frees_{name}",
-            ("block_id",),
             lambda p: implies(
                 and_(in_pool(old, tier, p), is_free(old, tier, p)), is_free(new, tier, p)
             ),
         ),
-        Part(
+        part(
             f"fences_{name}",
-            ("block_id",),
             lambda p: implies(
                 and_(in_pool(old, tier, p), is_free(new, tier, p)),
                 or_(
@@ -45,9 +53,8 @@ def freed(old: Any, new: Any, tier: int, name: str) -> list[Part]:
                 ),
             ),
         ),
-        Part(
+        part(
             f"last_use_{name}",
-            ("block_id",),
             lambda p: or_(
                 new.last_use(tier, p) == old.last_use(tier, p), new.last_use(tier, p) == old.issued
             ),
@@ -57,9 +64,8 @@ def freed(old: Any, new: Any, tier: int, name: str) -> list[Part]:
 
 def rested(old: Any, new: Any) -> Part:
     """A block that comes to rest is fenced with the last operation decided."""
-    return Part(
+    return part(
         "rests",
-        ("block",),
         lambda b: implies(
             and_(old.ref(b) >= 1, new.ref(b) == 0, old.listed(b)),
             new.last_use(GPU, old.block_id(b)) == old.issued,
@@ -69,11 +75,10 @@ def rested(old: Any, new: Any) -> Part:
 
 def one_tier(v: Any, r: Any) -> Part:
     """Requirement: the request's private blocks are GPU blocks if it runs, and CPU blocks otherwise."""
-    return Part(
+    return part(
         "tier",
-        ("block",),
         lambda b: implies(
-            and_(private(v, b), v.group(b) == r),
+            private_of(v, r)(b),
             v.tier(b) == v.if_else(v.phase(r) == RUNNING, GPU, CPU),
         ),
     )
@@ -85,13 +90,9 @@ contract(
     modifies=lambda q: CLEARING,
     requirements=lambda v, count, q: [one_tier(v, v.request(q))],
     ensures=lambda old, new, count, q: [
-        Part("length", (), lambda: new.length(q) == 0),
+        part("length", lambda: new.length(q) == 0),
         same("lengths", "sequence", old, new, ("length",), lambda x: x != q),
-        Part(
-            "ref",
-            ("block",),
-            lambda b: new.ref(b) == old.ref(b) - old.if_else(holds(old, q, b), 1, 0),
-        ),
+        part("ref", lambda b: new.ref(b) == old.ref(b) - old.if_else(holds(old, q, b), 1, 0)),
         same("others", "request", old, new, ("blocks",), lambda r: r != old.request(q)),
         rested(old, new),
         *freed(old, new, GPU, "gpu"),
@@ -103,11 +104,6 @@ RESET = ("own_dispatched", "own_slots", "last_tokens", "previous_tokens", "draft
 WRITTEN = (*RESET, "late_drafts")
 
 
-def cleared(v: Any, r: Any) -> Callable[[Any], Any]:
-    """Whether a sequence is one of the request's."""
-    return lambda q: and_(v.alive(q), v.request(q) == r)
-
-
 def late_drafts(v: Any, q: Any) -> Any:
     """Drafts of the sequence that are late once it is cleared; one of the two is 0 (`foreseen.late`)."""
     return larger(v, v.late_drafts(q), v.drafts(q))
@@ -115,7 +111,7 @@ def late_drafts(v: Any, q: Any) -> Any:
 
 def written(old: Any, _count: Any, r: Any) -> dict[str, Callable[[Any], Any]]:
     """What the counters of each sequence are once the tables of the request are cleared."""
-    gone = cleared(old, r)
+    gone = of_request(old, r)
 
     def reset(name: str) -> Callable[[Any], Any]:
         before = getattr(old, name)
@@ -132,22 +128,20 @@ contract(
     modifies=lambda r: (*CLEARING, *WRITTEN),
     requirements=lambda v, count, r: [
         one_tier(v, r),
-        Part("alive", ("sequence",), lambda q: implies(v.length(q) >= 1, v.alive(q))),
+        part("alive", lambda q: implies(v.length(q) >= 1, v.alive(q))),
         *invariant(v, "members"),
     ],
     ensures=lambda old, new, count, r: [
-        Part(
+        part(
             "cleared",
-            ("sequence",),
             lambda q: implies(
-                cleared(old, r)(q),
+                of_request(old, r)(q),
                 and_(new.length(q) == 0, *[getattr(new, f)(q) == 0 for f in RESET]),
             ),
         ),
-        Part(
+        part(
             "late",
-            ("sequence",),
-            lambda q: implies(cleared(old, r)(q), new.late_drafts(q) == late_drafts(old, q)),
+            lambda q: implies(of_request(old, r)(q), new.late_drafts(q) == late_drafts(old, q)),
         ),
         same(
             "others",
@@ -155,7 +149,7 @@ contract(
             old,
             new,
             ("length", *WRITTEN),
-            lambda q: not_(cleared(old, r)(q)),
+            lambda q: not_(of_request(old, r)(q)),
         ),
         same(
             "blocks",
@@ -166,7 +160,7 @@ contract(
             lambda b: and_(old.name(b) == 0, old.group(b) != r),
         ),
         rested(old, new),
-        Part("fewer", ("block",), lambda b: new.ref(b) <= old.ref(b)),
+        part("fewer", lambda b: new.ref(b) <= old.ref(b)),
         same("requests", "request", old, new, ("blocks",), lambda x: x != r),
         *freed(old, new, GPU, "gpu"),
         *freed(old, new, CPU, "cpu"),

@@ -7,11 +7,11 @@ requirement is stated. The other letters are those of the invariants (`invariant
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from lineclear_spec.invariants import GPU, INVARIANTS, is_free, within
+from lineclear_spec.invariants import GPU, INVARIANTS, domains_of, is_free, private, within
 from lineclear_spec.logic import add_once, and_, implies, not_, or_
 
 
@@ -29,6 +29,11 @@ class Part(NamedTuple):
     predicate: Callable[..., Any]
 
 
+def part(label: str, predicate: Callable[..., Any]) -> Part:
+    """A part whose variables have the domains that their letters say (`invariants/clause.py`)."""
+    return Part(label, domains_of(predicate), predicate)
+
+
 @dataclass(frozen=True, slots=True)
 class Contract:
     """The contract of one block step.
@@ -38,8 +43,8 @@ class Contract:
         count: how many blocks or tables the step is about, from (before, *arguments).
         modifies: fields that the step may write, from (*arguments).
         requirements: what must hold before, from (before, count, *arguments).
-        ensures: what holds afterwards, from (before, after, count, *arguments).
-        exact: fields that are a function of the state before, from (before, count, *arguments). Who
+        ensures: what holds afterwards, `exact` aside, from (before, after, count, *arguments).
+        exact: fields of sequences that are a function of the state before, from (before, count, *arguments). Who
             uses the step reads that function, so that nothing about the field is left open; that
             the step arrives at it is proved as the postcondition `exact`.
     """
@@ -49,48 +54,24 @@ class Contract:
     modifies: Callable[..., tuple[str, ...]]
     requirements: Callable[..., list[Part]]
     ensures: Callable[..., list[Part]]
-    exact: Callable[..., dict[str, Callable[[Any], Any]]]
+    exact: Callable[..., dict[str, Callable[[Any], Any]]] = lambda *_: {}
+
+    def promised(self, old: Any, new: Any, *rest: Any) -> list[Part]:
+        """All that holds afterwards, from what `ensures` takes."""
+        fields = self.exact(old, *rest)
+        exact = part(
+            "exact",
+            lambda q: and_(*[getattr(new, f)(q) == value(q) for f, value in fields.items()]),
+        )
+        return [*self.ensures(old, new, *rest), *([exact] if fields else [])]
 
 
 CONTRACTS: dict[str, Contract] = {}
 
 
-def contract(
-    name: str,
-    *,
-    count: Callable[..., Any],
-    modifies: Callable[..., tuple[str, ...]],
-    requirements: Callable[..., list[Part]],
-    ensures: Callable[..., list[Part]],
-    exact: Callable[..., dict[str, Callable[[Any], Any]]] | None = None,
-) -> None:
-    """Enter a contract.
-
-    Args:
-        name: of the step in `kernel/blocks.py`.
-        count: see `Contract`, as of the next three.
-        modifies: fields that the step may write.
-        requirements: what must hold before.
-        ensures: what holds afterwards.
-        exact: fields of sequences that are a function of the state before; none if None.
-    """
-
-    def whole(old: Any, new: Any, number: Any, *arguments: Any) -> list[Part]:
-        parts = ensures(old, new, number, *arguments)
-        if exact is None:
-            return parts
-        fields = exact(old, number, *arguments)
-        return [
-            *parts,
-            Part(
-                "exact",
-                ("sequence",),
-                lambda x: and_(*[getattr(new, f)(x) == value(x) for f, value in fields.items()]),
-            ),
-        ]
-
-    none = exact or (lambda *_: {})
-    add_once(CONTRACTS, name, Contract(name, count, modifies, requirements, whole, none))
+def contract(name: str, **said: Callable[..., Any]) -> None:
+    """Enter a contract; what is said are the other attributes of `Contract`."""
+    add_once(CONTRACTS, name, Contract(name, **said))
 
 
 def invariant(v: Any, *names: str) -> list[Part]:
@@ -100,6 +81,22 @@ def invariant(v: Any, *names: str) -> list[Part]:
         for name in names
         for clause in INVARIANTS[name].clauses
     ]
+
+
+def alike(old: Any, new: Any, x: Any, fields: Iterable[str]) -> Any:
+    """Whether these fields of a record are as they were.
+
+    Args:
+        old, new: the states.
+        x: the record.
+        fields: names of the fields.
+    """
+    return and_(*[getattr(new, f)(x) == getattr(old, f)(x) for f in fields])
+
+
+def but(fields: tuple[str, ...], *changed: str) -> tuple[str, ...]:
+    """The fields but those that may change."""
+    return tuple([field for field in fields if field not in changed])
 
 
 def same(
@@ -120,12 +117,53 @@ def same(
         fields: names of the fields.
         where: which records, by the state before.
     """
-    return Part(
-        label,
-        (domain,),
-        lambda x: implies(
-            where(x), and_(*[getattr(new, f)(x) == getattr(old, f)(x) for f in fields])
-        ),
+    return Part(label, (domain,), lambda x: implies(where(x), alike(old, new, x, fields)))
+
+
+def entries_same(
+    label: str, old: Any, new: Any, where: Callable[[Any], Any] | None = None
+) -> Part:
+    """Every entry of a table, or of those for which `where` holds, names the block that it named.
+
+    Args:
+        label: of the part.
+        old, new: the states.
+        where: of which sequences; of all if None.
+    """
+
+    def there(q: Any, i: Any) -> Any:
+        entry = within(0, i, old.length(q))
+        return entry if where is None else and_(where(q), entry)
+
+    return part(label, lambda q, i: implies(there(q, i), new.table(q, i) == old.table(q, i)))
+
+
+def of_request(v: Any, r: Any) -> Callable[[Any], Any]:
+    """Whether a sequence is one of the request's."""
+    return lambda q: and_(v.alive(q), v.request(q) == r)
+
+
+def private_of(v: Any, r: Any) -> Callable[[Any], Any]:
+    """Whether a block is private and belongs to the request."""
+    return lambda b: and_(private(v, b), v.group(b) == r)
+
+
+def touched(label: str, old: Any, new: Any, tier: int) -> Part:
+    """An operation touches what it touched.
+
+    Args:
+        label: of the part.
+        old, new: the states.
+        tier: of the block ids.
+    """
+    return part(label, lambda o, p: implies(old.touch(tier, o, p), new.touch(tier, o, p)))
+
+
+def sources(old: Any, new: Any, tier: int) -> Part:
+    """Only the operation decided last gets sources for blocks of the tier."""
+    return part(
+        "sources",
+        lambda o, p: implies(o != old.issued, new.source(tier, o, p) == old.source(tier, o, p)),
     )
 
 
@@ -142,22 +180,16 @@ def queued(old: Any, new: Any) -> list[Part]:
         return and_(old.heard(q), old.queued_length(q) == old.length(q))
 
     return [
-        Part(
-            "queued_length",
-            ("sequence",),
-            lambda q: implies(heard(q), new.queued_length(q) == new.length(q)),
-        ),
-        Part(
+        part("queued_length", lambda q: implies(heard(q), new.queued_length(q) == new.length(q))),
+        part(
             "queued",
-            ("sequence", "index"),
             lambda q, i: implies(
                 and_(heard(q), within(old.length(q), i, new.length(q))),
                 new.sent_block_id(q, i) == new.block_id(new.table(q, i)),
             ),
         ),
-        Part(
+        part(
             "sent",
-            ("sequence", "index"),
             lambda q, i: implies(
                 i < old.queued_length(q), new.sent_block_id(q, i) == old.sent_block_id(q, i)
             ),

@@ -6,9 +6,18 @@ from __future__ import annotations
 from typing import Any
 
 from lineclear_spec.contracts.clearing import freed
-from lineclear_spec.contracts.contract import Part, attained, contract, in_pool, same
-from lineclear_spec.contracts.taking import POOL, all_past, clock_sane
-from lineclear_spec.invariants import CPU, GPU, copies, is_free, present, private
+from lineclear_spec.contracts.contract import (
+    Part,
+    contract,
+    in_pool,
+    part,
+    private_of,
+    same,
+    sources,
+    touched,
+)
+from lineclear_spec.contracts.taking import POOL, barrier_rises, clock_sane
+from lineclear_spec.invariants import CPU, GPU, copies, is_free, present
 from lineclear_spec.logic import and_, implies, not_, or_
 
 
@@ -40,20 +49,16 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
         tier: the target.
     """
     source, target, source_name, target_name = tiers(tier)
-
-    def mine(b: Any) -> Any:
-        return and_(private(old, b), old.group(b) == r)
-
-    parts: list[Part] = [
-        Part(
+    mine = private_of(old, r)
+    return [
+        part(
             "free",
-            (),
             lambda: and_(
                 new.free(target) == old.free(target) - count,
                 new.free(source) == old.free(source) + count,
             ),
         ),
-        Part("there", ("block",), lambda b: implies(mine(b), new.tier(b) == target)),
+        part("there", lambda b: implies(mine(b), new.tier(b) == target)),
         same(
             "others",
             "block",
@@ -62,9 +67,8 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
             ("tier", "block_id"),
             lambda b: and_(present(old, b), not_(mine(b))),
         ),
-        Part(
+        part(
             "allocates",
-            ("block_id",),
             lambda p: implies(
                 and_(in_pool(old, target, p), not_(is_free(new, target, p))),
                 or_(
@@ -80,18 +84,16 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
                 ),
             ),
         ),
-        Part(
+        part(
             "keeps",
-            ("block_id",),
             lambda p: implies(
                 and_(in_pool(old, target, p), not_(is_free(old, target, p))),
                 not_(is_free(new, target, p)),
             ),
         ),
         *freed(old, new, source, source_name),
-        Part(
+        part(
             "touch_source",
-            ("operation", "block_id"),
             lambda o, p: implies(
                 and_(new.touch(source, o, p), not_(old.touch(source, o, p))),
                 and_(
@@ -103,9 +105,8 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
                 ),
             ),
         ),
-        Part(
+        part(
             "touch_target",
-            ("operation", "block_id"),
             lambda o, p: implies(
                 and_(new.touch(target, o, p), not_(old.touch(target, o, p))),
                 and_(
@@ -117,19 +118,10 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
                 ),
             ),
         ),
-    ]
-    for tier_moved, name in ((source, source_name), (target, target_name)):
-        parts.append(
-            Part(
-                f"touched_{name}",
-                ("operation", "block_id"),
-                lambda o, p, t=tier_moved: implies(old.touch(t, o, p), new.touch(t, o, p)),
-            )
-        )
-    parts.append(
-        Part(
+        touched(f"touched_{source_name}", old, new, source),
+        touched(f"touched_{target_name}", old, new, target),
+        part(
             "copied",
-            ("block",),
             lambda b: implies(
                 mine(b),
                 and_(
@@ -138,26 +130,10 @@ def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
                     new.touch(target, old.issued, new.block_id(b)),
                 ),
             ),
-        )
-    )
-    parts.append(
-        Part(
-            "sources",
-            ("operation", "block_id"),
-            lambda o, p: implies(
-                o != old.issued, new.source(target, o, p) == old.source(target, o, p)
-            ),
-        )
-    )
-    if target == GPU:
-        parts += [
-            Part(
-                "barrier", (), lambda: and_(old.barrier <= new.barrier, new.barrier <= old.issued)
-            ),
-            Part("attained", (), lambda: attained(old, new, new.barrier, old.barrier)),
-            Part("past", (), lambda: implies(all_past(old), new.barrier < old.issued)),
-        ]
-    return parts
+        ),
+        sources(old, new, target),
+        *(barrier_rises(old, new) if target == GPU else []),
+    ]
 
 
 contract(
@@ -165,16 +141,12 @@ contract(
     count=lambda v, r, tier: v.blocks(r),
     modifies=moving,
     requirements=lambda v, count, r, tier: [
-        Part("open", (), lambda: v.open(v.issued)),
-        Part("kind", (), lambda: copies(v, *tiers(tier)[:2])),
-        Part("free", (), lambda: count <= v.free(tier)),
-        Part(
-            "source",
-            ("block",),
-            lambda b: implies(and_(private(v, b), v.group(b) == r), v.tier(b) == tiers(tier)[0]),
-        ),
+        part("open", lambda: v.open(v.issued)),
+        part("kind", lambda: copies(v, *tiers(tier)[:2])),
+        part("free", lambda: count <= v.free(tier)),
+        part("source", lambda b: implies(private_of(v, r)(b), v.tier(b) == tiers(tier)[0])),
         *clock_sane(v),
-        Part("last_use_source", ("block_id",), lambda p: v.last_use(CPU, p) <= v.issued),
+        part("last_use_source", lambda p: v.last_use(CPU, p) <= v.issued),
     ],
     ensures=moved,
 )

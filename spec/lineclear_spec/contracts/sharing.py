@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from lineclear_spec.contracts.contract import QUEUED, Part, contract, queued, same
+from lineclear_spec.contracts.contract import QUEUED, Part, contract, part, queued, same
 from lineclear_spec.invariants import holds, leads, within
 from lineclear_spec.logic import and_, implies, not_
 
@@ -20,36 +20,29 @@ contract(
         *QUEUED,
     ),
     requirements=lambda v, count, parent, child, n: [
-        Part("count", (), lambda: and_(0 <= count, count <= v.length(parent))),
-        Part("empty", (), lambda: v.length(child) == 0),
-        Part("two", (), lambda: parent != child),
-        Part("group", (), lambda: v.request(parent) == v.request(child)),
+        part("count", lambda: and_(0 <= count, count <= v.length(parent))),
+        part("empty", lambda: v.length(child) == 0),
+        part("two", lambda: parent != child),
+        part("group", lambda: v.request(parent) == v.request(child)),
     ],
     ensures=lambda old, new, count, parent, child, n: [
         *queued(old, new),
-        Part("length", (), lambda: new.length(child) == count),
+        part("length", lambda: new.length(child) == count),
         same("lengths", "sequence", old, new, ("length",), lambda x: x != child),
-        Part(
-            "others",
-            ("sequence", "index"),
-            lambda q, i: implies(q != child, new.table(q, i) == old.table(q, i)),
-        ),
-        Part(
+        part("others", lambda q, i: implies(q != child, new.table(q, i) == old.table(q, i))),
+        part(
             "shared",
-            ("index",),
             lambda i: implies(within(0, i, count), new.table(child, i) == old.table(parent, i)),
         ),
-        Part(
+        part(
             "exclusive",
-            ("sequence", "index"),
             lambda q, i: implies(
                 and_(q != parent, within(0, i, old.length(q)), old.ref(old.table(q, i)) == 1),
                 new.ref(old.table(q, i)) == 1,
             ),
         ),
-        Part(
+        part(
             "ref",
-            ("block",),
             lambda b: (
                 new.ref(b)
                 == old.ref(b)
@@ -64,39 +57,32 @@ contract(
     count=lambda v, q, tokens: v.need(tokens),
     modifies=lambda q, tokens: ("ref", "holder", "table", "length", "index", "holder_index"),
     requirements=lambda v, count, q, tokens: [
-        Part("tokens", (), lambda: 0 <= tokens),
-        Part("empty", (), lambda: v.length(q) == 0),
-        Part(
-            "listed",
-            ("index",),
-            lambda i: implies(within(0, i, count), leads(v, v.block_name(q, i))),
-        ),
-        Part(
+        part("tokens", lambda: 0 <= tokens),
+        part("empty", lambda: v.length(q) == 0),
+        part("listed", lambda i: implies(within(0, i, count), leads(v, v.block_name(q, i)))),
+        part(
             "depth",
-            ("index",),
             lambda i: implies(
                 and_(i >= 0, v.block_name(q, i) >= 1), v.preceding(v.block_name(q, i)) == i
             ),
         ),
     ],
     ensures=lambda old, new, count, q, tokens: [
-        Part("length", (), lambda: new.length(q) == count),
+        part("length", lambda: new.length(q) == count),
         same("lengths", "sequence", old, new, ("length",), lambda x: x != q),
         Part(
             "others",
             ("sequence", "index"),
             lambda x, i: implies(x != q, new.table(x, i) == old.table(x, i)),
         ),
-        Part(
+        part(
             "found",
-            ("index",),
             lambda i: implies(
                 within(0, i, count), new.table(q, i) == old.cached(old.block_name(q, i))
             ),
         ),
-        Part(
+        part(
             "names",
-            ("index",),
             lambda i: implies(
                 within(0, i, count),
                 and_(
@@ -106,10 +92,6 @@ contract(
             ),
         ),
         same("private", "block", old, new, ("ref",), lambda b: not_(old.listed(b))),
-        Part(
-            "ref",
-            ("block",),
-            lambda b: and_(old.ref(b) <= new.ref(b), new.ref(b) <= old.ref(b) + 1),
-        ),
+        part("ref", lambda b: and_(old.ref(b) <= new.ref(b), new.ref(b) <= old.ref(b) + 1)),
     ],
 )

@@ -9,10 +9,15 @@ from lineclear_spec.contracts.contract import (
     QUEUED,
     Part,
     attained,
+    but,
     contract,
+    entries_same,
     in_pool,
+    part,
     queued,
     same,
+    sources,
+    touched,
 )
 from lineclear_spec.invariants import GPU, copies, is_free, present, within
 from lineclear_spec.logic import and_, implies, not_, or_
@@ -27,8 +32,8 @@ TAKING = (
 def clock_sane(v: Any) -> list[Part]:
     """Requirement: fences and barrier name operations that were decided."""
     return [
-        Part("barrier", (), lambda: v.barrier <= v.issued),
-        Part("last_use_gpu", ("block_id",), lambda p: v.last_use(GPU, p) <= v.issued),
+        part("barrier", lambda: v.barrier <= v.issued),
+        part("last_use_gpu", lambda p: v.last_use(GPU, p) <= v.issued),
     ]
 
 
@@ -42,25 +47,52 @@ def allocated(old: Any, new: Any) -> list[Part]:
     largest of what it was and of the fences of the block ids that were allocated.
     """
     return [
-        Part(
+        part(
             "allocates",
-            ("block_id",),
             lambda p: implies(
                 and_(in_pool(old, GPU, p), not_(is_free(new, GPU, p))),
                 or_(not_(is_free(old, GPU, p)), old.last_use(GPU, p) <= new.barrier),
             ),
         ),
-        Part(
+        part(
             "keeps",
-            ("block_id",),
             lambda p: implies(
                 and_(in_pool(old, GPU, p), not_(is_free(old, GPU, p))),
                 and_(not_(is_free(new, GPU, p)), new.owner(GPU, p) == old.owner(GPU, p)),
             ),
         ),
-        Part("barrier", (), lambda: and_(old.barrier <= new.barrier, new.barrier <= old.issued)),
-        Part("attained", (), lambda: attained(old, new, new.barrier, old.barrier)),
-        Part("past", (), lambda: implies(all_past(old), new.barrier < old.issued)),
+        *barrier_rises(old, new),
+    ]
+
+
+def barrier_rises(old: Any, new: Any) -> list[Part]:
+    """The barrier is the largest of what it was and of the fences of the block ids that were allocated."""
+    return [
+        part("barrier", lambda: and_(old.barrier <= new.barrier, new.barrier <= old.issued)),
+        part("attained", lambda: attained(old, new, new.barrier, old.barrier)),
+        part("past", lambda: implies(all_past(old), new.barrier < old.issued)),
+    ]
+
+
+def grown(old: Any, new: Any, q: Any, count: Any) -> list[Part]:
+    """The request of the sequence, and no other, has so many private blocks more, new ones on the GPU.
+
+    Args:
+        old, new: the states.
+        q: the sequence.
+        count: how many.
+    """
+    r = old.request(q)
+    return [
+        part(
+            "new_blocks",
+            lambda b: implies(
+                and_(new.ref(b) >= 1, old.ref(b) < 1),
+                and_(new.tier(b) == GPU, new.group(b) == r, was_unused(old, b)),
+            ),
+        ),
+        part("counted", lambda: new.blocks(r) == old.blocks(r) + count),
+        same("others", "request", old, new, ("blocks",), lambda x: x != r),
     ]
 
 
@@ -81,49 +113,28 @@ def was_unused(old: Any, b: Any) -> Any:
     return and_(old.name(b) == 0, not_(old.listed(b)))
 
 
-def entries_kept(old: Any, new: Any) -> Part:
-    """Every entry there was before names what it named."""
-    return Part(
-        "entries",
-        ("sequence", "index"),
-        lambda q, i: implies(within(0, i, old.length(q)), new.table(q, i) == old.table(q, i)),
-    )
-
-
 contract(
     "take_blocks",
     count=lambda v, q, n: n,
     modifies=lambda q, n: (*TAKING, *QUEUED),
     requirements=lambda v, count, q, n: [
-        Part("count", (), lambda: and_(0 <= count, count <= v.free(GPU))),
+        part("count", lambda: and_(0 <= count, count <= v.free(GPU))),
         *clock_sane(v),
     ],
     ensures=lambda old, new, count, q, n: [
-        Part("free", (), lambda: new.free(GPU) == old.free(GPU) - count),
-        Part("length", (), lambda: new.length(q) == old.length(q) + count),
+        part("free", lambda: new.free(GPU) == old.free(GPU) - count),
+        part("length", lambda: new.length(q) == old.length(q) + count),
         same("lengths", "sequence", old, new, ("length",), lambda x: x != q),
-        entries_kept(old, new),
+        entries_same("entries", old, new),
         blocks_kept(old, new),
-        Part(
+        part(
             "new_entries",
-            ("index",),
             lambda i: implies(
                 within(old.length(q), i, old.length(q) + count),
                 and_(new.ref(new.table(q, i)) == 1, was_unused(old, new.table(q, i))),
             ),
         ),
-        Part(
-            "new_blocks",
-            ("block",),
-            lambda b: implies(
-                and_(new.ref(b) >= 1, old.ref(b) < 1),
-                and_(new.tier(b) == GPU, new.group(b) == old.request(q), was_unused(old, b)),
-            ),
-        ),
-        Part(
-            "counted", (), lambda: new.blocks(old.request(q)) == old.blocks(old.request(q)) + count
-        ),
-        same("others", "request", old, new, ("blocks",), lambda r: r != old.request(q)),
+        *grown(old, new, q, count),
         *allocated(old, new),
         *queued(old, new),
     ],
@@ -134,34 +145,24 @@ contract(
     count=lambda v, due: due.size,
     modifies=lambda due: (*TAKING, *QUEUED),
     requirements=lambda v, count, due: [
-        Part("count", (), lambda: and_(0 <= count, count <= v.free(GPU))),
-        Part(
-            "distinct",
-            ("index",),
-            lambda k: implies(within(0, k, count), due.index_of(due.at(k)) == k),
-        ),
+        part("count", lambda: and_(0 <= count, count <= v.free(GPU))),
+        part("distinct", lambda k: implies(within(0, k, count), due.index_of(due.at(k)) == k)),
         *clock_sane(v),
     ],
     ensures=lambda old, new, count, due: [
-        Part("free", (), lambda: new.free(GPU) == old.free(GPU) - count),
-        Part(
-            "length",
-            ("sequence",),
-            lambda q: new.length(q) == old.length(q) + old.if_else(due.has(q), 1, 0),
-        ),
-        entries_kept(old, new),
+        part("free", lambda: new.free(GPU) == old.free(GPU) - count),
+        part("length", lambda q: new.length(q) == old.length(q) + old.if_else(due.has(q), 1, 0)),
+        entries_same("entries", old, new),
         blocks_kept(old, new),
-        Part(
+        part(
             "new_entries",
-            ("sequence", "index"),
             lambda q, i: implies(
                 within(old.length(q), i, new.length(q)),
                 and_(new.ref(new.table(q, i)) == 1, was_unused(old, new.table(q, i))),
             ),
         ),
-        Part(
+        part(
             "new_blocks",
-            ("block",),
             lambda b: implies(
                 and_(new.ref(b) >= 1, old.ref(b) < 1),
                 and_(
@@ -180,19 +181,19 @@ contract(
 contract(
     "replace_entry",
     count=lambda v, q, i: 1,
-    modifies=lambda q, i: (*[f for f in TAKING if f != "length"], "touch_gpu", "source_gpu"),
+    modifies=lambda q, i: (*but(TAKING, "length"), "touch_gpu", "source_gpu"),
     requirements=lambda v, count, q, i: [
-        Part("open", (), lambda: v.open(v.issued)),
-        Part("kind", (), lambda: copies(v, GPU, GPU)),
-        Part("entry", (), lambda: within(0, i, v.length(q))),
-        Part("shared", (), lambda: v.ref(v.table(q, i)) >= 2),
-        Part("private", (), lambda: v.name(v.table(q, i)) == 0),
-        Part("gpu", (), lambda: v.tier(v.table(q, i)) == GPU),
-        Part("free", (), lambda: v.free(GPU) >= 1),
+        part("open", lambda: v.open(v.issued)),
+        part("kind", lambda: copies(v, GPU, GPU)),
+        part("entry", lambda: within(0, i, v.length(q))),
+        part("shared", lambda: v.ref(v.table(q, i)) >= 2),
+        part("private", lambda: v.name(v.table(q, i)) == 0),
+        part("gpu", lambda: v.tier(v.table(q, i)) == GPU),
+        part("free", lambda: v.free(GPU) >= 1),
         *clock_sane(v),
     ],
     ensures=lambda old, new, count, q, i: [
-        Part("free", (), lambda: new.free(GPU) == old.free(GPU) - count),
+        part("free", lambda: new.free(GPU) == old.free(GPU) - count),
         Part(
             "entries",
             ("sequence", "index"),
@@ -201,14 +202,9 @@ contract(
                 new.table(x, j) == old.table(x, j),
             ),
         ),
-        Part(
-            "fresh",
-            (),
-            lambda: and_(new.ref(new.table(q, i)) == 1, old.ref(new.table(q, i)) < 1),
-        ),
-        Part(
+        part("fresh", lambda: and_(new.ref(new.table(q, i)) == 1, old.ref(new.table(q, i)) < 1)),
+        part(
             "blocks",
-            ("block",),
             lambda b: implies(
                 present(old, b),
                 and_(
@@ -220,22 +216,10 @@ contract(
             ),
         ),
         same("sealed", "block", old, new, ("ref",), lambda b: old.name(b) != 0),
-        Part(
-            "new_blocks",
-            ("block",),
-            lambda b: implies(
-                and_(new.ref(b) >= 1, old.ref(b) < 1),
-                and_(new.tier(b) == GPU, new.group(b) == old.request(q), was_unused(old, b)),
-            ),
-        ),
-        Part(
-            "counted", (), lambda: new.blocks(old.request(q)) == old.blocks(old.request(q)) + count
-        ),
-        same("others", "request", old, new, ("blocks",), lambda r: r != old.request(q)),
+        *grown(old, new, q, count),
         *allocated(old, new),
-        Part(
+        part(
             "touch",
-            ("operation", "block_id"),
             lambda o, p: implies(
                 and_(new.touch(GPU, o, p), not_(old.touch(GPU, o, p))),
                 and_(
@@ -247,19 +231,10 @@ contract(
                 ),
             ),
         ),
-        Part(
-            "touched",
-            ("operation", "block_id"),
-            lambda o, p: implies(old.touch(GPU, o, p), new.touch(GPU, o, p)),
-        ),
-        Part(
-            "sources",
-            ("operation", "block_id"),
-            lambda o, p: implies(o != old.issued, new.source(GPU, o, p) == old.source(GPU, o, p)),
-        ),
-        Part(
+        touched("touched", old, new, GPU),
+        sources(old, new, GPU),
+        part(
             "copied",
-            (),
             lambda: and_(
                 new.source(GPU, old.issued, new.block_id(new.table(q, i)))
                 == old.block_id(old.table(q, i)),

@@ -35,6 +35,7 @@ from lineclear_spec.invariants.clause import (
     Invariant,
     clauses,
     copies,
+    domains_of,
     holds,
     is_free,
     kv_clauses,
@@ -49,7 +50,7 @@ from lineclear_spec.invariants.clause import (
 
 __all__ = [
     "CPU", "FINISHED", "GPU", "INVARIANTS", "KV", "NEW", "RUNNING", "SWAPPED", "TIERS", "WAITING", "Clause",
-    "Invariant", "clauses", "content", "copies", "device", "history", "holds", "is_free", "kv_clauses", "leads", "live",
-    "operations", "pools", "present", "private", "requests", "rests", "samples", "sealed", "sequences",
-    "within",
+    "Invariant", "clauses", "content", "copies", "device", "domains_of", "history", "holds", "is_free",
+    "kv_clauses", "leads", "live", "operations", "pools", "present", "private", "requests", "rests", "samples",
+    "sealed", "sequences", "within",
 ]  # fmt: skip

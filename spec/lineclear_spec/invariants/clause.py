@@ -6,14 +6,15 @@ The letters of all clauses, contracts and postconditions:
 - v: a state; `v.f(x)` is the field f of the record x (`symbolic/fields.py`), or the question f about it
   (`symbolic/view.py`). In contracts and postconditions `old` and `new` are two states.
 - r request, q sequence, b block, t tier, p block id, o and n operation, s step, i, j and k index, x any other record or
-  number; in clauses of KV i is a position and k a slot of a block.
+  number; in clauses of KV i is a position and k a slot of a block. The letter of a variable is its domain
+  (`domains_of`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.records import CPU, GPU
@@ -21,8 +22,8 @@ from lineclear_spec.logic import add_once, and_, not_, or_
 
 __all__ = [
     "CPU", "FINISHED", "GPU", "INVARIANTS", "KV", "NEVER", "NEW", "RUNNING", "SWAPPED", "TIERS", "WAITING",
-    "Clause", "Invariant", "KvPart", "clauses", "copies", "declare", "declare_kv", "each_tier", "holds", "is_free",
-    "kv_clauses", "leads", "live", "present", "private", "rests", "sealed", "within",
+    "Clause", "Invariant", "KvPart", "clauses", "copies", "declare", "declare_kv", "domains_of", "each_tier", "holds",
+    "is_free", "kv_clauses", "leads", "live", "present", "private", "rests", "sealed", "within",
 ]  # fmt: skip
 
 #: Marks a sequence that a calendar lists under no step.
@@ -38,6 +39,23 @@ TIERS = ((GPU, "gpu"), (CPU, "cpu"))
 Predicate = Callable[..., Any]
 #: At which terms a solver uses a clause; see `Clause.patterns`.
 Patterns = Callable[..., list[tuple[Any, ...]]]
+
+
+#: The domains of the letters of variables.
+LETTERS = {
+    "r": "request", "q": "sequence", "b": "block", "p": "block_id", "o": "operation", "n": "operation", "s": "step",
+    "i": "index", "j": "index", "k": "index",
+}  # fmt: skip
+#: In clauses of KV.
+KV_LETTERS = {**LETTERS, "i": "position", "k": "kv_slot"}
+
+
+def domains_of(
+    predicate: Callable[..., Any], letters: dict[str, str] = LETTERS, first: int = 0
+) -> tuple[str, ...]:
+    """The domains of the variables of a predicate, which their letters say; variables begin with the first."""
+    code = predicate.__code__
+    return tuple([letters[name] for name in code.co_varnames[first : code.co_argcount]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,38 +106,30 @@ INVARIANTS: dict[str, Invariant] = {}
 KV: dict[str, Invariant] = {}
 
 
-class KvPart(NamedTuple):
-    """One part of an invariant of KV: see `Clause`."""
-
-    label: str
-    domains: tuple[str, ...]
-    predicate: Predicate
-    patterns: Patterns
+#: One part of an invariant of KV: label, predicate and patterns (see `Clause`).
+KvPart = tuple[str, Predicate, Patterns]
 
 
-def declare(
-    name: str, kind: str, sentence: str, *parts: tuple[str, tuple[str, ...], Predicate]
-) -> None:
+def declare(name: str, kind: str, sentence: str, *parts: tuple[str, Predicate]) -> None:
     """Enter an invariant.
 
     Args:
         name: of it.
         kind: "step" or "boundary".
         sentence: what it says, in English.
-        parts: of each clause the label, the domains of its variables, and the predicate.
+        parts: of each clause the label and the predicate.
     """
-    made = tuple(Clause(name, label, domains, predicate) for label, domains, predicate in parts)
+    made = tuple([Clause(name, label, domains_of(p, first=1), p) for label, p in parts])
     add_once(INVARIANTS, name, Invariant(name, sentence, kind, made))
 
 
-def declare_kv(
-    name: str,
-    sentence: str,
-    *parts: tuple[str, tuple[str, ...], Predicate, Patterns],
-) -> None:
+def declare_kv(name: str, sentence: str, *parts: KvPart) -> None:
     """Enter an invariant of KV, of which a part also says at which terms a solver uses it (`KvPart`)."""
-    made = tuple(Clause(name, *part) for part in parts)
-    add_once(KV, name, Invariant(name, sentence, "kv", made))
+    made = [
+        Clause(name, label, domains_of(predicate, KV_LETTERS, first=1), predicate, patterns)
+        for label, predicate, patterns in parts
+    ]
+    add_once(KV, name, Invariant(name, sentence, "kv", tuple(made)))
 
 
 def kv_clauses() -> list[Clause]:
@@ -180,9 +190,10 @@ def copies(v: Any, source: int, target: int) -> Any:
     return and_(not_(v.is_forward(o)), way)
 
 
-def each_tier(label: str, part: Callable[[int], tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+def each_tier(label: str, part: Callable[[int], Any]) -> list[tuple[Any, ...]]:
     """The same part for both pools, under the label and the name of the tier; `part` makes what follows it."""
-    return [(f"{label}{'_' if label else ''}{name}", *part(tier)) for tier, name in TIERS]
+    made = [(f"{label}{'_' if label else ''}{name}", part(tier)) for tier, name in TIERS]
+    return [(name, *p) if isinstance(p, tuple) else (name, p) for name, p in made]
 
 
 def live(phase: Any) -> Any:

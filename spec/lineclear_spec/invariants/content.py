@@ -76,7 +76,6 @@ declare_kv(
     *each_tier(
         "own",
         lambda t: (
-            ("sequence", "position"),
             lambda v, q, i: implies(
                 named(v, t, q, i),
                 now(v, "content", t, v.table(q, v.block_of(i)), i) == v.token_kv(q, i),
@@ -87,7 +86,6 @@ declare_kv(
     *each_tier(
         "relies",
         lambda t: (
-            ("sequence", "position"),
             lambda v, q, i: implies(
                 named(v, t, q, i),
                 or_(
@@ -111,7 +109,6 @@ declare_kv(
     "a block with a name holds the KV of the tokens of that name, and relies on no copy that may fail",
     (
         "content",
-        ("block", "position"),
         lambda v, b, i: implies(
             in_named_block(v, b, i), now(v, "content", GPU, b, i) == v.name_kv(v.name(b), i)
         ),
@@ -119,7 +116,6 @@ declare_kv(
     ),
     (
         "relies",
-        ("block", "position"),
         lambda v, b, i: implies(in_named_block(v, b, i), trusted(v, now(v, "relies", GPU, b, i))),
         lambda v, b, i: [(v.name(b), v.slot_of(i))],
     ),
@@ -131,7 +127,6 @@ declare_kv(
     "names mean the tokens that a sequence knows, and every sequence of a request begins with its prompt",
     (
         "prompt",
-        ("sequence", "position"),
         lambda v, q, i: implies(
             and_(v.alive(q), within(0, i, v.prompt(v.request(q)))),
             v.token_kv(q, i) == v.prompt_kv(v.request(q), i),
@@ -140,7 +135,6 @@ declare_kv(
     ),
     (
         "name",
-        ("sequence", "position"),
         lambda v, q, i: implies(
             and_(
                 v.alive(q),
@@ -160,7 +154,6 @@ declare_kv(
     "nothing builds on drafts that were dropped before they were verified",
     (
         "late",
-        ("sequence",),
         lambda v, q: implies(
             and_(v.alive(q), v.late_drafts(q) >= 1),
             and_(
@@ -179,7 +172,6 @@ declare_kv(
     "running request still waits for; the forward takes the sequence's own tokens",
     (
         "sample",
-        ("operation", "sequence"),
         lambda v, n, q: implies(
             and_(v.takes(n, q), v.alive(q), v.step_of(n) > v.void(q)),
             or_(
@@ -194,13 +186,11 @@ declare_kv(
     ),
     (
         "waits",
-        ("operation", "sequence"),
         lambda v, n, q: implies(v.takes(n, q), v.row_relies(n, q) <= v.wait(n)),
         lambda v, n, q: [(v.takes(n, q),)],
     ),
     (
         "barrier",
-        ("request",),
         lambda v, r: and_(
             implies(v.phase(r) == RUNNING, v.open_swap(r) <= v.barrier),
             implies(or_(v.phase(r) == NEW, v.phase(r) == WAITING), v.open_swap(r) == 0),
@@ -209,7 +199,6 @@ declare_kv(
     ),
     (
         "step",
-        ("step",),
         lambda v, s: implies(
             and_(1 <= s, s <= v.steps),
             and_(
@@ -222,7 +211,6 @@ declare_kv(
     ),
     (
         "forward",
-        ("operation",),
         lambda v, n: implies(
             and_(1 <= n, n <= v.issued, v.is_forward(n)),
             and_(within(1, v.step_of(n), v.steps + 1), v.forward_of(v.step_of(n)) == n),
@@ -231,7 +219,6 @@ declare_kv(
     ),
     (
         "closed",
-        ("step",),
         lambda v, s: implies(and_(1 <= s, s <= v.committed), not_(v.open(v.forward_of(s)))),
         lambda v, s: [(v.forward_of(s),)],
     ),

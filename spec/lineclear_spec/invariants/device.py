@@ -16,20 +16,17 @@ declare_kv(
     "the earlier one runs first",
     (
         "closed",
-        ("operation",),
         lambda v, o: implies(and_(1 <= o, o <= v.issued, not_(v.open(o))), v.ran(o)),
         lambda v, o: [(v.ran(o),), (v.open(o),)],
     ),
     (
         "dispatched",
-        ("operation",),
         lambda v, o: implies(v.ran(o), and_(1 <= o, o <= v.dispatched)),
         lambda v, o: [(v.ran(o),)],
     ),
     *each_tier(
         "order",
         lambda t: (
-            ("operation", "operation", "block_id"),
             lambda v, o, n, p: implies(
                 and_(1 <= o, o < n, v.touch(t, o, p), v.touch(t, n, p), v.ran(n)), v.ran(o)
             ),
@@ -45,7 +42,6 @@ declare_kv(
     *each_tier(
         "now",
         lambda t: (
-            ("block_id",),
             lambda v, p: and_(
                 0 <= v.version(t, p),
                 v.version(t, p) <= v.issued,
@@ -57,7 +53,6 @@ declare_kv(
     *each_tier(
         "last",
         lambda t: (
-            ("operation", "block_id"),
             lambda v, o, p: implies(v.writes(t, o, p), and_(1 <= o, o <= v.version(t, p))),
             lambda v, o, p: [(v.writes(t, o, p),)],
         ),
@@ -65,7 +60,6 @@ declare_kv(
     *each_tier(
         "touch",
         lambda t: (
-            ("operation", "block_id"),
             lambda v, o, p: implies(v.writes(t, o, p), v.touch(t, o, p)),
             lambda v, o, p: [(v.writes(t, o, p),)],
         ),
@@ -73,7 +67,6 @@ declare_kv(
     *each_tier(
         "expected",
         lambda t: (
-            ("operation", "block_id"),
             lambda v, n, p: implies(
                 v.touch(t, n, p),
                 and_(
@@ -88,7 +81,6 @@ declare_kv(
     *each_tier(
         "before",
         lambda t: (
-            ("operation", "operation", "block_id"),
             lambda v, o, n, p: implies(
                 and_(v.writes(t, o, p), v.touch(t, n, p), o < n), o <= v.expected(t, n, p)
             ),
@@ -104,7 +96,6 @@ declare_kv(
     *each_tier(
         "actual",
         lambda t: (
-            ("block_id",),
             lambda v, p: or_(
                 v.actual(t, p) == 0, and_(v.ran(v.actual(t, p)), v.writes(t, v.actual(t, p), p))
             ),
@@ -114,7 +105,6 @@ declare_kv(
     *each_tier(
         "latest",
         lambda t: (
-            ("operation", "block_id"),
             lambda v, o, p: implies(and_(v.writes(t, o, p), v.ran(o)), o <= v.actual(t, p)),
             lambda v, o, p: [(v.writes(t, o, p), v.actual(t, p))],
         ),

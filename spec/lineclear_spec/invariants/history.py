@@ -47,32 +47,28 @@ def copied(label: str, target: int, source: int, copies: Any, own: bool) -> list
         return or_(there == -1, and_(there == o, or_(before == 0, v.good(before))))
 
     parts: list[KvPart] = [
-        KvPart(
+        (
             f"source_{label}",
-            ("operation", "block_id"),
             lambda v, o, p: implies(copies(v, o, p), v.touch(source, o, v.source(target, o, p))),
             lambda v, o, p: [(v.source(target, o, p), v.writes(target, o, p))],
         ),
-        KvPart(
+        (
             f"content_{label}",
-            ("operation", "block_id", "kv_slot"),
             lambda v, o, p, k: implies(
                 copies(v, o, p), v.content(target, o, p, k) == origin(v, o, p, k, "content")
             ),
             lambda v, o, p, k: [(v.source(target, o, p), v.content(target, o, p, k))],
         ),
-        KvPart(
+        (
             f"relies_{label}",
-            ("operation", "block_id", "kv_slot"),
             lambda v, o, p, k: implies(copies(v, o, p), relies(v, o, p, k)),
             lambda v, o, p, k: [(v.source(target, o, p), v.relies(target, o, p, k))],
         ),
     ]
     if own:
         parts.append(
-            KvPart(
+            (
                 f"fails_{label}",
-                ("operation", "block_id", "kv_slot"),
                 lambda v, o, p, k: implies(
                     copies(v, o, p),
                     or_(v.relies(target, o, p, k) == -1, v.relies(target, o, p, k) == o),
@@ -110,7 +106,6 @@ declare_kv(
     *copied("twin", GPU, GPU, twins, own=False),
     (
         "kept_content",
-        ("operation", "block_id", "kv_slot"),
         lambda v, n, p, k: implies(
             and_(v.is_forward(n), v.writes(GPU, n, p), not_(v.slot_written(n, p, k))),
             v.content(GPU, n, p, k) == v.content(GPU, v.expected(GPU, n, p), p, k),
@@ -119,7 +114,6 @@ declare_kv(
     ),
     (
         "kept_relies",
-        ("operation", "block_id", "kv_slot"),
         lambda v, n, p, k: implies(
             and_(v.is_forward(n), v.writes(GPU, n, p), not_(v.slot_written(n, p, k))),
             v.relies(GPU, n, p, k) == v.relies(GPU, v.expected(GPU, n, p), p, k),
@@ -128,7 +122,6 @@ declare_kv(
     ),
     (
         "written",
-        ("operation", "block_id", "kv_slot"),
         lambda v, n, p, k: implies(
             v.slot_written(n, p, k),
             and_(
@@ -141,7 +134,6 @@ declare_kv(
     ),
     (
         "written_content",
-        ("operation", "block_id", "kv_slot"),
         lambda v, n, p, k: implies(
             v.slot_written(n, p, k),
             v.content(GPU, n, p, k) == v.row_kv(n, v.writer(n, p), position_at(v, n, p, k)),
@@ -150,7 +142,6 @@ declare_kv(
     ),
     (
         "written_relies",
-        ("operation", "block_id", "kv_slot"),
         lambda v, n, p, k: implies(
             v.slot_written(n, p, k),
             v.relies(GPU, n, p, k) == v.row_relies(n, v.writer(n, p)),
@@ -205,7 +196,6 @@ declare_kv(
     "the one copy that its request waits for has failed",
     (
         "scope",
-        ("operation", "sequence"),
         lambda v, n, q: implies(
             v.takes(n, q), and_(1 <= n, n <= v.issued, v.is_forward(n), v.row_relies(n, q) >= 0)
         ),
@@ -213,7 +203,6 @@ declare_kv(
     ),
     (
         "sent",
-        ("operation", "sequence", "position"),
         lambda v, n, q, i: implies(
             and_(v.takes(n, q), within(0, i, v.row_last(n, q))),
             v.block_of(i) < v.row_length(n, q),
@@ -222,7 +211,6 @@ declare_kv(
     ),
     (
         "written",
-        ("operation", "block_id", "kv_slot"),
         lambda v, n, p, k: implies(
             v.slot_written(n, p, k),
             and_(
@@ -235,13 +223,11 @@ declare_kv(
     ),
     (
         "touches",
-        ("operation", "sequence", "position"),
         lambda v, n, q, i: implies(row_read(v, n, q, i), v.touch(GPU, n, place_of(v, n, q, i))),
         at_row,
     ),
     (
         "reads",
-        ("operation", "sequence", "position"),
         lambda v, n, q, i: implies(
             row_read(v, n, q, i), meets(v, "content", n, q, i) == v.row_kv(n, q, i)
         ),
@@ -249,7 +235,6 @@ declare_kv(
     ),
     (
         "relies",
-        ("operation", "sequence", "position"),
         lambda v, n, q, i: implies(
             row_read(v, n, q, i),
             or_(
@@ -262,7 +247,6 @@ declare_kv(
     ),
     (
         "writes",
-        ("operation", "sequence", "position"),
         lambda v, n, q, i: implies(
             and_(in_row(v, n, q, i), i >= 0),
             v.slot_written(n, place_of(v, n, q, i), v.slot_of(i)),
@@ -271,7 +255,6 @@ declare_kv(
     ),
     (
         "writer",
-        ("operation", "sequence", "position"),
         lambda v, n, q, i: implies(
             and_(in_row(v, n, q, i), i >= 0),
             and_(
@@ -289,7 +272,6 @@ declare_kv(
     *each_tier(
         "",
         lambda t: (
-            ("block_id", "kv_slot"),
             lambda v, p, k: or_(
                 v.memory(t, p, k) == v.content(t, v.actual(t, p), p, k),
                 v.fails(v.relies(t, v.actual(t, p), p, k)),
@@ -297,15 +279,9 @@ declare_kv(
             lambda v, p, k: [(v.memory(t, p, k),)],
         ),
     ),
-    (
-        "good",
-        ("operation",),
-        lambda v, o: implies(v.good(o), not_(v.fails(o))),
-        lambda v, o: [(v.good(o),)],
-    ),
+    ("good", lambda v, o: implies(v.good(o), not_(v.fails(o))), lambda v, o: [(v.good(o),)]),
     (
         "right",
-        ("operation", "sequence"),
         lambda v, n, q: implies(
             and_(v.ran(n), v.takes(n, q)), or_(v.right(n, q), v.fails(v.row_relies(n, q)))
         ),

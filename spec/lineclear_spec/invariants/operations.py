@@ -23,7 +23,6 @@ declare(
     "them and at most max_num_batched_tokens tokens",
     (
         "building",
-        (),
         lambda v: and_(
             v.step_tokens >= v.step_sequences,
             v.step_sequences >= 0,
@@ -33,7 +32,6 @@ declare(
     ),
     (
         "issued",
-        ("step",),
         lambda v, s: implies(
             and_(s >= 1, s <= v.steps),
             and_(
@@ -55,7 +53,6 @@ declare(
     "that runs is in that one",
     (
         "steps",
-        (),
         lambda v: and_(
             0 <= v.committed,
             v.committed <= v.steps,
@@ -64,7 +61,6 @@ declare(
     ),
     (
         "operations",
-        (),
         lambda v: and_(
             0 <= v.done,
             v.done <= v.issued,
@@ -74,10 +70,9 @@ declare(
             v.barrier <= v.issued,
         ),
     ),
-    ("open", ("operation",), lambda v, o: implies(v.open(o), and_(v.done < o, o <= v.issued))),
+    ("open", lambda v, o: implies(v.open(o), and_(v.done < o, o <= v.issued))),
     (
         "forward",
-        ("step",),
         lambda v, s: implies(
             and_(v.committed < s, s <= v.steps),
             and_(
@@ -88,10 +83,9 @@ declare(
             ),
         ),
     ),
-    ("kind", ("operation",), lambda v, o: implies(v.is_forward(o), v.compute(o))),
+    ("kind", lambda v, o: implies(v.is_forward(o), v.compute(o))),
     (
         "scheduled",
-        ("sequence",),
         lambda v, q: implies(
             or_(v.alive(q), v.last_step(q) > v.steps),
             and_(
@@ -115,10 +109,9 @@ declare(
     "boundary",
     "an operation that no plan has dispatched yet is still open, so none is lost; the copy that a request waits "
     "for is open, and its own",
-    ("", ("operation",), lambda v, o: implies(and_(v.dispatched < o, o <= v.issued), v.open(o))),
+    ("", lambda v, o: implies(and_(v.dispatched < o, o <= v.issued), v.open(o))),
     (
         "copy",
-        ("request",),
         lambda v, r: and_(
             v.open_swap(r) >= 0,
             v.open_swap(r) <= v.last_swap(r),
@@ -143,7 +136,6 @@ declare(
     "whose success it waits for",
     (
         "",
-        ("operation",),
         lambda v, o: implies(
             and_(
                 v.open(o),
@@ -154,7 +146,7 @@ declare(
             v.open_swap(v.request_of(o)) == o,
         ),
     ),
-    ("born", ("request",), lambda v, r: v.born(r) <= v.issued),
+    ("born", lambda v, r: v.born(r) <= v.issued),
 )
 
 
@@ -166,23 +158,18 @@ declare(
     *each_tier(
         "",
         lambda t: (
-            ("operation", "operation", "block_id"),
             lambda v, o, n, p: implies(
                 and_(o < n, v.touch(t, o, p), v.touch(t, n, p), v.open(o)),
                 or_(o <= v.wait(n), and_(v.compute(o), v.compute(n))),
-            ),
+            )
         ),
     ),
     *each_tier(
         "decided",
-        lambda t: (
-            ("operation", "block_id"),
-            lambda v, o, p: implies(v.touch(t, o, p), o <= v.issued),
-        ),
+        lambda t: lambda v, o, p: implies(v.touch(t, o, p), o <= v.issued),
     ),
     (
         "finished",
-        ("operation", "operation"),
         lambda v, o, n: implies(
             and_(1 <= n, n <= v.issued, v.is_forward(n), not_(v.open(n)), 1 <= o, o <= v.wait(n)),
             not_(v.open(o)),
@@ -190,7 +177,6 @@ declare(
     ),
     (
         "past",
-        ("operation",),
         lambda v, o: implies(and_(1 <= o, o <= v.issued), and_(0 <= v.wait(o), v.wait(o) < o)),
     ),
 )
@@ -205,17 +191,15 @@ declare(
     *each_tier(
         "free",
         lambda t: (
-            ("operation", "block_id"),
             lambda v, o, p: implies(
                 and_(within(0, p, v.total(t)), is_free(v, t, p), v.touch(t, o, p), v.open(o)),
                 o <= v.last_use(t, p),
-            ),
+            )
         ),
     ),
-    *each_tier("last_use", lambda t: (("block_id",), lambda v, p: v.last_use(t, p) <= v.issued)),
+    *each_tier("last_use", lambda t: lambda v, p: v.last_use(t, p) <= v.issued),
     (
         "resting",
-        ("operation", "block"),
         lambda v, o, b: implies(
             and_(rests(v, b), v.touch(GPU, o, v.block_id(b)), v.open(o)),
             o <= v.last_use(GPU, v.block_id(b)),
@@ -225,7 +209,6 @@ declare(
     # other open operation touches what it reads or writes.
     (
         "held_gpu",
-        ("operation", "block_id"),
         lambda v, o, p: implies(
             and_(
                 within(0, p, v.total(GPU)),
@@ -239,7 +222,6 @@ declare(
     # A swap-in waits for the last swap of its request, `last_swap`, and so for all that still touch its sources.
     (
         "held_cpu",
-        ("operation", "block_id"),
         lambda v, o, p: implies(
             and_(
                 within(0, p, v.total(CPU)),

@@ -20,25 +20,23 @@ declare(
     "free_list",
     "step",
     "each pool's list names every block id exactly once, the free ones first",
-    *each_tier("count", lambda t: ((), lambda v: and_(v.free(t) >= 0, v.free(t) <= v.total(t)))),
+    *each_tier("count", lambda t: lambda v: and_(v.free(t) >= 0, v.free(t) <= v.total(t))),
     *each_tier(
         "list",
         lambda t: (
-            ("index",),
             lambda v, j: implies(
                 within(0, j, v.total(t)),
                 and_(within(0, v.order(t, j), v.total(t)), v.position(t, v.order(t, j)) == j),
-            ),
+            )
         ),
     ),
     *each_tier(
         "block_id",
         lambda t: (
-            ("block_id",),
             lambda v, p: implies(
                 within(0, p, v.total(t)),
                 and_(within(0, v.position(t, p), v.total(t)), v.order(t, v.position(t, p)) == p),
-            ),
+            )
         ),
     ),
 )
@@ -51,7 +49,6 @@ declare(
     *each_tier(
         "no_leak",
         lambda t: (
-            ("block_id",),
             lambda v, p: implies(
                 and_(within(0, p, v.total(t)), not_(is_free(v, t, p))),
                 and_(
@@ -59,13 +56,12 @@ declare(
                     v.tier(v.owner(t, p)) == t,
                     v.block_id(v.owner(t, p)) == p,
                 ),
-            ),
+            )
         ),
     ),
     *each_tier(
         "no_free_use",
         lambda t: (
-            ("block",),
             lambda v, b: implies(
                 and_(present(v, b), v.tier(b) == t),
                 and_(
@@ -73,14 +69,10 @@ declare(
                     not_(is_free(v, t, v.block_id(b))),
                     v.owner(t, v.block_id(b)) == b,
                 ),
-            ),
+            )
         ),
     ),
-    (
-        "tier",
-        ("block",),
-        lambda v, b: implies(present(v, b), or_(v.tier(b) == GPU, v.tier(b) == CPU)),
-    ),
+    ("tier", lambda v, b: implies(present(v, b), or_(v.tier(b) == GPU, v.tier(b) == CPU))),
 )
 
 declare(
@@ -89,7 +81,6 @@ declare(
     "a block's ref is the number of table entries that refer to it, at most one in each table",
     (
         "entry",
-        ("sequence", "index"),
         lambda v, q, i: implies(
             within(0, i, v.length(q)),
             and_(
@@ -102,16 +93,15 @@ declare(
     ),
     (
         "holder",
-        ("block", "index"),
         lambda v, b, k: implies(
             within(0, k, v.ref(b)),
             and_(holds(v, v.holder(b, k), b), v.holder_index(v.holder(b, k), b) == k),
         ),
     ),
     # `holder` for k = 0: stated apart, so that a solver finds it.
-    ("first", ("block",), lambda v, b: implies(v.ref(b) >= 1, holds(v, v.holder(b, 0), b))),
-    ("count", ("block",), lambda v, b: v.ref(b) >= 0),
-    ("length", ("sequence",), lambda v, q: v.length(q) >= 0),
+    ("first", lambda v, b: implies(v.ref(b) >= 1, holds(v, v.holder(b, 0), b))),
+    ("count", lambda v, b: v.ref(b) >= 0),
+    ("length", lambda v, q: v.length(q) >= 0),
 )
 
 declare(
@@ -120,7 +110,6 @@ declare(
     "a table refers only to private blocks of its own request and to sealed blocks",
     (
         "",
-        ("sequence", "index"),
         lambda v, q, i: implies(
             within(0, i, v.length(q)),
             or_(v.name(v.table(q, i)) != 0, v.group(v.table(q, i)) == v.request(q)),
@@ -134,7 +123,6 @@ declare(
     "a request lists each private block of its tables exactly once",
     (
         "listed",
-        ("request", "index"),
         lambda v, r, k: implies(
             within(0, k, v.blocks(r)),
             and_(
@@ -146,7 +134,6 @@ declare(
     ),
     (
         "complete",
-        ("block",),
         lambda v, b: implies(
             private(v, b),
             and_(
@@ -158,35 +145,26 @@ declare(
     # `listed` for k = 0: stated apart, so that a solver finds it.
     (
         "first",
-        ("request",),
         lambda v, r: implies(
             v.blocks(r) >= 1, and_(private(v, v.held(r, 0)), v.group(v.held(r, 0)) == r)
         ),
     ),
-    ("count", ("request",), lambda v, r: v.blocks(r) >= 0),
+    ("count", lambda v, r: v.blocks(r) >= 0),
 )
 
 declare(
     "catalogue",
     "step",
     "a name leads to at most one block, and every block with a name lies on the GPU",
-    (
-        "one",
-        ("block",),
-        lambda v, b: implies(v.listed(b), and_(v.name(b) >= 1, v.cached(v.name(b)) == b)),
-    ),
-    (
-        "gpu",
-        ("block",),
-        lambda v, b: implies(and_(present(v, b), v.name(b) != 0), v.tier(b) == GPU),
-    ),
-    ("name", ("block",), lambda v, b: v.name(b) >= 0),
+    ("one", lambda v, b: implies(v.listed(b), and_(v.name(b) >= 1, v.cached(v.name(b)) == b))),
+    ("gpu", lambda v, b: implies(and_(present(v, b), v.name(b) != 0), v.tier(b) == GPU)),
+    ("name", lambda v, b: v.name(b) >= 0),
 )
 
 declare(
     "readers",
     "step",
     "a block that readers outside hold can be found, so its block id is not free",
-    ("count", ("block",), lambda v, b: v.readers(b) >= 0),
-    ("found", ("block",), lambda v, b: implies(v.readers(b) >= 1, v.listed(b))),
+    ("count", lambda v, b: v.readers(b) >= 0),
+    ("found", lambda v, b: implies(v.readers(b) >= 1, v.listed(b))),
 )

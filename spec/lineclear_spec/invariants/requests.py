@@ -13,7 +13,6 @@ declare(
     "a live request's worst case fits alone into the empty pool and into every budget",
     (
         "",
-        ("request",),
         lambda v, r: implies(
             live(v.phase(r)),
             and_(
@@ -34,7 +33,6 @@ declare(
     "others have none",
     (
         "listed",
-        ("request", "index"),
         lambda v, r, k: implies(
             within(0, k, v.width(r)),
             and_(
@@ -46,7 +44,6 @@ declare(
     ),
     (
         "alive",
-        ("sequence",),
         lambda v, q: implies(
             v.alive(q),
             and_(
@@ -58,7 +55,6 @@ declare(
     ),
     (
         "width",
-        ("request",),
         lambda v, r: and_(
             implies(live(v.phase(r)), and_(v.width(r) >= 1, v.width(r) <= v.parallel(r))),
             implies(not_(live(v.phase(r))), v.width(r) == 0),
@@ -73,7 +69,7 @@ declare(
     "a live request is in exactly one queue, the one of its phase, and any other in none (true by "
     "construction on formulas, where `move` writes one value to phase and queue; tested by the searches of "
     "the ledger's three queues)",
-    ("", ("request",), lambda v, r: v.queue(r) == v.phase(r)),
+    ("", lambda v, r: v.queue(r) == v.phase(r)),
 )
 
 
@@ -83,7 +79,6 @@ declare(
     "a request is FINISHED exactly if it has ended once, whatever the order of events",
     (
         "",
-        ("request",),
         lambda v, r: and_(
             or_(live(v.phase(r)), v.phase(r) == NEW, v.phase(r) == FINISHED),
             v.releases(r) == v.if_else(v.phase(r) == FINISHED, 1, 0),

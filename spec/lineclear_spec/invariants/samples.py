@@ -41,7 +41,6 @@ declare_kv(
     "draft behind it, of tokens that are the sequence's own",
     (
         "takes",
-        ("sequence", "step"),
         lambda v, q, s: implies(owes(v, q, s), and_(v.takes(v.forward_of(s), q), v.void(q) < s)),
         lambda v, q, s: [
             (v.takes(v.forward_of(s), q),),
@@ -51,7 +50,6 @@ declare_kv(
     ),
     (
         "first",
-        ("sequence", "step"),
         lambda v, q, s: implies(
             owes(v, q, s), v.row_first(v.forward_of(s), q) < sampled_position(v, q, s)
         ),
@@ -59,7 +57,6 @@ declare_kv(
     ),
     (
         "last",
-        ("sequence", "step"),
         lambda v, q, s: implies(
             owes(v, q, s),
             v.row_last(v.forward_of(s), q) == sampled_position(v, q, s) + drafts(v, q),
@@ -68,7 +65,6 @@ declare_kv(
     ),
     (
         "own",
-        ("sequence", "step", "position"),
         lambda v, q, s, i: implies(
             and_(owes(v, q, s), within(0, i, v.row_last(v.forward_of(s), q))),
             v.row_kv(v.forward_of(s), q, i) == v.token_kv(q, i),
@@ -77,7 +73,6 @@ declare_kv(
     ),
     (
         "built",
-        ("sequence",),
         lambda v, q: implies(
             and_(
                 v.alive(q),
@@ -96,7 +91,6 @@ declare_kv(
     ),
     (
         "drafts",
-        ("sequence",),
         lambda v, q: implies(and_(v.alive(q), v.drafts(q) >= 1), v.last_samples(q) == 1),
         lambda v, q: [(v.drafts(q),)],
     ),

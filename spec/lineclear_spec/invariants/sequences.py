@@ -25,7 +25,6 @@ declare(
     "only a sequence that is alive has entries",
     (
         "tier",
-        ("block",),
         lambda v, b: implies(
             private(v, b),
             or_(
@@ -34,7 +33,7 @@ declare(
             ),
         ),
     ),
-    ("alive", ("sequence",), lambda v, q: implies(v.length(q) >= 1, v.alive(q))),
+    ("alive", lambda v, q: implies(v.length(q) >= 1, v.alive(q))),
 )
 
 
@@ -43,19 +42,13 @@ declare(
     "boundary",
     "a table has exactly ceil(slots / block_size) blocks, and room for all that steps compute; what is in flight is "
     "part of what is dispatched; a sequence that waits has no slots",
-    (
-        "exact",
-        ("sequence",),
-        lambda v, q: implies(v.alive(q), v.length(q) == v.need(v.num_allocated_slots(q))),
-    ),
+    ("exact", lambda v, q: implies(v.alive(q), v.length(q) == v.need(v.num_allocated_slots(q)))),
     (
         "room",
-        ("sequence",),
         lambda v, q: implies(v.alive(q), v.num_dispatched_tokens(q) <= v.num_allocated_slots(q)),
     ),
     (
         "flight",
-        ("sequence",),
         lambda v, q: implies(
             and_(v.alive(q), not_(v.in_decode_batch(q))),
             and_(
@@ -67,7 +60,6 @@ declare(
     ),
     (
         "nothing",
-        ("sequence",),
         lambda v, q: implies(
             and_(v.alive(q), v.phase(v.request(q)) == WAITING),
             and_(v.own_slots(q) == 0, v.last_tokens(q) == 0, v.previous_tokens(q) == 0),
@@ -83,7 +75,6 @@ declare(
     "output; its newest token needs no slot",
     (
         "known",
-        ("sequence",),
         lambda v, q: implies(
             v.alive(q),
             and_(
@@ -93,16 +84,8 @@ declare(
             ),
         ),
     ),
-    (
-        "slots",
-        ("sequence",),
-        lambda v, q: implies(v.alive(q), v.num_allocated_slots(q) < v.limit(v.request(q))),
-    ),
-    (
-        "output",
-        ("sequence",),
-        lambda v, q: implies(v.alive(q), v.prompt(v.request(q)) < v.limit(v.request(q))),
-    ),
+    ("slots", lambda v, q: implies(v.alive(q), v.num_allocated_slots(q) < v.limit(v.request(q)))),
+    ("output", lambda v, q: implies(v.alive(q), v.prompt(v.request(q)) < v.limit(v.request(q)))),
 )
 
 
@@ -112,7 +95,6 @@ declare(
     "a step computes only tokens that are known, to be sampled by an earlier step, or drafts",
     (
         "",
-        ("sequence",),
         lambda v, q: implies(
             v.alive(q),
             and_(
@@ -133,7 +115,6 @@ declare(
     "owe it one, and only if they are later than the last void one",
     (
         "",
-        ("sequence",),
         lambda v, q: implies(
             and_(v.alive(q), not_(v.in_decode_batch(q))),
             and_(
@@ -148,7 +129,6 @@ declare(
     ),
     (
         "older",
-        ("sequence",),
         lambda v, q: implies(
             and_(v.alive(q), not_(v.in_decode_batch(q))),
             v.own_samples(q) <= v.last_samples(q) + v.previous_samples(q),
@@ -156,7 +136,6 @@ declare(
     ),
     (
         "void",
-        ("sequence",),
         lambda v, q: implies(
             v.alive(q),
             and_(
@@ -166,7 +145,6 @@ declare(
     ),
     (
         "valid",
-        ("sequence",),
         lambda v, q: implies(
             and_(v.alive(q), not_(v.in_decode_batch(q)), v.own_samples(q) >= 1),
             v.void(q) < v.sampling_step(q),
@@ -180,7 +158,6 @@ declare(
     "drafts follow the newest token, and nothing builds on them before they are verified",
     (
         "",
-        ("sequence",),
         lambda v, q: implies(
             and_(v.alive(q), v.drafts(q) >= 1),
             and_(
@@ -198,7 +175,6 @@ declare(
     "one table entry alone refers to a block that a step in flight writes",
     (
         "",
-        ("sequence", "index"),
         lambda v, q, i: implies(
             and_(
                 v.alive(q),
@@ -224,14 +200,12 @@ declare(
     "what waits for the next plan is appended",
     (
         "length",
-        ("sequence",),
         lambda v, q: implies(
             sent_in_parts(v, q), and_(v.heard(q), v.queued_length(q) == v.length(q))
         ),
     ),
     (
         "entries",
-        ("sequence", "index"),
         lambda v, q, i: implies(
             and_(sent_in_parts(v, q), within(0, i, v.length(q))),
             v.sent_block_id(q, i) == v.block_id(v.table(q, i)),
@@ -247,7 +221,6 @@ declare(
     "it, and calendars list it under the step in which its table is full and the one of its end",
     (
         "runs",
-        ("sequence",),
         lambda v, q: implies(
             v.in_decode_batch(q),
             and_(
@@ -261,7 +234,6 @@ declare(
     ),
     (
         "listed",
-        ("index",),
         lambda v, k: implies(
             within(0, k, v.decode_batch_size),
             and_(
@@ -271,7 +243,6 @@ declare(
     ),
     (
         "counted",
-        ("sequence",),
         lambda v, q: implies(
             v.in_decode_batch(q),
             and_(
@@ -280,10 +251,9 @@ declare(
             ),
         ),
     ),
-    ("size", (), lambda v: v.decode_batch_size >= 0),
+    ("size", lambda v: v.decode_batch_size >= 0),
     (
         "boundary",
-        ("sequence",),
         lambda v, q: (
             v.boundary(q)
             == v.if_else(v.in_decode_batch(q), v.cap(v.length(q)) - v.offset(q), NEVER)
@@ -291,7 +261,6 @@ declare(
     ),
     (
         "ending",
-        ("sequence",),
         lambda v, q: (
             v.ending(q)
             == v.if_else(v.in_decode_batch(q), v.limit(v.request(q)) - 1 - v.offset(q), NEVER)
@@ -307,7 +276,6 @@ declare(
     "known, so that it is never written",
     (
         "name",
-        ("sequence", "index"),
         lambda v, q, i: implies(
             and_(within(0, i, v.length(q)), v.name(v.table(q, i)) != 0),
             v.name(v.table(q, i)) == v.block_name(q, i),
@@ -315,7 +283,6 @@ declare(
     ),
     (
         "computed",
-        ("sequence", "index"),
         lambda v, q, i: implies(
             and_(within(0, i, v.length(q)), v.name(v.table(q, i)) != 0),
             i < v.block_of(v.num_computed_tokens(q)),
@@ -323,7 +290,6 @@ declare(
     ),
     (
         "known",
-        ("sequence", "index"),
         lambda v, q, i: implies(
             and_(within(0, i, v.length(q)), v.name(v.table(q, i)) != 0),
             i < v.block_of(v.num_tokens(q)),
@@ -339,21 +305,18 @@ declare(
     "its prompt",
     (
         "depth",
-        ("sequence", "index"),
         lambda v, q, i: implies(
             and_(i >= 0, v.block_name(q, i) >= 1), v.preceding(v.block_name(q, i)) == i
         ),
     ),
     (
         "prompt_names",
-        ("request", "index"),
         lambda v, r, i: implies(
             and_(i >= 0, v.prompt_names(r, i) >= 1), v.preceding(v.prompt_names(r, i)) == i
         ),
     ),
     (
         "prompt",
-        ("sequence", "index"),
         lambda v, q, i: implies(
             and_(v.alive(q), 0 <= i, i < v.block_of(v.prompt(v.request(q)))),
             v.block_name(q, i) == v.prompt_names(v.request(q), i),

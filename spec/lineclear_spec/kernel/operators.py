@@ -36,6 +36,16 @@ class Operator:
     assumed: str = ""
 
 
+def of(owner: str, methods: str) -> tuple[str, ...]:
+    """Methods of one owner."""
+    return tuple([f"{owner}.{method}" for method in methods.split()])
+
+
+def tested(file: str, names: str) -> tuple[str, ...]:
+    """Tests of one file."""
+    return tuple([f"tests/spec/symbolic/test_{file}.py::test_{name}" for name in names.split()])
+
+
 OPERATORS: tuple[Operator, ...] = (
     Operator(
         "field",
@@ -44,8 +54,8 @@ OPERATORS: tuple[Operator, ...] = (
         "a function of the record; a write changes it at one point",
         (),
         (
-            "tests/spec/symbolic/test_block_operators.py::test_something_done_for_each",
-            "tests/spec/symbolic/test_operation_operators.py::test_fields_of_an_operation",
+            *tested("block_operators", "something_done_for_each"),
+            *tested("operation_operators", "fields_of_an_operation"),
         ),
     ),
     Operator(
@@ -54,7 +64,7 @@ OPERATORS: tuple[Operator, ...] = (
         "int and bool, and the connectives of `logic.py` on them",
         "a `Term`: integers and booleans of the solver",
         (),
-        ("tests/spec/symbolic/test_number_operators.py::test_numbers_and_truth_values",),
+        tested("number_operators", "numbers_and_truth_values"),
     ),
     Operator(
         "division by the block size",
@@ -62,7 +72,7 @@ OPERATORS: tuple[Operator, ...] = (
         "`//` and `*`",
         "three unknown functions: monotone, and one token more needs at most one block more",
         ("arithmetic",),
-        ("tests/spec/symbolic/test_number_operators.py::test_division",),
+        tested("number_operators", "division"),
     ),
     Operator(
         "guard and branch",
@@ -70,7 +80,7 @@ OPERATORS: tuple[Operator, ...] = (
         "an `if`, which raises or runs a function",
         "an assumption, an obligation, and fields that are an If",
         (),
-        ("tests/spec/symbolic/test_guard_operators.py::test_guards_and_branches",),
+        tested("guard_operators", "guards_and_branches"),
     ),
     Operator(
         "phase and queue",
@@ -78,20 +88,19 @@ OPERATORS: tuple[Operator, ...] = (
         "`in` a set of phases; del and set in two of the three dicts by phase",
         "a disjunction; the field `queue`",
         (),
-        ("tests/spec/symbolic/test_guard_operators.py::test_phases_and_queues",),
+        tested("guard_operators", "phases_and_queues"),
     ),
     Operator(
         "pool",
         ("pool.take", "pool.latest", "pool.fence", "pool.put"),
         "take: the end of the list of free blocks is cut off; put: the block ids are appended to it; fence: "
-        "numbers by "
-        "block id are set; latest: the largest of them",
+        "numbers by block id are set; latest: the largest of them",
         "`free` and a permutation whose free part comes first; `last_use` by block id; a number that no fence exceeds "
         "and one attains",
         ("lemma_put", "lemma_latest"),
         (
-            "tests/spec/symbolic/test_pool_operators.py::test_pool",
-            "tests/spec/symbolic/test_cache_operators.py::test_fences",
+            *tested("pool_operators", "pool"),
+            *tested("cache_operators", "fences"),
         ),
     ),
     Operator(
@@ -100,10 +109,7 @@ OPERATORS: tuple[Operator, ...] = (
         "list: extend, append, remove, clear, [i], [i:j], [i:j] = records",
         "length and entries; entries within a range are those of the vector",
         (),
-        (
-            "tests/spec/symbolic/test_container_operators.py::test_list",
-            "tests/spec/symbolic/test_container_operators.py::test_members",
-        ),
+        tested("container_operators", "list members"),
     ),
     Operator(
         "ordered set",
@@ -113,9 +119,8 @@ OPERATORS: tuple[Operator, ...] = (
         "its record may stand for a new block)",
         (),
         (
-            "tests/spec/symbolic/test_container_operators.py::test_set",
-            "tests/spec/symbolic/test_container_operators.py::test_set_of_a_request_that_may_have_one_sequence_only",
-            "tests/spec/symbolic/test_calendar_operators.py::test_batch_and_calendars",
+            *tested("container_operators", "set set_of_a_request_that_may_have_one_sequence_only"),
+            *tested("calendar_operators", "batch_and_calendars"),
         ),
     ),
     Operator(
@@ -124,17 +129,11 @@ OPERATORS: tuple[Operator, ...] = (
         "del in a loop",
         "a set of the other elements, in any order",
         ("lemma_remove_all",),
-        ("tests/spec/symbolic/test_container_operators.py::test_set",),
+        tested("container_operators", "set"),
     ),
     Operator(
         "each to its own",
-        (
-            "ledger.append_new_each",
-            "ledger.requests_of",
-            "ledger.free_tables",
-            "ledger.unlist_each",
-            "ledger.enqueue_each",
-        ),
+        of("ledger", "append_new_each requests_of free_tables unlist_each enqueue_each"),
         "a loop over sequences or requests, which does to each what is done to one alone; of tables that are freed, "
         "what `unnamed`, `seal_each`, `drop_sealed` and the step `let_go` do",
         "one entry more for each sequence; sets that have each block with its owner besides; vectors of requests and "
@@ -148,9 +147,8 @@ OPERATORS: tuple[Operator, ...] = (
             "lemma_only_entry",
         ),
         (
-            "tests/spec/symbolic/test_block_operators.py::test_each_to_its_own",
-            "tests/spec/symbolic/test_end_operators.py::test_requests_that_end_at_once",
-            "tests/spec/symbolic/test_end_operators.py::test_tables_that_are_given_up",
+            *tested("block_operators", "each_to_its_own"),
+            *tested("end_operators", "requests_that_end_at_once tables_that_are_given_up"),
         ),
         "records can be made: see `new record`",
     ),
@@ -160,36 +158,29 @@ OPERATORS: tuple[Operator, ...] = (
         "a dict: in, min of its keys, [k], [k] = number, pop",
         "the field `open` and fields of the number; the least number that is open",
         ("lemma_first_open",),
-        ("tests/spec/symbolic/test_operation_operators.py::test_operations_by_number",),
+        tested("operation_operators", "operations_by_number"),
     ),
     Operator(
         "calendar",
-        tuple(
-            f"{calendar}.{word}"
-            for calendar in ("boundaries", "endings")
-            for word in ("mark", "unmark", "postpone", "bucket")
+        (
+            *of("boundaries", "mark unmark postpone bucket"),
+            *of("endings", "mark unmark postpone bucket"),
         ),
         "a dict of dicts by step",
         "a field of the sequence: the step under which it is listed",
         ("lemma_select",),
-        ("tests/spec/symbolic/test_calendar_operators.py::test_batch_and_calendars",),
+        tested("calendar_operators", "batch_and_calendars"),
     ),
     Operator(
         "records as they are now",
-        (
-            "ledger.listed",
-            "ledger.backwards",
-            "ledger.always",
-            "ledger.block_ids",
-            "ledger.held_at",
-        ),
+        of("ledger", "listed backwards always block_ids held_at"),
         "list, reversed, itertools.repeat, an attribute of each",
         "a vector: size, entries and the index of an entry, of the state of this moment",
         (),
         (
-            "tests/spec/symbolic/test_view_operators.py::test_views",
-            "tests/spec/symbolic/test_container_operators.py::test_set",
-            "tests/spec/symbolic/test_block_operators.py::test_new_blocks",
+            *tested("view_operators", "views"),
+            *tested("container_operators", "set"),
+            *tested("block_operators", "new_blocks"),
         ),
     ),
     Operator(
@@ -199,7 +190,7 @@ OPERATORS: tuple[Operator, ...] = (
         "an enumeration of the elements of which the condition holds; the condition for every element; that the "
         "ref is 1 for every entry from one on",
         ("lemma_select",),
-        ("tests/spec/symbolic/test_view_operators.py::test_views",),
+        tested("view_operators", "views"),
     ),
     Operator(
         "each",
@@ -207,7 +198,7 @@ OPERATORS: tuple[Operator, ...] = (
         "a loop",
         "the body runs once, on an arbitrary record; what it writes there is written to every element",
         (),
-        ("tests/spec/symbolic/test_block_operators.py::test_something_done_for_each",),
+        tested("block_operators", "something_done_for_each"),
         "runs make no difference to each other, as each writes its own record alone: argued in `Bulk.each`, and "
         "what would break it is refused there",
     ),
@@ -218,8 +209,8 @@ OPERATORS: tuple[Operator, ...] = (
         "a record that was not there before; a number with its fields",
         (),
         (
-            "tests/spec/symbolic/test_block_operators.py::test_new_blocks",
-            "tests/spec/symbolic/test_operation_operators.py::test_new_sequence_and_operation",
+            *tested("block_operators", "new_blocks"),
+            *tested("operation_operators", "new_sequence_and_operation"),
         ),
         "there are as many records that nothing refers to yet, and that no plan has, as are made: Python can "
         "always make another object",
@@ -232,21 +223,13 @@ OPERATORS: tuple[Operator, ...] = (
         "sealed block that are not of the request, listed anew",
         ("lemma_others_of",),
         (
-            "tests/spec/symbolic/test_block_operators.py::test_relocate_and_copies",
-            "tests/spec/symbolic/test_block_operators.py::test_counts",
-            "tests/spec/symbolic/test_cache_operators.py::test_drop_sealed",
+            *tested("block_operators", "relocate_and_copies counts"),
+            *tested("cache_operators", "drop_sealed"),
         ),
     ),
     Operator(
         "what a plan sends, and which blocks rest",
-        (
-            "ledger.record_copies",
-            "ledger.grew",
-            "ledger.send_whole",
-            "ledger.send",
-            "ledger.rest",
-            "ledger.wake",
-        ),
+        of("ledger", "record_copies grew send_whole send rest wake"),
         "pairs are appended to an operation (`record_copies`: no ghost, a device executes them), or to what waits to "
         "be sent; a key is set in an ordered dict, or deleted; what waits, of sequences that run, becomes what "
         "the plan says",
@@ -254,29 +237,16 @@ OPERATORS: tuple[Operator, ...] = (
         "of each sequence, as far as it was sent and as far as more waits, point by point; nothing of what rests",
         (),
         (
-            "tests/spec/symbolic/test_block_operators.py::test_relocate_and_copies",
-            "tests/spec/symbolic/test_block_operators.py::test_what_is_sent",
-            "tests/spec/symbolic/test_cache_operators.py::test_resting",
+            *tested("block_operators", "relocate_and_copies what_is_sent"),
+            *tested("cache_operators", "resting"),
         ),
     ),
     Operator(
         "blocks by name",
-        (
-            "ledger.name_of",
-            "ledger.inherit",
-            "ledger.is_listed",
-            "ledger.all_listed",
-            "ledger.listing",
-            "ledger.finds",
-            "ledger.found_among",
-            "ledger.lost_among",
-            "ledger.found",
-            "ledger.alone",
-            "ledger.seal",
-            "ledger.forget_name",
-            "ledger.unnamed",
-            "ledger.drop_each",
-            "ledger.seal_each",
+        of(
+            "ledger",
+            "name_of inherit is_listed all_listed listing finds found_among lost_among "
+            "found alone seal forget_name unnamed drop_each seal_each",
         ),
         "a list of names for each sequence, 0 behind its end; a dict from names to blocks: in, [name], "
         "[name] = block, pop; the private blocks of some entries by their names, in a loop",
@@ -285,33 +255,21 @@ OPERATORS: tuple[Operator, ...] = (
         "without them, in any order",
         ("lemma_only_entry", "lemma_select", "lemma_drop_each"),
         (
-            "tests/spec/symbolic/test_cache_operators.py::test_names",
-            "tests/spec/symbolic/test_cache_operators.py::test_blocks_by_name",
-            "tests/spec/symbolic/test_cache_operators.py::test_found_and_lost_among",
-            "tests/spec/symbolic/test_unnamed.py::test_unnamed",
-            "tests/spec/symbolic/test_cache_operators.py::test_one_block",
+            *tested("cache_operators", "names blocks_by_name found_and_lost_among"),
+            *tested("unnamed", "unnamed"),
+            *tested("cache_operators", "one_block"),
         ),
     ),
     Operator(
         "ghost",
-        (
-            "ledger.note_move",
-            "ledger.note_step",
-            "ledger.note_swap",
-            "ledger.note_twin",
-            "ledger.note_good",
-            "ledger.note_voided",
-            "ledger.note_fork",
-            "ledger.note_sample",
+        of(
+            "ledger",
+            "note_move note_step note_swap note_twin note_good note_voided note_fork note_sample",
         ),
         "nothing",
         "fields that only invariants read",
         (),
-        (
-            "tests/spec/symbolic/test_ghost_operators.py::test_ghosts_do_nothing_on_plain_data",
-            "tests/spec/symbolic/test_ghost_operators.py::test_ghosts",
-            "tests/spec/symbolic/test_ghost_operators.py::test_ghosts_of_kv",
-        ),
+        tested("ghost_operators", "ghosts_do_nothing_on_plain_data ghosts ghosts_of_kv"),
         "a bound of the KV that a child shares, and the tokens that a sequence will have, exist: argued in "
         "`symbolic/ghosts.py` and `symbolic/kv.py`",
     ),

@@ -13,24 +13,13 @@ from typing import Any
 import z3
 
 from lineclear_spec.invariants import CPU, GPU, INVARIANTS, KV, within
-from lineclear_spec.invariants.clause import Clause
 from lineclear_spec.invariants.content import now
 from lineclear_spec.symbolic.goals import Goal, Unit
 from lineclear_spec.symbolic.kv_fields import POSITION, SLOT
 from lineclear_spec.symbolic.rounding import background
-from lineclear_spec.symbolic.state import BLOCK_OF, BLOCK_SIZE, DOMAINS, State, quantify
+from lineclear_spec.symbolic.state import BLOCK_OF, BLOCK_SIZE, DOMAINS, State, stated
 
 UNIT = "kv_lemmas"
-
-
-def stated(clause: Clause, state: State) -> Any:
-    """The clause as a hypothesis about a state."""
-    patterns = clause.patterns
-    return quantify(
-        clause.domains,
-        lambda *x: clause.predicate(state, *x),
-        (lambda *x: patterns(state, *x)) if patterns else None,
-    )
 
 
 def goal_of(kind: str, label: str, depth: int, domains: tuple[str, ...], fact: Any) -> Goal:

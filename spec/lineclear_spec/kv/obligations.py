@@ -32,7 +32,7 @@ from lineclear_spec.invariants import (
 )
 from lineclear_spec.kv.device import run
 from lineclear_spec.kv.lemmas import UNIT as KV_LEMMAS
-from lineclear_spec.kv.lemmas import goal_of, lemmas, only_holder, slots, stated
+from lineclear_spec.kv.lemmas import goal_of, lemmas, only_holder, slots
 from lineclear_spec.kv.premises import premises as premises
 from lineclear_spec.kv.refinement import Move, move_of, parts
 from lineclear_spec.kv.theorems import (
@@ -53,7 +53,7 @@ from lineclear_spec.symbolic.kv import being_built
 from lineclear_spec.symbolic.kv_fields import FAILS, SAMPLED_BY
 from lineclear_spec.symbolic.ledger import SymbolicLedger
 from lineclear_spec.symbolic.rounding import background
-from lineclear_spec.symbolic.state import BLOCK_OF, State, quantify
+from lineclear_spec.symbolic.state import BLOCK_OF, State, quantify, stated
 from lineclear_spec.symbolic.terms import Misuse, raw
 
 #: Units: lemmas, the start, the device's action, and every action of the table.

@@ -14,7 +14,7 @@ from typing import Any
 import z3
 
 from lineclear_spec.invariants import INVARIANTS, leads, within
-from lineclear_spec.symbolic.state import Int, Request, Sequence, State, quantify
+from lineclear_spec.symbolic.state import Int, Request, Sequence, State, stated
 from lineclear_spec.symbolic.terms import raw
 
 #: The invariants from which the theorem follows.
@@ -49,11 +49,7 @@ def salts(premises: tuple[str, ...] = PREMISES) -> tuple[list[Any], list[tuple[s
     )
     found = s.cached(s.block_name(one, i))
     nameless = z3.ForAll([k], s.block_name(one, k) == 0, patterns=[s.block_name(one, k)])
-    clauses = [
-        quantify(c.domains, lambda *x, c=c: raw(c.predicate(s, *x)))
-        for name in premises
-        for c in INVARIANTS[name].clauses
-    ]
+    clauses = [stated(c, s) for name in premises for c in INVARIANTS[name].clauses]
     goals = [
         (
             "different salts never share a block",

@@ -132,12 +132,9 @@ def alike(one: CodeType, other: CodeType) -> bool:
     belong to what it refuses (generators, closures, `try`).
     """
     consts, theirs = one.co_consts, other.co_consts
+    compared = ("co_code", "co_names", "co_varnames", "co_argcount", "co_freevars")
     return (
-        one.co_code == other.co_code
-        and one.co_names == other.co_names
-        and one.co_varnames == other.co_varnames
-        and one.co_argcount == other.co_argcount
-        and one.co_freevars == other.co_freevars
+        all(getattr(one, name) == getattr(other, name) for name in compared)
         and len(consts) == len(theirs)
         and all(
             alike(a, b)
@@ -151,13 +148,7 @@ def alike(one: CodeType, other: CodeType) -> bool:
 @cache
 def whole(text: str) -> list[CodeType]:
     """The code of every function of a module, from its whole text."""
-    found: list[CodeType] = []
-    waiting = [compile(text, "<source>", "exec", dont_inherit=True)]
-    while waiting:
-        parts = [c for c in waiting.pop().co_consts if isinstance(c, CodeType)]
-        found += parts
-        waiting += parts
-    return found
+    return parts(compile(text, "<source>", "exec", dont_inherit=True))[1:]
 
 
 def compiled(node: Any, code: CodeType) -> CodeType | None:

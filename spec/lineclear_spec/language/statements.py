@@ -57,23 +57,32 @@ def is_guard(node: ast.stmt) -> bool:
     return called(node, "require") is not None
 
 
+def made(
+    node: ast.FunctionDef, like: Any, scope: dict[str, Any] | None = None
+) -> Callable[..., Any]:
+    """The function of a changed tree, in the place of another.
+
+    Args:
+        node: the tree.
+        like: the function that it stands for.
+        scope: what it finds under the names of its module; what that one finds if None.
+    """
+    tree = ast.fix_missing_locations(ast.Module([node], []))
+    names: dict[str, Any] = {}
+    scope = like.__globals__ if scope is None else scope
+    exec(compile(tree, like.__code__.co_filename, "exec"), scope, names)
+    found: Callable[..., Any] = names[node.name]
+    register(found, node)
+    return found
+
+
 @cache
 def guards_of(name: str) -> Callable[..., Any]:
     """The action's guards without its effect, as a function: what `GhostLedger.failing` and a stall report run."""
     node = parsed(name)
     last = max(index for index, part in enumerate(node.body) if is_guard(part))
     node.body = node.body[: last + 1]
-    function = ACTIONS[name].body
-    scope: dict[str, Any] = {}
-    tree = ast.fix_missing_locations(ast.Module([node], []))
-    exec(
-        compile(tree, inspect.getsourcefile(function) or "<guards>", "exec"),
-        function.__globals__,
-        scope,
-    )
-    found: Callable[..., Any] = scope[name]
-    register(found, node)
-    return found
+    return made(node, ACTIONS[name].body)
 
 
 def is_effect(node: ast.stmt) -> bool:

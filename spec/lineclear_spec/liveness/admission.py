@@ -25,6 +25,24 @@ from lineclear_spec.symbolic.ledger import SymbolicLedger
 from lineclear_spec.symbolic.state import BLOCK_OF, NEED, Request, Sequence, State
 from lineclear_spec.symbolic.terms import Term, raw
 
+#: The request that asks to enter, and its sequence.
+ASKER, LEADER = z3.Const("asker", Request), z3.Const("leader", Sequence)
+
+
+def asked() -> tuple[State, SymbolicLedger, SimpleNamespace]:
+    """Any state, a ledger in it, and any settings of a scheduler beside it."""
+    s = State.arbitrary()
+    settings = SimpleNamespace(
+        watermark_blocks=whole("watermark"),
+        max_num_seqs=Term(s.max_num_seqs),
+        max_num_batched_tokens=Term(s.max_num_batched_tokens),
+        resting=whole("resting"),
+        saved=whole("saved"),
+        made=whole("made"),
+        may_fork_later=truth("may_fork_later"),
+    )
+    return s, SymbolicLedger(s), settings
+
 
 def admission() -> tuple[list[Any], list[tuple[str, Any]]]:
     """Hypotheses and goals about a request of one sequence when no request runs, or when it runs alone.
@@ -32,9 +50,8 @@ def admission() -> tuple[list[Any], list[tuple[str, Any]]]:
     The scheduler's own methods are run (`liveness/entering.py`): what there is, what the request wants, and
     whether the one covers the other.
     """
-    s = State.arbitrary()
-    ledger = SymbolicLedger(s)
-    r, leader = z3.Const("asker", Request), z3.Const("leader", Sequence)
+    s, ledger, settings = asked()
+    r, leader = ASKER, LEADER
     record, only = ledger.wrap(Request, r), ledger.wrap(Sequence, leader)
     budget, last = s.max_num_batched_tokens, s.limit(r) - 1
     exist, lookahead = z3.Int("exist"), z3.Int("lookahead")
@@ -56,15 +73,6 @@ def admission() -> tuple[list[Any], list[tuple[str, Any]]]:
     )
     reach = raw(only.own_dispatched)
     asks = z3.And(reach < exist, reach < last, lookahead >= 0)
-    settings = SimpleNamespace(
-        watermark_blocks=whole("watermark"),
-        max_num_seqs=Term(s.max_num_seqs),
-        max_num_batched_tokens=Term(budget),
-        resting=Term(resting),
-        saved=Term(saved),
-        made=Term(made),
-        may_fork_later=truth("may_fork_later"),
-    )
     step = STEP[0](ledger, settings)
     have, waits = step.have(), step.waits(record, only)
     hints = (Term(exist), Term(last), Term(reach), Term(lookahead))
@@ -108,20 +116,10 @@ def admission() -> tuple[list[Any], list[tuple[str, Any]]]:
 
 def exact_room() -> tuple[list[Any], list[tuple[str, Any]]]:
     """Goals about the same methods that need no invariant: what there is and what is wanted, exactly."""
-    s = State.arbitrary()
-    ledger = SymbolicLedger(s)
-    r, leader = z3.Const("asker", Request), z3.Const("leader", Sequence)
+    s, ledger, settings = asked()
+    r, leader = ASKER, LEADER
     record, only = ledger.wrap(Request, r), ledger.wrap(Sequence, leader)
     budget, last = s.max_num_batched_tokens, s.limit(r) - 1
-    settings = SimpleNamespace(
-        watermark_blocks=whole("watermark"),
-        max_num_seqs=Term(s.max_num_seqs),
-        max_num_batched_tokens=Term(budget),
-        resting=whole("resting"),
-        saved=whole("saved"),
-        made=whole("made"),
-        may_fork_later=truth("may_fork_later"),
-    )
     seats = raw(progress.seats_of(Term(s.parallel(r)), 1, settings.made, settings.may_fork_later))
     step = STEP[0](ledger, settings)
     have, wants = step.have(), step.waits(record, only)

@@ -104,7 +104,7 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
     enough = (there + progress.Need(most_blocks, most_blocks, gives)).covers(
         progress.Need(0, 0, progress.asked_tokens(asks, budget))
     )
-    goals = [
+    goals: list[tuple[str, Any]] = [
         (
             "no request precedes the first in the order",
             z3.Implies(leads, raw(not_(progress.behind(other, first)))),
@@ -131,178 +131,148 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
         ),
         (
             "with no bypass no request enters before one that precedes it",
-            raw(implies(and_(by >= 0, most == 0), not_(progress.may_be_passed(by, most)))),
+            implies(and_(by >= 0, most == 0), not_(progress.may_be_passed(by, most))),
         ),
         (
             "a request is passed at most `max_bypasses` times",
-            raw(implies(and_(by <= most, progress.may_be_passed(by, most)), by + 1 <= most)),
+            implies(and_(by <= most, progress.may_be_passed(by, most)), by + 1 <= most),
         ),
         (
             "a part of a prompt is never more than there is, and never more than was asked",
-            raw(
-                implies(
-                    tokens >= 1,
-                    and_(given >= 0, given <= tokens, or_(given <= left, given == 0)),
-                )
+            implies(
+                tokens >= 1,
+                and_(given >= 0, given <= tokens, or_(given <= left, given == 0)),
             ),
         ),
         (
             "with chunking a prompt takes what is left, and so a token if one is left",
-            raw(implies(and_(chunked, tokens >= 1, left >= 1), given >= 1)),
+            implies(and_(chunked, tokens >= 1, left >= 1), given >= 1),
         ),
         (
             "a prompt for which there is room is computed whole",
-            raw(implies(and_(tokens >= 1, tokens <= left), given == tokens)),
+            implies(and_(tokens >= 1, tokens <= left), given == tokens),
         ),
         (
             "one decode more takes at most a seat's share",
-            raw(implies(and_(dealt <= share, tokens <= wide), dealt + tokens <= share + wide)),
+            implies(and_(dealt <= share, tokens <= wide), dealt + tokens <= share + wide),
         ),
         (
             "after the decodes of all other seats a token is left for the first prompt",
-            raw(
-                implies(
-                    and_(dealt <= share, share + wide <= budget, wide >= 1, tokens >= 1),
-                    progress.chunk(tokens, budget - dealt, True) >= 1,
-                )
+            implies(
+                and_(dealt <= share, share + wide <= budget, wide >= 1, tokens >= 1),
+                progress.chunk(tokens, budget - dealt, True) >= 1,
             ),
         ),
         (
             "with chunking the first prompt gets the least of what it lacks, its limit and what decodes leave",
-            raw(
-                implies(
-                    and_(dealt <= budget, tokens >= 1, most >= 1),
-                    first_gets == smaller(smaller(tokens, most), budget - dealt),
-                )
+            implies(
+                and_(dealt <= budget, tokens >= 1, most >= 1),
+                first_gets == smaller(smaller(tokens, most), budget - dealt),
             ),
         ),
         (
             "a prompt that does not get its share admits no other",
-            raw(
-                implies(
-                    or_(blocked, progress.lacks(given, asked_for)),
-                    not_(
-                        progress.admits_others(
-                            preempted,
-                            pause,
-                            displaced,
-                            or_(blocked, progress.lacks(given, asked_for)),
-                        )
-                    ),
-                )
+            implies(
+                or_(blocked, progress.lacks(given, asked_for)),
+                not_(
+                    progress.admits_others(
+                        preempted,
+                        pause,
+                        displaced,
+                        or_(blocked, progress.lacks(given, asked_for)),
+                    )
+                ),
             ),
         ),
         (
             "without chunking a prompt that lacks tokens admits no other",
-            raw(
-                implies(
-                    and_(tokens <= budget, tokens > left, tokens >= 1),
-                    progress.lacks(
-                        progress.chunk(progress.share_of(tokens, False, budget), left, False),
-                        progress.share_of(tokens, False, budget),
-                    ),
-                )
+            implies(
+                and_(tokens <= budget, tokens > left, tokens >= 1),
+                progress.lacks(
+                    progress.chunk(progress.share_of(tokens, False, budget), left, False),
+                    progress.share_of(tokens, False, budget),
+                ),
             ),
         ),
         (
             "a step that did nothing for those that run lets the head in",
-            raw(
-                implies(
-                    not_(or_(preempted, displaced, blocked)),
-                    progress.admits_others(preempted, pause, displaced, blocked),
-                )
+            implies(
+                not_(or_(preempted, displaced, blocked)),
+                progress.admits_others(preempted, pause, displaced, blocked),
             ),
         ),
         (
             "every victim lowers what is lacking by what it held",
-            raw(
-                implies(
-                    and_(gained >= 0, progress.grows(passed, wants, free)),
-                    progress.grows(passed, wants, free + gained),
-                )
+            implies(
+                and_(gained >= 0, progress.grows(passed, wants, free)),
+                progress.grows(passed, wants, free + gained),
             ),
         ),
         (
             "a request is never asked for more tokens than a step has",
-            raw(implies(budget >= 1, progress.asked_tokens(tokens, budget) <= budget)),
+            implies(budget >= 1, progress.asked_tokens(tokens, budget) <= budget),
         ),
         (
             "a request that entered by displacing is not displaced before it has kept a token",
-            raw(
-                implies(
-                    and_(displacing, not_(kept)),
-                    not_(
-                        progress.may_be_displaced(progress.is_sheltered(displacing, lacking), kept)
-                    ),
-                )
+            implies(
+                and_(displacing, not_(kept)),
+                not_(progress.may_be_displaced(progress.is_sheltered(displacing, lacking), kept)),
             ),
         ),
         (
             "a request that entered beside a prompt that lacks tokens is not displaced before it has kept one",
-            raw(
-                implies(
-                    and_(lacking, not_(kept)),
-                    not_(
-                        progress.may_be_displaced(progress.is_sheltered(displacing, lacking), kept)
-                    ),
-                )
+            implies(
+                and_(lacking, not_(kept)),
+                not_(progress.may_be_displaced(progress.is_sheltered(displacing, lacking), kept)),
             ),
         ),
         (
             "beside a prompt that lacks tokens no request enters that may grow before it keeps a token",
-            raw(implies(and_(lacking, width >= 2), not_(progress.enters_beside(lacking, width)))),
+            implies(and_(lacking, width >= 2), not_(progress.enters_beside(lacking, width))),
         ),
         (
             "a request has a seat for each of its sequences, and no more seats than it may have sequences",
-            raw(implies(shape, and_(width <= seats, seats <= parallel))),
+            implies(shape, and_(width <= seats, seats <= parallel)),
         ),
         (
             "what a step samples leaves a request no more seats than it had, and no fewer than sequences",
-            raw(
-                implies(
-                    and_(
-                        shape,
-                        progress.may_fork(width, forks - prunes, seats),
-                        forks >= 0,
-                        prunes >= 0,
-                        stops >= 0,
-                    ),
-                    and_(further - stops <= after, after <= seats),
-                )
+            implies(
+                and_(
+                    shape,
+                    progress.may_fork(width, forks - prunes, seats),
+                    forks >= 0,
+                    prunes >= 0,
+                    stops >= 0,
+                ),
+                and_(further - stops <= after, after <= seats),
             ),
         ),
         (
             "a sequence that ends gives its seat back, unless the request may fork later",
-            raw(
-                implies(
-                    not_(later),
-                    progress.seats_of(parallel, width - 1, made, later) + 1 == seats,
-                )
+            implies(
+                not_(later),
+                progress.seats_of(parallel, width - 1, made, later) + 1 == seats,
             ),
         ),
         (
             "any other request may be displaced",
-            raw(
-                implies(
-                    or_(and_(not_(displacing), not_(lacking)), kept),
-                    progress.may_be_displaced(progress.is_sheltered(displacing, lacking), kept),
-                )
+            implies(
+                or_(and_(not_(displacing), not_(lacking)), kept),
+                progress.may_be_displaced(progress.is_sheltered(displacing, lacking), kept),
             ),
         ),
         (
             "no request displaces without the first that runs if that takes all tokens of the step",
-            raw(
-                implies(
-                    and_(
-                        left == budget,
-                        takes == progress.chunk(tokens, left, True),
-                        tokens >= left,
-                        gives <= planned,
-                        asks >= 1,
-                        budget >= 1,
-                    ),
-                    not_(enough),
-                )
+            implies(
+                and_(
+                    left == budget,
+                    takes == progress.chunk(tokens, left, True),
+                    tokens >= left,
+                    gives <= planned,
+                    asks >= 1,
+                    budget >= 1,
+                ),
+                not_(enough),
             ),
         ),
         (
@@ -314,8 +284,8 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
         ),
         (
             "when no request runs no block is kept free",
-            raw(progress.kept_free(whole("watermark"), 0) == 0),
+            progress.kept_free(whole("watermark"), 0) == 0,
         ),
-        *[(label, raw(condition)) for label, condition in exact_decisions(whole, truth)],
+        *exact_decisions(whole, truth),
     ]
-    return [*total_order(), here], goals
+    return [*total_order(), here], [(label, raw(condition)) for label, condition in goals]

@@ -16,7 +16,7 @@ from lineclear_spec.invariants.clause import RUNNING, SWAPPED, live
 from lineclear_spec.kernel import progress
 from lineclear_spec.liveness.ranking import CLAUSES, sure
 from lineclear_spec.symbolic.rounding import background
-from lineclear_spec.symbolic.state import BLOCK_OF, NEED, Request, Sequence, State, quantify
+from lineclear_spec.symbolic.state import BLOCK_OF, NEED, Request, Sequence, State, stated
 from lineclear_spec.symbolic.terms import Term, raw
 
 
@@ -57,7 +57,7 @@ def empty_pool() -> tuple[list[Any], list[tuple[str, Any]]]:
 
 def everywhere(s: State) -> list[Any]:
     """What holds of a state between actions."""
-    clauses = [quantify(c.domains, lambda *x, c=c: c.predicate(s, *x)) for c in CLAUSES.values()]
+    clauses = [stated(c, s) for c in CLAUSES.values()]
     return [*background(), *clauses]
 
 

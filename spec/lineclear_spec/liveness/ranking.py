@@ -10,11 +10,11 @@ computed, drafts aside. It is the measure that every step must lower and nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import z3
 
+from lineclear_spec.contracts import Part, part
 from lineclear_spec.invariants import GPU, clauses, rests
 from lineclear_spec.invariants.clause import RUNNING
 from lineclear_spec.postconditions.arrival import ends
@@ -26,7 +26,6 @@ CLAUSES = {clause.name: clause for clause in clauses()}
 LOSING = frozenset({"recompute", "discard_swapped", "fail_copy"})
 #: Actions after which blocks may rest that did not.
 GIVING = LOSING | {"finish", "finish_each", "abort", "prune"}
-Labelled = tuple[str, tuple[str, ...], Callable[..., Any]]
 
 
 def sure(v: Any, q: Any) -> Any:
@@ -48,7 +47,7 @@ def owner(before: State, arguments: tuple[Any, ...]) -> Any:
     return before.request(arguments[0]) if arguments[0].sort() == Sequence else None
 
 
-def ranking(name: str, before: State, after: State, arguments: tuple[Any, ...]) -> list[Labelled]:
+def ranking(name: str, before: State, after: State, arguments: tuple[Any, ...]) -> list[Part]:
     """The one-step lemmas of one action, for any other request and sequence.
 
     Args:
@@ -78,28 +77,24 @@ def ranking(name: str, before: State, after: State, arguments: tuple[Any, ...]) 
     def spared(q: Any) -> Any:
         return lives(q) if name not in LOSING else z3.And(lives(q), before.request(q) != own)
 
-    lemmas: list[Labelled] = [
-        (
+    lemmas = [
+        part(
             "what a request has left is raised by no action on another",
-            ("sequence",),
             lambda q: z3.Implies(spared(q), sure(after, q) >= sure(before, q)),
         ),
-        (
+        part(
             "no token that is known is forgotten",
-            ("sequence",),
             lambda q: z3.Implies(lives(q), after.num_tokens(q) >= before.num_tokens(q)),
         ),
-        (
+        part(
             "a token is left to compute or on its way, as long as a sequence lives",
-            ("sequence",),
             lambda q: z3.Implies(
                 z3.And(more, after.alive(q), z3.Implies(before.alive(q), remains(before, q))),
                 remains(after, q),
             ),
         ),
-        (
+        part(
             "no other request changes its phase",
-            ("request",),
             lambda r: z3.Implies(apart(r), after.phase(r) == before.phase(r)),
         ),
     ]
@@ -110,7 +105,7 @@ def ranking(name: str, before: State, after: State, arguments: tuple[Any, ...]) 
     ]
 
 
-def resting(name: str, before: State, after: State, arguments: tuple[Any, ...]) -> list[Labelled]:
+def resting(name: str, before: State, after: State, arguments: tuple[Any, ...]) -> list[Part]:
     """What one action does to the set of the blocks at rest: the actions of `GIVING` may make it larger, `evict`
     makes it smaller.
 
@@ -129,20 +124,20 @@ def resting(name: str, before: State, after: State, arguments: tuple[Any, ...]) 
 
     if name in GIVING:
         return []
-    none = ("it brings no block to rest", ("block",), lambda b: z3.Implies(does(b), did(b)))
+    none = part("it brings no block to rest", lambda b: z3.Implies(does(b), did(b)))
     if name != "evict":
         return [none]
     gone = before.cached(arguments[0])
     return [
         none,
-        ("one block rests no more", (), lambda: z3.And(did(gone), z3.Not(does(gone)))),
-        ("a block more is free", (), lambda: after.free(GPU) == before.free(GPU) + 1),
+        part("one block rests no more", lambda: z3.And(did(gone), z3.Not(does(gone)))),
+        part("a block more is free", lambda: after.free(GPU) == before.free(GPU) + 1),
     ]
 
 
 def gains(
     name: str, before: State, after: State, own: Any, arguments: tuple[Any, ...]
-) -> list[Labelled]:
+) -> list[Part]:
     """What one action brings its own request.
 
     Args:
@@ -179,18 +174,16 @@ def gains(
 
     if name == "schedule_tokens":
         return [
-            ("it lowers what is left", (), lambda: sure(after, first) >= sure(before, first) + 1),
-            (
+            part("it lowers what is left", lambda: sure(after, first) >= sure(before, first) + 1),
+            part(
                 "the step that it is in is not empty",
-                (),
                 lambda: after.step_tokens >= before.step_tokens + 1,
             ),
         ]
     if name == "issue_step":
         return [
-            (
+            part(
                 "it lowers what is left to every sequence in the decode batch",
-                ("sequence",),
                 lambda q: z3.Implies(
                     z3.And(before.alive(q), before.in_decode_batch(q)),
                     sure(after, q) == sure(before, q) + 1,
@@ -199,25 +192,23 @@ def gains(
         ]
     if name == "sample":
         return [
-            (
+            part(
                 "it brings a token",
-                (),
                 lambda: after.num_tokens(first) >= before.num_tokens(first) + 1,
             )
         ]
-    free_at_once = ("every block of its own is free at once", ("block_id",), freed)
+    free_at_once = part("every block of its own is free at once", freed)
     if name == "swap_out":
         return [free_at_once]
     if name == "recompute":
         shared = "a sealed block to which it alone referred rests, or its block id is free"
-        return [free_at_once, (shared, ("block",), released)]
+        return [free_at_once, part(shared, released)]
     if name in ("admit", "admit_cached", "swap_in"):
-        return [("it runs", (), lambda: after.phase(own) == RUNNING)]
+        return [part("it runs", lambda: after.phase(own) == RUNNING)]
     if name == "fork":
         return [
-            (
+            part(
                 "a branch has no more left than its parent",
-                ("sequence",),
                 lambda q: z3.Implies(
                     z3.And(after.alive(q), z3.Not(before.alive(q))),
                     sure(after, q) >= sure(before, first),

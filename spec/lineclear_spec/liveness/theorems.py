@@ -17,6 +17,9 @@ TABLE = "table"
 #: The unit that runs the scheduler's own methods; part of the table.
 ADMISSION = "admission"
 
+#: The premises of progress.
+FAIR = tuple([f"F{k}" for k in range(1, 9)])
+
 #: Before the name of a policy: the unit of its order.
 ORDER = "order_"
 
@@ -156,33 +159,14 @@ def of_any_order(
             f"{policy}.P6a",
             "within C6 steps a request keeps a token or a sequence ends, whatever arrives and "
             "wherever in the order it comes",
-            (
-                *("F1", "F2")[: 1 + shares],
-                "F3",
-                "F4",
-                "F5",
-                "F6",
-                "F7",
-                "F8",
-                "F12",
-            ),
+            (*[f for f in FAIR if shares or f != "F2"], "F12"),
             (TABLE, order, *running, displaced),
             "A token",
         ),
         Theorem(
             f"{policy}.P6b",
             "the first unfinished request in the order comes to its end",
-            (
-                "F1",
-                "F2",
-                "F3",
-                "F4",
-                "F5",
-                "F6",
-                "F7",
-                "F8",
-                *(("W", *premises) if premises else ()),
-            ),
+            (*FAIR, *(("W", *premises) if premises else ())),
             (TABLE, order, displaced, *[f"{ORDER}{policy}/progress/{fact}" for fact in chain]),
             "Progress",
         ),
@@ -220,7 +204,7 @@ def ends_by(policy: str, fact: str, more: tuple[str, ...] = ()) -> Theorem:
     return Theorem(
         f"{policy}.P7",
         "every request comes to its end: only those that arrive up to some moment go before it",
-        ("F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8", *more),
+        (*FAIR, *more),
         (TABLE, f"{ORDER}{policy}/progress/the order is ", f"{ORDER}{policy}/progress/{fact}"),
         "No starvation",
     )

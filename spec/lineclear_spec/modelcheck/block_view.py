@@ -6,12 +6,33 @@ Guarantees: as `modelcheck/snapshot.py`, whose view this is a part of.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
+
 from lineclear_spec.kernel.records import NO_REQUEST, Block, Request, Sequence
 
-__all__ = ["NO_BLOCK", "NO_REQUEST", "NO_SEQUENCE", "BlockView"]
+__all__ = ["NO_BLOCK", "NO_REQUEST", "NO_SEQUENCE", "BlockView", "entry", "field"]
 
 NO_SEQUENCE = Sequence(-1, NO_REQUEST)
 NO_BLOCK = Block(NO_REQUEST, -1, -1)
+
+
+def field(records: str, name: str, missing: Any) -> Callable[[Any, Any], Any]:
+    """An accessor: a field of a record as it was, or of one that stands for what is not there.
+
+    Args:
+        records: attribute of the view: what each record was.
+        name: of the field.
+        missing: stands for what is not there.
+    """
+    read = attrgetter(name)
+    return lambda view, record: read(getattr(view, records).get(record, missing))
+
+
+def entry(rows: str, missing: Any) -> Callable[[Any, Any], Any]:
+    """An accessor: what a dict of the view has under a key, or what stands for nothing."""
+    return lambda view, key: getattr(view, rows).get(key, missing)
 
 
 class BlockView:
@@ -66,41 +87,18 @@ class BlockView:
 
     # ---- blocks -----------------------------------------------------------------------------------
 
-    def ref(self, b: Block) -> int:
-        """Its ref."""
-        return self._block.get(b, NO_BLOCK).ref
-
-    def tier(self, b: Block) -> int:
-        """Its tier."""
-        return self._block.get(b, NO_BLOCK).tier
-
-    def block_id(self, b: Block) -> int:
-        """Its block id."""
-        return self._block.get(b, NO_BLOCK).block_id
-
-    def group(self, b: Block) -> Request:
-        """Its request."""
-        return self._block.get(b, NO_BLOCK).request
-
-    def name(self, b: Block) -> int:
-        """The name of its tokens."""
-        return self._block.get(b, NO_BLOCK).name
-
-    def readers(self, b: Block) -> int:
-        """How many readers outside hold it."""
-        return self._block.get(b, NO_BLOCK).readers
+    ref = field("_block", "ref", NO_BLOCK)
+    tier = field("_block", "tier", NO_BLOCK)
+    block_id = field("_block", "block_id", NO_BLOCK)
+    group = field("_block", "request", NO_BLOCK)
+    name = field("_block", "name", NO_BLOCK)
+    readers = field("_block", "readers", NO_BLOCK)
+    cached = entry("_cached", NO_BLOCK)
+    preceding = entry("_preceding", -1)
 
     def listed(self, b: Block) -> bool:
         """Whether it can be found under its name."""
         return b in self._block and self._cached.get(self._block[b].name) is b
-
-    def cached(self, name: int) -> Block:
-        """The block that can be found under the name."""
-        return self._cached.get(name, NO_BLOCK)
-
-    def preceding(self, name: int) -> int:
-        """How many blocks come before the one of that name."""
-        return self._preceding.get(name, -1)
 
     def block_name(self, s: Sequence, i: int) -> int:
         """The name of its block i."""

@@ -11,7 +11,7 @@ arguments, `failing` asks the guards (of what `as_asked` makes beside the ledger
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,11 +121,22 @@ def apply_watched(ledger: GhostLedger, step: Step) -> list[Breach]:
     return step_breaches(Executed(step[0], before, ConcreteView(ledger), own, made))
 
 
-def perform(ledger: GhostLedger, step: Step, own: tuple[Any, ...]) -> Any:
+def perform(
+    ledger: GhostLedger,
+    step: Step,
+    own: tuple[Any, ...],
+    body: Callable[..., Any] | None = None,
+) -> Any:
     """Does one step with its records. A request with names has all of them from the beginning, those of its output
     too: names that are given late are searched by the tests of `Ledger.name_blocks` and of the scheduler alone.
+
+    Args:
+        ledger: that changes.
+        step: what is done.
+        own: its arguments as records.
+        body: stands in for the action.
     """
-    made = ACTIONS[step[0]].body(ledger, *own)
+    made = (body or ACTIONS[step[0]].body)(ledger, *own)
     if step[0] == "submit" and made.request.prompt_names:
         ledger.name_blocks(made, made.request.prompt_names[len(made.block_names) :])
     return made

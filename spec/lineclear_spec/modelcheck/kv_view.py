@@ -6,6 +6,7 @@ Guarantees: as `modelcheck/snapshot.py`, whose view this is a part of.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from lineclear_spec.kernel.records import Request, Sequence
@@ -14,6 +15,11 @@ from lineclear_spec.modelcheck.kv_ghosts import Kv, KvDevice, KvRow
 
 NO_ROW = KvRow(0, 0, (), (), 0)
 NOTHING: Kv = ("nothing",)
+
+
+def of_row(name: str) -> Callable[[Any, int, Sequence], int]:
+    """An accessor: a number that the plan of a forward has of a sequence."""
+    return lambda view, o, q: getattr(view._row(o, q), name)
 
 
 class DeviceView:
@@ -86,13 +92,9 @@ class DeviceView:
         """Whether the sequence takes part in the forward."""
         return (o, q.id) in self.device.rows
 
-    def row_first(self, o: int, q: Sequence) -> int:
-        """The first position that the forward computes of it."""
-        return self._row(o, q).first
-
-    def row_last(self, o: int, q: Sequence) -> int:
-        """The position after the last one."""
-        return self._row(o, q).last
+    row_first = of_row("first")
+    row_last = of_row("last")
+    row_relies = of_row("relies")
 
     def row_length(self, o: int, q: Sequence) -> int:
         """Entries of its block table."""
@@ -107,10 +109,6 @@ class DeviceView:
         """The KV of a position that the forward takes or computes."""
         row = self._row(o, q).kv
         return self.one(row[i]) if 0 <= i < len(row) else NOTHING
-
-    def row_relies(self, o: int, q: Sequence) -> int:
-        """The copy that its request waited for."""
-        return self._row(o, q).relies
 
     def slot_written(self, o: int, p: int, k: int) -> bool:
         """Whether the forward writes the slot."""

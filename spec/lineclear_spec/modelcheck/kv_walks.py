@@ -17,9 +17,9 @@ from typing import Any
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.kernel.records import Broken, Refused
 from lineclear_spec.kv.device import run
-from lineclear_spec.language.dialect import register
+from lineclear_spec.language.statements import made
 from lineclear_spec.modelcheck.choices import arguments_of
-from lineclear_spec.modelcheck.explore import names_of, records
+from lineclear_spec.modelcheck.explore import perform, prepare, records
 from lineclear_spec.modelcheck.ghosts import GhostLedger
 from lineclear_spec.modelcheck.kv_concrete import (
     LEARNING,
@@ -109,26 +109,21 @@ class KvWalk:
 
     def act(self, step: Step) -> bool:
         """Do an action if its guards allow it; whether it was done."""
-        name, arguments = step
+        name = step[0]
         if name == "name_blocks":
             return self.names(step)
         if not self.honest(step):
             return False
         ledger = self.ledger.clone()
-        own: Any = records(ledger, arguments)
-        if name in ("submit", "reject") and len(own) >= 3:
-            prompt, limit, parallel = own[:3]
-            own = (ledger.new_request(prompt, limit, parallel, names_of(ledger, own)),)
+        own = prepare(ledger, step)
         before = ConcreteView(ledger)
         try:
-            made = self.bodies[name](ledger, *own)
+            result = perform(ledger, step, own, self.bodies[name])
         except (Refused, Broken, KeyError, IndexError, ValueError):
             return False
-        if name == "submit" and made.request.prompt_names:
-            ledger.name_blocks(made, made.request.prompt_names[len(made.block_names) :])
         self.samples += name in LEARNING
         after = ConcreteView(ledger)
-        done = Executed(name, before, after, own, made)
+        done = Executed(name, before, after, own, result)
         self.wrong += wrong_tokens(done) + no_move(done)
         self.ledger = ledger
         self.trace.append(step)
@@ -198,14 +193,9 @@ def broken(name: str, old: str, new: str) -> Callable[..., Any]:
     text = text[text.index("def ") :]
     if old not in text:
         raise ValueError(f"{name} has no {old!r}")
-    tree = ast.parse(text.replace(old, new))
-    scope: dict[str, Any] = {}
-    exec(compile(tree, inspect.getsourcefile(body) or name, "exec"), body.__globals__, scope)
-    found: Callable[..., Any] = scope[name]
-    node = tree.body[0]
+    node = ast.parse(text.replace(old, new)).body[0]
     assert isinstance(node, ast.FunctionDef)
-    register(found, node)
-    return found
+    return made(node, body)
 
 
 def follow(

@@ -22,14 +22,26 @@ from lineclear_spec.kernel.records import (
     Request,
     Sequence,
 )
-from lineclear_spec.modelcheck.block_view import NO_BLOCK, NO_REQUEST, NO_SEQUENCE, BlockView
+from lineclear_spec.modelcheck.block_view import (
+    NO_BLOCK,
+    NO_REQUEST,
+    NO_SEQUENCE,
+    BlockView,
+    entry,
+    field,
+)
 from lineclear_spec.modelcheck.ghosts import GhostLedger, bare
 from lineclear_spec.modelcheck.kv_view import DeviceView
 from lineclear_spec.symbolic.view import Derived
 
+#: Fields of a sequence and of a request.
 NUMBERS = (
     "offset own_tokens own_dispatched own_slots own_samples last_step last_tokens "
     "previous_tokens drafts void last_samples previous_samples late_drafts"
+).split()
+OF_REQUEST = "prompt limit parallel open_swap last_swap".split()
+LIMITS = (
+    "block_size max_num_batched_tokens max_num_seqs max_model_len max_steps_in_flight chunked cut_long"
 ).split()
 SCALARS = "issued done dispatched barrier steps committed step_tokens step_sequences".split()
 
@@ -51,6 +63,10 @@ def listed_days(calendar: dict[int, dict[Sequence, None]]) -> dict[Sequence, int
 
 class ConcreteView(DeviceView, BlockView, Derived):
     """A snapshot of a ledger, read through the accessors of the symbolic state."""
+
+    issued: int
+    steps: int
+    committed: int
 
     def __init__(self, ledger: GhostLedger) -> None:
         self.limits = ledger.limits
@@ -110,33 +126,14 @@ class ConcreteView(DeviceView, BlockView, Derived):
             self._grown.setdefault(s, []).append(block_id)
         self._releases = dict(ledger.releases)
         self._born = dict(ledger.born)
-        self._days = {
-            name: listed_days(getattr(ledger, calendar))
-            for name, calendar in (("boundary", "boundaries"), ("ending", "endings"))
-        }
-        self.scalars = {name: getattr(ledger, name) for name in SCALARS}
+        self._boundaries = listed_days(ledger.boundaries)
+        self._endings = listed_days(ledger.endings)
         self.decode_batch_size = len(self._decode_batch)
-        for name in (
-            "block_size",
-            "max_num_batched_tokens",
-            "max_num_seqs",
-            "max_model_len",
-            "max_steps_in_flight",
-            "chunked",
-            "cut_long",
-        ):
+        for name in LIMITS:
             setattr(self, name, getattr(ledger.limits, name))
-        for name, value in self.scalars.items():
-            setattr(self, name, value)
-        for name in NUMBERS:
-            self._read(name, {s: getattr(s, name) for s in self.sequences}, NO_SEQUENCE)
-        for name in ("prompt", "limit", "parallel", "open_swap", "last_swap"):
-            self._read(name, {r: getattr(r, name) for r in self.requests}, NO_REQUEST)
+        for name in SCALARS:
+            setattr(self, name, getattr(ledger, name))
         self.domains = self._domains()
-
-    def _read(self, name: str, values: dict[Any, int], missing: Any) -> None:
-        default = getattr(missing, name)
-        setattr(self, name, lambda record: values.get(record, default))
 
     def _domains(self) -> dict[str, list[Any]]:
         """Everything that a clause can be false of: beyond these every premise is."""
@@ -157,13 +154,13 @@ class ConcreteView(DeviceView, BlockView, Derived):
             "block_id": sorted({*range(max(totals)), *(p for _, _, p in self._touch)}),
             "operation": sorted(
                 {
-                    *range(1, self.scalars["issued"] + 1),
+                    *range(1, self.issued + 1),
                     *self._open,
                     *(o for _, o, _ in self._touch),
                     *self.device.ran,
                 }
             ),
-            "step": list(range(self.scalars["steps"] + 2)),
+            "step": list(range(self.steps + 2)),
             **self.kv_domains(),
         }
 
@@ -193,14 +190,6 @@ class ConcreteView(DeviceView, BlockView, Derived):
         return any(predicate(x) for x in self.domains[domain])
 
     # ---- sequences ---------------------------------------------------------------------------------------------
-
-    def alive(self, s: Sequence) -> bool:
-        """Whether it is alive."""
-        return self._sequence.get(s, NO_SEQUENCE).alive
-
-    def in_decode_batch(self, s: Sequence) -> bool:
-        """Whether it is in the decode batch."""
-        return self._sequence.get(s, NO_SEQUENCE).in_decode_batch
 
     def request(self, s: Sequence) -> Request:
         """Its request."""
@@ -255,13 +244,10 @@ class ConcreteView(DeviceView, BlockView, Derived):
         sent = self._sent(s)
         return sent[k] if 0 <= k < len(sent) else -1
 
-    def boundary(self, s: Sequence) -> int:
-        """The step under which the calendar of boundaries lists it."""
-        return self._days["boundary"].get(s, NEVER)
-
-    def ending(self, s: Sequence) -> int:
-        """The step under which the calendar of ends lists it."""
-        return self._days["ending"].get(s, NEVER)
+    alive = field("_sequence", "alive", NO_SEQUENCE)
+    in_decode_batch = field("_sequence", "in_decode_batch", NO_SEQUENCE)
+    boundary = entry("_boundaries", NEVER)
+    ending = entry("_endings", NEVER)
 
     def decode_batch(self, k: int) -> Sequence:
         """The k-th sequence in the decode batch."""
@@ -302,13 +288,8 @@ class ConcreteView(DeviceView, BlockView, Derived):
         rows = self._held.get(r, [])
         return rows[k] if 0 <= k < len(rows) else NO_BLOCK
 
-    def releases(self, r: Request) -> int:
-        """How often it ended."""
-        return self._releases.get(r, 0)
-
-    def born(self, r: Request) -> int:
-        """The last operation before its present residence."""
-        return self._born.get(r, 0)
+    releases = entry("_releases", 0)
+    born = entry("_born", 0)
 
     # ---- operations --------------------------------------------------------------------------------------------
 
@@ -353,3 +334,9 @@ class ConcreteView(DeviceView, BlockView, Derived):
     def sequences_of(self, step: int) -> int:
         """Sequences of a step."""
         return self._totals[step][1] if step in self._totals else 0
+
+
+for _name in NUMBERS:
+    setattr(ConcreteView, _name, field("_sequence", _name, NO_SEQUENCE))
+for _name in OF_REQUEST:
+    setattr(ConcreteView, _name, field("_request", _name, NO_REQUEST))

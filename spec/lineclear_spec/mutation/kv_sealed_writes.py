@@ -12,8 +12,10 @@ since `schedule_tokens` refuses a block that other entries refer to; later other
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import z3
 
@@ -105,46 +107,26 @@ def names(old: State, q: Any, b: Any) -> Any:
     return z3.And(old.ref(b) >= 1, holds(old, q, b))
 
 
-class sealed_writes:
+@contextmanager
+def sealed_writes() -> Generator[None]:
     """Within the block a forward may write into sealed blocks."""
+    of: list[Any] = []  # of each block id who is said to write there, made with the last plan
 
-    def __enter__(self) -> None:
-        others: list[tuple[Any, str, Any]] = [
-            (KvGhosts, "_rests_on", staticmethod(rests_on)),
-            (KvGhosts, "_writers", self.writers()),
-            (kv_lemmas, "only_holder", entry_found),
-            (kv_obligations, "only_holder", entry_found),
-            (kv_obligations, "written_alone", self.written),
-        ]
-        self.replaced = [(owner, name, vars(owner)[name]) for owner, name, _ in others]
-        for owner, name, other in others:
-            setattr(owner, name, other)
-
-    def __exit__(self, *_: object) -> None:
-        for owner, name, before in self.replaced:
-            setattr(owner, name, before)
-
-    def writers(self) -> Callable[..., Any]:
+    def writers(ghosts: Any, old: State) -> tuple[Callable[..., Any], Callable[..., Any]]:
         """Stands in for `KvGhosts._writers`: of each block id one sequence, the only one that may write there if there
         is only one.
         """
+        of[:] = [z3.Function(unique("writer"), z3.IntSort(), Sequence)]
+        q, k = z3.Const("q", Sequence), z3.Int("k")
+        own = of[0](old.block_id(old.table(q, k))) == q
+        fact = z3.Implies(z3.And(into(old, q, k), alone(old, q, k)), own)
+        # There is such a function: blocks of sequences that run lie on the GPU (`residency`), each in a block id of
+        # its own (`conservation`).
+        ghosts.assume(z3.ForAll([q, k], fact, patterns=[old.table(q, k)]))
+        return of[0], lambda q, b: names(old, q, b)
 
-        def chosen(ghosts: Any, old: State) -> tuple[Callable[..., Any], Callable[..., Any]]:
-            self.of = of = z3.Function(unique("writer"), z3.IntSort(), Sequence)
-            q, k = z3.Const("q", Sequence), z3.Int("k")
-            fact = z3.Implies(
-                z3.And(into(old, q, k), alone(old, q, k)), of(old.block_id(old.table(q, k))) == q
-            )
-            # There is such a function: blocks of sequences that run lie on the GPU (`residency`), each in a block id of
-            # its own (`conservation`).
-            ghosts.assume(z3.ForAll([q, k], fact, patterns=[old.table(q, k)]))
-            return of, lambda q, b: names(old, q, b)
-
-        return chosen
-
-    def written(self, s: State) -> list[tuple[str, Callable[..., Any]]]:
+    def written(s: State) -> list[tuple[str, Callable[..., Any]]]:
         """Stands in for `kv_obligations.written_alone`."""
-        of = self.of
         return [
             (
                 "one entry names what the step writes, or it is sealed",
@@ -153,6 +135,15 @@ class sealed_writes:
             ("one sequence writes into a block", lambda q, k: alone(s, q, k)),
             (
                 "it is the one that is said to write",
-                lambda q, k: of(s.block_id(s.table(q, k))) == q,
+                lambda q, k: of[0](s.block_id(s.table(q, k))) == q,
             ),
         ]
+
+    with (
+        patch.object(KvGhosts, "_rests_on", staticmethod(rests_on)),
+        patch.object(KvGhosts, "_writers", writers),
+        patch.object(kv_lemmas, "only_holder", entry_found),
+        patch.object(kv_obligations, "only_holder", entry_found),
+        patch.object(kv_obligations, "written_alone", written),
+    ):
+        yield

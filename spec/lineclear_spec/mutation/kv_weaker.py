@@ -11,13 +11,15 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.contracts import Part
+from lineclear_spec.contracts import Part, part
 from lineclear_spec.invariants.clause import (
     CPU,
     GPU,
     SWAPPED,
     Clause,
+    Patterns,
     Predicate,
+    domains_of,
     is_free,
     live,
     present,
@@ -114,10 +116,9 @@ def of_move(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
     """
     source = CPU if tier == GPU else GPU
     return [
-        Part("taken", (), lambda: new.free(tier) == old.free(tier) - count),
-        Part(
+        part("taken", lambda: new.free(tier) == old.free(tier) - count),
+        part(
             "left",
-            ("block_id",),
             lambda p: (
                 new.owner(source, p)
                 == old.if_else(
@@ -131,9 +132,8 @@ def of_move(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
                 )
             ),
         ),
-        Part(
+        part(
             "leaves",
-            ("operation", "block_id"),
             lambda o, p: implies(
                 and_(new.touch(source, o, p), not_(old.touch(source, o, p))),
                 and_(
@@ -145,9 +145,8 @@ def of_move(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
                 ),
             ),
         ),
-        Part(
+        part(
             "allocated",
-            ("block_id",),
             lambda p: implies(
                 and_(
                     within(0, p, old.total(tier)),
@@ -157,9 +156,8 @@ def of_move(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
                 private(old, new.owner(tier, p)),
             ),
         ),
-        Part(
+        part(
             "read",
-            ("operation", "block_id"),
             lambda o, p: implies(
                 and_(new.touch(source, o, p), not_(old.touch(source, o, p))),
                 private(old, old.owner(source, p)),
@@ -176,9 +174,8 @@ def of_allocation(old: Any, new: Any) -> list[Part]:
         new: the state after.
     """
     return [
-        Part(
+        part(
             "new",
-            ("block_id",),
             lambda p: implies(
                 and_(
                     within(0, p, old.total(GPU)),
@@ -196,21 +193,18 @@ def most_drafts(v: Any, q: Any) -> Any:
     return v.if_else(v.drafts(q) >= v.late_drafts(q), v.drafts(q), v.late_drafts(q))
 
 
-def clause(label: str, *part: Any) -> Clause:
+def clause(label: str, predicate: Predicate, patterns: Patterns | None = None) -> Clause:
     """A candidate."""
-    return Clause("without", label, *part)
+    return Clause("without", label, domains_of(predicate, first=1), predicate, patterns)
 
 
 #: True of the table as it is, and what makes a guard say nothing new.
 OF_TABLE = (
     clause(
-        "drafts",
-        ("sequence",),
-        lambda v, q: implies(and_(v.alive(q), v.drafts(q) >= 1), v.last_samples(q) == 1),
+        "drafts", lambda v, q: implies(and_(v.alive(q), v.drafts(q) >= 1), v.last_samples(q) == 1)
     ),
     clause(
         "late",
-        ("sequence",),
         lambda v, q: implies(
             and_(v.alive(q), v.late_drafts(q) >= 1),
             and_(
@@ -222,7 +216,6 @@ OF_TABLE = (
     ),
     clause(
         "late_samples",
-        ("sequence",),
         lambda v, q: implies(
             and_(
                 v.alive(q),
@@ -235,28 +228,25 @@ OF_TABLE = (
     ),
     clause(
         "limit",
-        ("sequence",),
         lambda v, q: implies(
             and_(v.alive(q), not_(v.in_decode_batch(q)), v.own_samples(q) >= 1),
             v.own_tokens(q) + v.own_samples(q) + most_drafts(v, q) <= v.limit(v.request(q)),
         ),
     ),
-    clause("reach", ("sequence",), lambda v, q: implies(v.alive(q), v.own_dispatched(q) >= 0)),
+    clause("reach", lambda v, q: implies(v.alive(q), v.own_dispatched(q) >= 0)),
 )
 #: And after every block step.
-OF_STEPS = (Clause("without", "gone", (), lambda v: not_(present(v, GONE))),)
+OF_STEPS = (clause("gone", lambda v: not_(present(v, GONE))),)
 #: Why `swap_in` may wait for the barrier alone: the copy out has run, which its guard has seen, and with it all that
 #: the copy out waited for, which is all before it.
 OF_DEVICE = (
     clause(
         "ran",
-        ("operation", "operation"),
         lambda v, o, n: implies(and_(1 <= o, o <= v.wait(n), v.ran(n)), v.ran(o)),
         lambda v, o, n: [(v.ran(o), v.ran(n))],
     ),
     clause(
         "out",
-        ("request",),
         lambda v, r: implies(
             and_(v.phase(r) == SWAPPED, v.open_swap(r) >= 1),
             v.wait(v.open_swap(r)) == v.open_swap(r) - 1,
@@ -265,7 +255,6 @@ OF_DEVICE = (
     ),
     clause(
         "held",
-        ("operation", "block_id"),
         lambda v, o, p: implies(
             and_(
                 within(0, p, v.total(CPU)),
@@ -282,7 +271,6 @@ OF_DEVICE = (
     ),
     clause(
         "ordered",
-        ("operation", "operation", "block_id"),
         lambda v, o, n, p: implies(
             and_(1 <= o, o < n, v.touch(CPU, o, p), v.touch(CPU, n, p), not_(v.ran(o))),
             or_(o <= v.wait(n), and_(v.compute(o), v.compute(n))),

@@ -8,7 +8,6 @@ when the solver proves that it makes no difference.
 from __future__ import annotations
 
 import ast
-import inspect
 import sys
 from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
@@ -20,8 +19,14 @@ from typing import Any
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.kernel import blocks
 from lineclear_spec.kernel.methods import Kernel
-from lineclear_spec.language.dialect import register
-from lineclear_spec.language.statements import function_of, is_effect, is_guard, parsed, statements
+from lineclear_spec.language.statements import (
+    function_of,
+    is_effect,
+    is_guard,
+    made,
+    parsed,
+    statements,
+)
 from lineclear_spec.logic import larger
 from lineclear_spec.mutation.variants import (
     EXCHANGED,
@@ -112,7 +117,7 @@ class Mutant:
 
 def generate(families: Collection[str] = DROPS) -> list[Mutant]:
     """The mutants of these families, over actions and block steps; by default what is dropped."""
-    made: list[Mutant] = []
+    found: list[Mutant] = []
     for name in (*ACTIONS, *STEPS):
         body = parsed(name).body
         counts = {"guard": 0, "effect": 0}
@@ -121,10 +126,10 @@ def generate(families: Collection[str] = DROPS) -> list[Mutant]:
             units = STEPS.get(name, (name,))
             label = f"{name}.{kind}.{counts[kind]}"
             if f"{kind} dropped" in families:
-                made.append(Mutant(label, name, f"{kind} dropped", text, line, units, index))
+                found.append(Mutant(label, name, f"{kind} dropped", text, line, units, index))
             for family, changed in variants_of(name, body, index, kind).items():
                 if family in families:
-                    made += [
+                    found += [
                         Mutant(
                             f"{label}.{variant.replace(' ', '_')}",
                             name,
@@ -138,7 +143,7 @@ def generate(families: Collection[str] = DROPS) -> list[Mutant]:
                         )
                         for variant, statement in changed.items()
                     ]
-    return made
+    return found
 
 
 def variants_of(
@@ -177,16 +182,11 @@ def body_of(mutant: Mutant) -> Callable[..., Any]:
             kind = mutant.name.split(".")[1]
             instead = variants_of(mutant.function, body, index, kind)[mutant.kind][mutant.variant]
         body[index] = ast.copy_location(instead, body[index])
-    tree = ast.fix_missing_locations(ast.Module([node], []))
-    scope: dict[str, Any] = {}
     # A changed wait takes the larger of two numbers, which not every module imports.
     known = mutant.module.__dict__
     if "larger" not in known:
         known = {**known, "larger": larger}
-    exec(compile(tree, inspect.getsourcefile(mutant.module) or "<mutant>", "exec"), known, scope)
-    function: Callable[..., Any] = scope[mutant.function]
-    register(function, node)
-    return function
+    return made(node, function_of(mutant.function), known)
 
 
 @contextmanager

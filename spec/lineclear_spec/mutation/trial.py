@@ -299,13 +299,8 @@ def allowed(mutant: Mutant, found: Collection[Exploration]) -> Evidence | None:
         for trace, step in exploration.enabled.get(mutant.function, ())
     ]
     shortest = sorted(seen, key=lambda row: len(row[1]))
-    for bounds, trace, step in itertools.chain(
-        shortest, detours(mutant, found), nearby(mutant, found)
-    ):
-        evidence = attempt(bounds, trace, step, mutant)
-        if evidence is not None:
-            return evidence
-    return None
+    cases = itertools.chain(shortest, detours(mutant, found), nearby(mutant, found))
+    return first_of(mutant, ((*case, ()) for case in cases))
 
 
 def detours(mutant: Mutant, found: Iterable[Exploration]) -> Iterator[tuple[Bounds, Trace, Step]]:
@@ -337,11 +332,15 @@ def try_mutant(mutant: Mutant, found: Collection[Exploration]) -> Evidence | Non
     if mutant.guard and not mutant.reordered and mutant.kind != "guard strengthened":
         near = nearby(mutant, found) if mutant.variant else ()
         cases = itertools.chain(cases, ((*case, ()) for case in near), good_tweaks(mutant, found))
-    for bounds, trace, step, tweaks in cases:
-        evidence = attempt(bounds, trace, step, mutant, tweaks)
-        if evidence is not None:
-            return evidence
-    return None
+    return first_of(mutant, cases)
+
+
+def first_of(
+    mutant: Mutant, cases: Iterable[tuple[Bounds, Trace, Step, Tweaks]]
+) -> Evidence | None:
+    """What the first of the cases shows in which a rule is broken."""
+    tried = (attempt(bounds, trace, step, mutant, tweaks) for bounds, trace, step, tweaks in cases)
+    return next((evidence for evidence in tried if evidence is not None), None)
 
 
 def try_all(

@@ -3,25 +3,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from lineclear_spec.contracts import Part, same
-from lineclear_spec.invariants import FINISHED, WAITING, leads, present, private, within
+from lineclear_spec.contracts import Part, but, part, same
+from lineclear_spec.invariants import FINISHED, WAITING, leads, private, within
 from lineclear_spec.logic import and_, implies, not_
 from lineclear_spec.postconditions.cache import may_be_published
 from lineclear_spec.postconditions.frames import (
-    BLOCK,
     REQUEST,
+    all_others,
     clocks,
     ensures,
     every,
-    free,
     now,
     operations,
-    other_sequences,
     others,
     request_same,
+    rest_same,
 )
+
+#: Fields of a request that change when it ends.
+ENDED = ("phase", "queue", "width", "blocks", "releases")
 
 
 @ensures
@@ -51,9 +54,7 @@ def submit(old: Any, new: Any, r: Any, q: Any) -> list[Part]:
         ),
         request_same(old, new, r, "phase", "queue", "width"),
         *others(old, new, r, lambda x: x == q),
-        clocks(old, new),
-        free(old, new),
-        operations(old, new),
+        *rest_same(old, new),
     ]
 
 
@@ -68,36 +69,43 @@ def reject(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
         ),
         request_same(old, new, r, "phase", "queue", "releases"),
         *others(old, new, r),
-        clocks(old, new),
-        free(old, new),
-        operations(old, new),
+        *rest_same(old, new),
+    ]
+
+
+def is_over(old: Any, new: Any, r: Any) -> Any:
+    """Whether the request has ended, once more than before, and holds nothing."""
+    return and_(
+        new.phase(r) == FINISHED,
+        new.releases(r) == old.releases(r) + 1,
+        new.width(r) == 0,
+        new.blocks(r) == 0,
+    )
+
+
+def given_up(old: Any, new: Any, over: Callable[[Any], Any]) -> list[Part]:
+    """The requests that are over have no sequence and no private block."""
+    return [
+        part(
+            "members_gone",
+            lambda q: implies(
+                and_(old.alive(q), over(old.request(q))),
+                and_(not_(new.alive(q)), new.length(q) == 0),
+            ),
+        ),
+        part(
+            "nothing",
+            lambda b: implies(and_(private(old, b), over(old.group(b))), new.ref(b) == 0),
+        ),
     ]
 
 
 def ended(old: Any, new: Any, r: Any) -> list[Part]:
     """The request is over and holds nothing."""
     return [
-        now(
-            "over",
-            lambda: new.phase(r) == FINISHED,
-            lambda: new.releases(r) == old.releases(r) + 1,
-            lambda: new.width(r) == 0,
-            lambda: new.blocks(r) == 0,
-        ),
-        Part(
-            "members_gone",
-            ("sequence",),
-            lambda q: implies(
-                and_(old.alive(q), old.request(q) == r),
-                and_(not_(new.alive(q)), new.length(q) == 0),
-            ),
-        ),
-        Part(
-            "nothing",
-            ("block",),
-            lambda b: implies(and_(private(old, b), old.group(b) == r), new.ref(b) == 0),
-        ),
-        request_same(old, new, r, "phase", "queue", "width", "blocks", "releases"),
+        part("over", lambda: is_over(old, new, r)),
+        *given_up(old, new, lambda x: x == r),
+        request_same(old, new, r, *ENDED),
         *others(old, new, r, shares=True),
         clocks(old, new),
         operations(old, new),
@@ -125,9 +133,6 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
     def last(q: Any) -> Any:
         return and_(old.alive(q), ends(old, old.request(q)))
 
-    def kept(r: Any) -> Any:
-        return not_(ends(old, r))
-
     def published(q: Any, i: Any) -> Any:
         """Whether the entry is one of the last, as many as there are private blocks, and `publish` would take it."""
         r = old.request(q)
@@ -138,30 +143,10 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
             may_be_published(old, q, i),
         )
 
-    fields = tuple(
-        [
-            field
-            for field in REQUEST
-            if field not in ("phase", "queue", "width", "blocks", "releases")
-        ]
-    )
     return [
-        Part(
-            "over",
-            ("request",),
-            lambda r: implies(
-                ends(old, r),
-                and_(
-                    new.phase(r) == FINISHED,
-                    new.releases(r) == old.releases(r) + 1,
-                    new.width(r) == 0,
-                    new.blocks(r) == 0,
-                ),
-            ),
-        ),
-        Part(
+        part("over", lambda r: implies(ends(old, r), is_over(old, new, r))),
+        part(
             "complete",
-            ("sequence",),
             lambda q: implies(
                 last(q),
                 and_(
@@ -172,14 +157,9 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
             ),
         ),
         now("fewer", lambda: new.decode_batch_size < old.decode_batch_size),
-        Part(
-            "found",
-            ("sequence", "index"),
-            lambda q, i: implies(published(q, i), leads(new, old.block_name(q, i))),
-        ),
-        Part(
+        part("found", lambda q, i: implies(published(q, i), leads(new, old.block_name(q, i)))),
+        part(
             "sealed",
-            ("sequence", "index"),
             lambda q, i: implies(
                 and_(
                     last(q),
@@ -193,42 +173,9 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
                 ),
             ),
         ),
-        Part(
-            "members_gone",
-            ("sequence",),
-            lambda q: implies(last(q), and_(not_(new.alive(q)), new.length(q) == 0)),
-        ),
-        Part(
-            "nothing",
-            ("block",),
-            lambda b: implies(and_(private(old, b), ends(old, old.group(b))), new.ref(b) == 0),
-        ),
-        same("frame_request", "request", old, new, fields, every),
-        same("frame_requests", "request", old, new, REQUEST, kept),
-        Part(
-            "frame_members",
-            ("request", "index"),
-            lambda r, k: implies(
-                and_(kept(r), within(0, k, old.width(r))), new.member(r, k) == old.member(r, k)
-            ),
-        ),
-        *other_sequences(old, new, None, last),
-        same(
-            "frame_blocks",
-            "block",
-            old,
-            new,
-            ("ref", *BLOCK),
-            lambda b: and_(private(old, b), kept(old.group(b))),
-        ),
-        same(
-            "frame_sealed",
-            "block",
-            old,
-            new,
-            BLOCK,
-            lambda b: and_(present(old, b), present(new, b), old.name(b) != 0),
-        ),
+        *given_up(old, new, lambda r: ends(old, r)),
+        same("frame_request", "request", old, new, but(REQUEST, *ENDED), every),
+        *all_others(old, new, lambda r: not_(ends(old, r)), last, shares=True),
         clocks(old, new, "decode_batch_size"),
         operations(old, new),
     ]

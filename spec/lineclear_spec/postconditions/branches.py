@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.contracts import Part
+from lineclear_spec.contracts import Part, part
 from lineclear_spec.invariants import within
 from lineclear_spec.logic import implies, not_
 from lineclear_spec.postconditions.frames import (
@@ -38,9 +38,8 @@ def shares(old: Any, new: Any, parent: Any, child: Any, tokens: Any) -> list[Par
             lambda: new.own_dispatched(child) == tokens,
             lambda: new.own_slots(child) == tokens,
         ),
-        Part(
+        part(
             "shared",
-            ("index",),
             lambda i: implies(
                 within(0, i, old.need(tokens)), new.table(child, i) == old.table(parent, i)
             ),
@@ -106,9 +105,8 @@ def prune(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
             lambda: new.length(q) == 0,
             lambda: new.width(r) == old.width(r) - 1,
         ),
-        Part(
+        part(
             "siblings",
-            ("index",),
             lambda k: implies(
                 within(0, k, new.width(r)),
                 new.member(r, k)

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.contracts import Part, larger, same
+from lineclear_spec.contracts import Part, alike, but, larger, part, same
 from lineclear_spec.invariants import GPU, RUNNING, is_free, leads, present, within
 from lineclear_spec.logic import and_, implies, not_
 from lineclear_spec.postconditions.frames import (
     BLOCK,
+    all_records_same,
     blocks_same,
     clocks,
     ensures,
+    every,
     free,
     none,
     now,
@@ -22,6 +24,7 @@ from lineclear_spec.postconditions.frames import (
     others,
     request_same,
     requests_same,
+    rest_same,
     sequence_same,
     sequences_same,
     tables_same,
@@ -29,7 +32,7 @@ from lineclear_spec.postconditions.frames import (
 )
 
 #: What stays of a block that a reader begins or ends to hold.
-PLACED = tuple(field for field in BLOCK if field != "readers")
+PLACED = but(BLOCK, "readers")
 
 
 @ensures
@@ -52,18 +55,12 @@ def publish(old: Any, new: Any, q: Any, index: Any, _: Any) -> list[Part]:
             lambda: old.open_swap(r) == 0,
         ),
         blocks_same(old, new, but=block),
-        now(
-            "frame_block",
-            lambda: new.ref(block) == old.ref(block),
-            lambda: new.block_id(block) == old.block_id(block),
-        ),
+        part("frame_block", lambda: alike(old, new, block, ("ref", "block_id"))),
         request_same(old, new, r, "blocks"),
         sequence_same(old, new, q),
-        *other_requests(old, new, r),
-        *other_sequences(old, new, r, none),
-        clocks(old, new),
-        free(old, new),
-        operations(old, new),
+        *other_requests(old, new, lambda x: x != r),
+        *other_sequences(old, new, every, none),
+        *rest_same(old, new),
     ]
 
 
@@ -136,9 +133,7 @@ def publish_run(old: Any, new: Any, q: Any, first: Any, end: Any, _: Any) -> lis
         requests_same(old, new, "blocks"),
         sequences_same(old, new),
         tables_same(old, new),
-        clocks(old, new),
-        free(old, new),
-        operations(old, new),
+        *rest_same(old, new),
     ]
 
 
@@ -162,9 +157,8 @@ def admit_cached(old: Any, new: Any, r: Any, shared: Any, _: Any) -> list[Part]:
             lambda: new.own_dispatched(q) >= 1,
             lambda: new.own_dispatched(q) < new.own_tokens(q),
         ),
-        Part(
+        part(
             "found",
-            ("index",),
             lambda i: implies(
                 within(0, i, found),
                 and_(
@@ -193,10 +187,7 @@ def unnamed(old: Any, new: Any, name: Any) -> list[Part]:
     block = old.cached(name)
     return [
         now("gone", lambda: not_(new.listed(block))),
-        sequences_same(old, new),
-        requests_same(old, new),
-        tables_same(old, new),
-        blocks_same(old, new, but=block),
+        *all_records_same(old, new, block),
         clocks(old, new),
         operations(old, new),
     ]
@@ -222,11 +213,7 @@ def unlist(old: Any, new: Any, name: Any, _: Any) -> list[Part]:
     """Its holders go on with it."""
     block = old.cached(name)
     return [
-        now(
-            "kept",
-            lambda: new.ref(block) == old.ref(block),
-            lambda: new.block_id(block) == old.block_id(block),
-        ),
+        part("kept", lambda: alike(old, new, block, ("ref", "block_id"))),
         free(old, new),
         *unnamed(old, new, name),
     ]
@@ -245,17 +232,13 @@ def read_by(old: Any, new: Any, name: Any, more: int) -> list[Part]:
         now(
             "readers",
             lambda: new.readers(block) == old.readers(block) + more,
-            lambda: and_(
-                *[getattr(new, f)(block) == getattr(old, f)(block) for f in ("ref", *PLACED)]
-            ),
+            lambda: alike(old, new, block, ("ref", *PLACED)),
         ),
         requests_same(old, new),
         sequences_same(old, new),
         tables_same(old, new),
         blocks_same(old, new, but=block),
-        clocks(old, new),
-        free(old, new),
-        operations(old, new),
+        *rest_same(old, new),
     ]
 
 

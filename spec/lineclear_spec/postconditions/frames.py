@@ -13,7 +13,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lineclear_spec.contracts import Part, allocation_of, attained, same
+from lineclear_spec.contracts import (
+    Part,
+    alike,
+    allocation_of,
+    attained,
+    but,
+    entries_same,
+    part,
+    same,
+)
 from lineclear_spec.invariants import CPU, GPU, is_free, present, private, within
 from lineclear_spec.logic import add_once, and_, implies, not_
 
@@ -68,23 +77,19 @@ def ensures(postcondition: Callable[..., list[Part]]) -> Callable[..., list[Part
 
 def now(label: str, *conditions: Callable[[], Any]) -> Part:
     """A part without variables."""
-    return Part(label, (), lambda: and_(*[condition() for condition in conditions]))
+    return part(label, lambda: and_(*[condition() for condition in conditions]))
 
 
 def clocks(old: Any, new: Any, *moving: str) -> Part:
     """Every clock and counter but these stands still."""
-    return Part(
-        "frame_clocks",
-        (),
-        lambda: and_(*[getattr(new, c) == getattr(old, c) for c in CLOCKS if c not in moving]),
-    )
+    still = but(CLOCKS, *moving)
+    return part("frame_clocks", lambda: and_(*[getattr(new, c) == getattr(old, c) for c in still]))
 
 
 def free(old: Any, new: Any) -> Part:
     """In each pool the same block ids are free."""
-    return Part(
+    return part(
         "frame_pools",
-        ("block_id",),
         lambda p: and_(
             *[new.free(tier) == old.free(tier) for tier in (GPU, CPU)],
             *[
@@ -99,9 +104,8 @@ def free(old: Any, new: Any) -> Part:
 
 def operations(old: Any, new: Any, *changed: Any) -> Part:
     """No operation but these is opened, closed or ordered anew."""
-    return Part(
+    return part(
         "frame_operations",
-        ("operation",),
         lambda o: implies(
             and_(o <= old.issued, o >= 1, *[o != c for c in changed]),
             and_(new.open(o) == old.open(o), new.wait(o) == old.wait(o)),
@@ -136,16 +140,33 @@ def others(
         mine: the sequences that it may change; all of the request's if None.
         shares: whether it may change how many entries name a sealed block.
     """
+    return all_others(old, new, lambda x: x != r, mine, shares=shares)
+
+
+def all_others(
+    old: Any,
+    new: Any,
+    other: Callable[[Any], Any],
+    mine: Callable[[Any], Any] | None = None,
+    *,
+    shares: bool = False,
+) -> list[Part]:
+    """As `others`, of an action that is about several requests.
+
+    Args:
+        old, new, mine, shares: see `others`.
+        other: the requests that it is not about.
+    """
     return [
-        *other_requests(old, new, r),
-        *other_sequences(old, new, r, mine),
+        *other_requests(old, new, other),
+        *other_sequences(old, new, other, mine),
         same(
             "frame_blocks",
             "block",
             old,
             new,
             ("ref", *BLOCK),
-            lambda b: and_(private(old, b), old.group(b) != r),
+            lambda b: and_(private(old, b), other(old.group(b))),
         ),
         same(
             "frame_sealed",
@@ -158,45 +179,36 @@ def others(
     ]
 
 
-def other_requests(old: Any, new: Any, r: Any) -> list[Part]:
+def other_requests(old: Any, new: Any, other: Callable[[Any], Any]) -> list[Part]:
     """No other request changes, nor which sequences it has."""
     return [
-        same("frame_requests", "request", old, new, REQUEST, lambda x: x != r),
+        same("frame_requests", "request", old, new, REQUEST, other),
         Part(
             "frame_members",
             ("request", "index"),
             lambda x, k: implies(
-                and_(x != r, within(0, k, old.width(x))), new.member(x, k) == old.member(x, k)
+                and_(other(x), within(0, k, old.width(x))), new.member(x, k) == old.member(x, k)
             ),
         ),
     ]
 
 
 def other_sequences(
-    old: Any, new: Any, r: Any, mine: Callable[[Any], Any] | None = None
+    old: Any, new: Any, other: Callable[[Any], Any], mine: Callable[[Any], Any] | None
 ) -> list[Part]:
-    """No sequence but those that are `mine`, or all of the request's if None, changes, nor its table.
+    """No sequence but those that are `mine`, or of other requests if None, changes, nor its table.
 
     Args:
-        old, new: state before and after.
-        r: request.
-        mine: whether a sequence may change.
+        old, new, mine: see `others`.
+        other: the requests that the action is not about.
     """
 
     def foreign(q: Any) -> Any:
-        if mine is None:
-            return and_(old.alive(q), old.request(q) != r)
-        return and_(old.alive(q), not_(mine(q)))
+        return and_(old.alive(q), other(old.request(q)) if mine is None else not_(mine(q)))
 
     return [
         same("frame_sequences", "sequence", old, new, ("request", *SEQUENCE), foreign),
-        Part(
-            "frame_tables",
-            ("sequence", "index"),
-            lambda q, i: implies(
-                and_(foreign(q), within(0, i, old.length(q))), new.table(q, i) == old.table(q, i)
-            ),
-        ),
+        entries_same("frame_tables", old, new, foreign),
     ]
 
 
@@ -208,14 +220,7 @@ def request_same(old: Any, new: Any, r: Any, *changed: str) -> Part:
         r: request.
         changed: fields that may change.
     """
-    return now(
-        "frame_request",
-        *[
-            lambda f=f: getattr(new, f)(r) == getattr(old, f)(r)
-            for f in REQUEST
-            if f not in changed
-        ],
-    )
+    return part("frame_request", lambda: alike(old, new, r, but(REQUEST, *changed)))
 
 
 def sequence_same(old: Any, new: Any, q: Any, *changed: str) -> Part:
@@ -226,20 +231,12 @@ def sequence_same(old: Any, new: Any, q: Any, *changed: str) -> Part:
         q: sequence.
         changed: fields that may change.
     """
-    return now(
-        "frame_sequence",
-        *[
-            lambda f=f: getattr(new, f)(q) == getattr(old, f)(q)
-            for f in SEQUENCE
-            if f not in changed
-        ],
-    )
+    return part("frame_sequence", lambda: alike(old, new, q, but(SEQUENCE, *changed)))
 
 
 def requests_same(old: Any, new: Any, *changed: str) -> Part:
     """Requests change in nothing but these fields."""
-    fields = tuple([field for field in REQUEST if field not in changed])
-    return same("frame_requests", "request", old, new, fields, every)
+    return same("frame_requests", "request", old, new, but(REQUEST, *changed), every)
 
 
 def sequences_same(old: Any, new: Any) -> Part:
@@ -250,11 +247,7 @@ def sequences_same(old: Any, new: Any) -> Part:
 
 def tables_same(old: Any, new: Any) -> Part:
     """Every entry of a table names the block that it named."""
-    return Part(
-        "frame_tables",
-        ("sequence", "index"),
-        lambda q, i: implies(within(0, i, old.length(q)), new.table(q, i) == old.table(q, i)),
-    )
+    return entries_same("frame_tables", old, new)
 
 
 def blocks_same(old: Any, new: Any, but: Any = None) -> Part:
@@ -269,14 +262,19 @@ def blocks_same(old: Any, new: Any, but: Any = None) -> Part:
     )
 
 
-def all_records_same(old: Any, new: Any) -> list[Part]:
-    """No request, no sequence, no table and no block changes."""
+def all_records_same(old: Any, new: Any, but: Any = None) -> list[Part]:
+    """No request, no sequence, no table and no block but one, if it is given, changes."""
     return [
         sequences_same(old, new),
         requests_same(old, new),
         tables_same(old, new),
-        blocks_same(old, new),
+        blocks_same(old, new, but),
     ]
+
+
+def rest_same(old: Any, new: Any) -> list[Part]:
+    """No clock, no pool and no operation changes."""
+    return [clocks(old, new), free(old, new), operations(old, new)]
 
 
 def waits(old: Any, new: Any, wait: Callable[[], Any], *at_least: Any) -> list[Part]:
@@ -291,10 +289,9 @@ def waits(old: Any, new: Any, wait: Callable[[], Any], *at_least: Any) -> list[P
     """
     return [
         now("waits_enough", *[lambda number=number: number <= wait() for number in at_least]),
-        Part(
+        part(
             "waits_for_fences",
-            ("block_id",),
             lambda p: implies(allocation_of(old, new, p), old.last_use(GPU, p) <= wait()),
         ),
-        Part("waits_no_longer", (), lambda: attained(old, new, wait(), *at_least)),
+        part("waits_no_longer", lambda: attained(old, new, wait(), *at_least)),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.contracts import Part
+from lineclear_spec.contracts import Part, part
 from lineclear_spec.invariants import GPU, RUNNING, within
 from lineclear_spec.logic import and_, implies, not_, or_
 from lineclear_spec.postconditions.frames import (
@@ -62,9 +62,8 @@ def append_slots(old: Any, new: Any, q: Any, num_slots: Any, _: Any) -> list[Par
             lambda: new.free(GPU) == old.free(GPU) - (new.length(q) - old.length(q)),
             lambda: new.blocks(r) == old.blocks(r) + (new.length(q) - old.length(q)),
         ),
-        Part(
+        part(
             "kept",
-            ("index",),
             lambda i: implies(within(0, i, old.length(q)), new.table(q, i) == old.table(q, i)),
         ),
         request_same(old, new, r, "blocks"),
@@ -105,9 +104,8 @@ def copy_on_write(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
             lambda: new.touch(GPU, number, old.block_id(old.table(q, i))),
             lambda: new.touch(GPU, number, new.block_id(new.table(q, i))),
         ),
-        Part(
+        part(
             "kept",
-            ("index",),
             lambda j: implies(
                 and_(within(0, j, old.length(q)), j != i), new.table(q, j) == old.table(q, j)
             ),

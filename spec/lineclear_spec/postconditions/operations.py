@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.contracts import Part
+from lineclear_spec.contracts import Part, part
 from lineclear_spec.invariants import RUNNING
 from lineclear_spec.logic import and_, implies, not_
 from lineclear_spec.postconditions.frames import (
@@ -28,9 +28,8 @@ def complete_copy(old: Any, new: Any, number: Any, _: Any) -> list[Part]:
     """The copy is closed, and its request waits for it no longer."""
     return [
         now("closed", lambda: not_(new.open(number))),
-        Part(
+        part(
             "waited",
-            ("request",),
             lambda r: (
                 new.open_swap(r)
                 == old.if_else(
@@ -89,10 +88,6 @@ def lift_fences(old: Any, new: Any, _: Any) -> list[Part]:
     """Every operation up to the new mark is complete."""
     return [
         now("further", lambda: new.done > old.done, lambda: new.done <= old.issued),
-        Part(
-            "complete",
-            ("operation",),
-            lambda o: implies(and_(old.done < o, o <= new.done), not_(old.open(o))),
-        ),
+        part("complete", lambda o: implies(and_(old.done < o, o <= new.done), not_(old.open(o)))),
         *quiet(old, new, "done"),
     ]

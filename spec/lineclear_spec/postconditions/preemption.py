@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.contracts import Part, larger, same
-from lineclear_spec.invariants import CPU, GPU, RUNNING, SWAPPED, WAITING, private, within
+from lineclear_spec.contracts import Part, larger, of_request, part, private_of, same
+from lineclear_spec.invariants import CPU, GPU, RUNNING, SWAPPED, WAITING, within
 from lineclear_spec.logic import and_, implies, not_
 from lineclear_spec.postconditions.frames import (
     clocks,
@@ -39,11 +39,10 @@ def carried_over(old: Any, new: Any, r: Any, source: int, target: int, phase: in
             lambda: new.free(source) == old.free(source) + old.blocks(r),
             lambda: new.free(target) == old.free(target) - old.blocks(r),
         ),
-        Part(
+        part(
             "copied",
-            ("block",),
             lambda b: implies(
-                and_(private(old, b), old.group(b) == r),
+                private_of(old, r)(b),
                 and_(
                     new.tier(b) == target,
                     new.touch(source, number, old.block_id(b)),
@@ -51,11 +50,7 @@ def carried_over(old: Any, new: Any, r: Any, source: int, target: int, phase: in
                 ),
             ),
         ),
-        Part(
-            "shared",
-            ("block",),
-            lambda b: and_(new.ref(b) == old.ref(b), new.group(b) == old.group(b)),
-        ),
+        part("shared", lambda b: and_(new.ref(b) == old.ref(b), new.group(b) == old.group(b))),
         now(
             "operation",
             lambda: new.issued == number,
@@ -104,11 +99,10 @@ def voided(old: Any, new: Any, r: Any, condition: Any) -> Part:
         r: the request.
         condition: of the state before; False if samples stay in any case.
     """
-    return Part(
+    return part(
         "void",
-        ("sequence",),
         lambda q: implies(
-            and_(old.alive(q), old.request(q) == r),
+            of_request(old, r)(q),
             and_(
                 new.scheduled_samples(q) == old.if_else(condition, 0, old.scheduled_samples(q)),
                 new.void(q) == old.if_else(condition, old.steps, old.void(q)),
@@ -128,10 +122,7 @@ def freed(old: Any, new: Any, r: Any, *kept: str) -> list[Part]:
         r: request.
         kept: fields of it.
     """
-
-    def mine(q: Any) -> Any:
-        return and_(old.alive(q), old.request(q) == r)
-
+    mine = of_request(old, r)
     return [
         now(
             "waits",
@@ -139,9 +130,8 @@ def freed(old: Any, new: Any, r: Any, *kept: str) -> list[Part]:
             lambda: new.blocks(r) == 0,
             lambda: new.open_swap(r) == 0,
         ),
-        Part(
+        part(
             "reset",
-            ("sequence",),
             lambda q: implies(
                 mine(q),
                 and_(
@@ -160,14 +150,9 @@ def freed(old: Any, new: Any, r: Any, *kept: str) -> list[Part]:
             ("alive", "own_tokens", "last_step", "in_decode_batch", *kept),
             mine,
         ),
-        Part(
-            "nothing",
-            ("block",),
-            lambda b: implies(and_(private(old, b), old.group(b) == r), new.ref(b) == 0),
-        ),
-        Part(
+        part("nothing", lambda b: implies(private_of(old, r)(b), new.ref(b) == 0)),
+        part(
             "members",
-            ("index",),
             lambda k: implies(within(0, k, old.width(r)), new.member(r, k) == old.member(r, k)),
         ),
         request_same(old, new, r, "phase", "queue", "open_swap", "blocks"),

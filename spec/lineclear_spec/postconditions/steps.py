@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.contracts import Part, same
+from lineclear_spec.contracts import Part, alike, part, same
 from lineclear_spec.invariants import GPU
 from lineclear_spec.logic import and_, implies, not_, or_
 from lineclear_spec.postconditions.frames import (
@@ -21,10 +21,17 @@ from lineclear_spec.postconditions.frames import (
     others,
     request_same,
     requests_same,
+    rest_same,
     sequence_same,
     tables_same,
     waits,
 )
+
+#: Fields of a sequence that change when it is scheduled, and when it is sampled.
+SCHEDULED = (
+    "own_dispatched own_samples last_step last_tokens previous_tokens last_samples previous_samples drafts"
+).split()
+SAMPLED = "own_tokens own_samples own_dispatched drafts late_drafts".split()
 
 
 @ensures
@@ -64,19 +71,7 @@ def schedule_tokens(old: Any, new: Any, q: Any, tokens: Any, drafts: Any, _: Any
             lambda: new.step_tokens == old.step_tokens + tokens,
             lambda: new.step_sequences == old.step_sequences + 1,
         ),
-        sequence_same(
-            old,
-            new,
-            q,
-            "own_dispatched",
-            "own_samples",
-            "last_step",
-            "last_tokens",
-            "previous_tokens",
-            "last_samples",
-            "previous_samples",
-            "drafts",
-        ),
+        sequence_same(old, new, q, *SCHEDULED),
         request_same(old, new, r),
         *others(old, new, r, lambda x: x == q),
         clocks(old, new, "step_tokens", "step_sequences"),
@@ -108,9 +103,8 @@ def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
             lambda: new.step_tokens == 0,
             lambda: new.step_sequences == 0,
         ),
-        Part(
+        part(
             "decode_batch",
-            ("sequence",),
             lambda q: implies(
                 old.in_decode_batch(q),
                 and_(
@@ -140,18 +134,16 @@ def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
         ),
         tables_same(old, new),
         blocks_same(old, new),
-        Part(
+        part(
             "touches",
-            ("block",),
             lambda b: implies(
                 and_(new.ref(b) >= 1, new.tier(b) == GPU),
                 new.touch(GPU, new.issued, new.block_id(b)),
             ),
         ),
         requests_same(old, new, "blocks"),
-        Part(
+        part(
             "sent",
-            ("sequence",),
             lambda q: and_(
                 not_(new.whole(q)),
                 implies(new.runs(q), and_(new.heard(q), new.sent_length(q) == new.length(q))),
@@ -175,9 +167,8 @@ def commit_step(old: Any, new: Any, _: Any) -> list[Part]:
             lambda: new.committed == old.committed + 1,
             lambda: not_(new.open(forward)),
         ),
-        Part(
+        part(
             "decode_batch",
-            ("sequence",),
             lambda q: implies(
                 old.in_decode_batch(q),
                 and_(
@@ -187,9 +178,8 @@ def commit_step(old: Any, new: Any, _: Any) -> list[Part]:
                 ),
             ),
         ),
-        Part(
+        part(
             "explicit",
-            ("sequence",),
             lambda q: implies(
                 and_(old.alive(q), not_(old.in_decode_batch(q))),
                 and_(
@@ -260,21 +250,10 @@ def sample(
                 ),
             ),
         ),
-        sequence_same(
-            old,
-            new,
-            q,
-            "own_tokens",
-            "own_samples",
-            "own_dispatched",
-            "drafts",
-            "late_drafts",
-        ),
+        sequence_same(old, new, q, *SAMPLED),
         request_same(old, new, r),
         *others(old, new, r, lambda x: x == q),
-        clocks(old, new),
-        free(old, new),
-        operations(old, new),
+        *rest_same(old, new),
     ]
 
 
@@ -289,12 +268,9 @@ def unobserved(old: Any, new: Any, q: Any, size: int) -> list[Part]:
     """
     r = old.request(q)
     return [
-        now("observed", *[lambda f=f: getattr(new, f)(q) == getattr(old, f)(q) for f in OBSERVED]),
+        part("observed", lambda: alike(old, new, q, OBSERVED)),
         now("counted", lambda: new.decode_batch_size == old.decode_batch_size + size),
-        now(
-            "frame_sequence",
-            *[lambda f=f: getattr(new, f)(q) == getattr(old, f)(q) for f in ("alive", "void")],
-        ),
+        part("frame_sequence", lambda: alike(old, new, q, ("alive", "void"))),
         request_same(old, new, r),
         *others(old, new, r, lambda x: x == q),
         clocks(old, new, "decode_batch_size"),

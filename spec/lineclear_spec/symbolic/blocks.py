@@ -15,11 +15,11 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.invariants import present
+from lineclear_spec.invariants import present, within
 from lineclear_spec.kernel.records import GPU
 from lineclear_spec.symbolic.state import Block, Int, Sequence, State, unique
-from lineclear_spec.symbolic.terms import Term
-from lineclear_spec.symbolic.vectors import Vector, selected, within
+from lineclear_spec.symbolic.terms import Whole
+from lineclear_spec.symbolic.vectors import Vector, enumerated, unknown
 
 
 def others_of(
@@ -66,15 +66,8 @@ def quantified(bound: list[Any], formula: Any) -> Any:
     return z3.ForAll(bound, formula) if bound else formula
 
 
-class Blocks:
+class Blocks(Whole):
     """The operators of a symbolic ledger over the fields of each block."""
-
-    state: State
-    wrote: bool
-    assume: Callable[[Any], None]
-    demand: Callable[..., None]
-    demand_of_lemma: Callable[[Any, str], None]
-    presume: Callable[[str], None]
 
     def new_blocks(self, sequences: Any, block_ids: Vector) -> Vector:
         """New blocks at GPU blocks just taken, each of the request of its sequence and named by it once.
@@ -85,16 +78,11 @@ class Blocks:
         nothing leads to it while the block id is free is tested, `tests/spec/kernel/test_spare_records.py`.)
         """
         s = self.state
-        name = unique("new")
-        at = z3.Function(name, Int, Block)
-        index_of = z3.Function(f"{name}_index", Block, Int)
-        blocks = Vector(self, Block, block_ids.size, lambda k: at(k), lambda b: index_of(b))
+        blocks = unknown(self, Block, unique("new"), block_ids.size)
         old = s.snapshot()
         b = z3.Const("b", Block)
         lives = z3.And(present(old, b), old.tier(b) == GPU, block_ids.has(old.block_id(b)))
-        self.demand(
-            Term(z3.ForAll([b], z3.Not(lives))), "no block is at the block ids", keep=False
-        )
+        self.demand(z3.ForAll([b], z3.Not(lives)), "no block is at the block ids", keep=False)
         self.assume(blocks.distinct())
         self.assume(
             blocks.every(
@@ -103,40 +91,28 @@ class Blocks:
         )
 
         def owner(b: Any) -> Any:
-            return sequences.at(index_of(b))
+            return sequences.at(blocks.index_of(b))
 
-        s.fields["tier"] = lambda b: z3.If(blocks.has(b), GPU, old.tier(b))
-        s.fields["block_id"] = lambda b: z3.If(
-            blocks.has(b), block_ids.at(index_of(b)), old.block_id(b)
-        )
-        s.fields["group"] = lambda b: z3.If(blocks.has(b), old.request(owner(b)), old.group(b))
-        s.fields["ref"] = lambda b: z3.If(blocks.has(b), 1, old.ref(b))
-        s.fields["holder"] = lambda b, k: z3.If(
-            z3.And(blocks.has(b), k == 0), owner(b), old.holder(b, k)
-        )
-        s.fields["holder_index"] = lambda q, b: z3.If(
-            z3.And(blocks.has(b), q == owner(b)), 0, old.holder_index(q, b)
-        )
-        s.fields["owner_gpu"] = lambda p: z3.If(
-            block_ids.has(p), at(block_ids.index_of(p)), old.owner(GPU, p)
-        )
-        self.wrote = True
+        self._lie(blocks, GPU, block_ids)
+        s.put_where("group", blocks.has, lambda b: old.request(owner(b)))
+        s.put_where("ref", blocks.has, 1)
+        s.put_where("holder", lambda b, k: z3.And(blocks.has(b), k == 0), lambda b, k: owner(b))
+        s.put_where("holder_index", lambda q, b: z3.And(blocks.has(b), q == owner(b)), 0)
         return blocks
 
     def relocate(self, blocks: Vector, tier: int, block_ids: Vector) -> None:
         """The blocks live at these block ids of the tier."""
-        s = self.state
         blocks.demand_distinct()
-        self.demand(Term(blocks.size == block_ids.size), "as many block ids as blocks")
-        old = s.snapshot()
-        s.fields["tier"] = lambda b: z3.If(blocks.has(b), tier, old.tier(b))
-        s.fields["block_id"] = lambda b: z3.If(
-            blocks.has(b), block_ids.at(blocks.index_of(b)), old.block_id(b)
-        )
-        s.fields["owner_gpu" if tier == GPU else "owner_cpu"] = lambda p: z3.If(
-            block_ids.has(p), blocks.at(block_ids.index_of(p)), old.owner(tier, p)
-        )
-        self.wrote = True
+        self.demand(blocks.size == block_ids.size, "as many block ids as blocks")
+        self._lie(blocks, tier, block_ids)
+
+    def _lie(self, blocks: Vector, tier: int, block_ids: Vector) -> None:
+        """Each block is at the block id beside it."""
+        s = self.state
+        s.put_where("tier", blocks.has, tier)
+        s.put_where("block_id", blocks.has, lambda b: block_ids.at(blocks.index_of(b)))
+        owner = "owner_gpu" if tier == GPU else "owner_cpu"
+        s.put_where(owner, block_ids.has, lambda p: blocks.at(block_ids.index_of(p)))
 
     def count_up(self, sequence: Any, blocks: Vector) -> None:
         """One more entry names each of the blocks: one of the sequence's table."""
@@ -144,13 +120,10 @@ class Blocks:
         blocks.demand_distinct()
         old = s.snapshot()
         s.fields["ref"] = lambda b: old.ref(b) + z3.If(blocks.has(b), 1, 0)
-        s.fields["holder"] = lambda b, k: z3.If(
-            z3.And(blocks.has(b), k == old.ref(b)), q, old.holder(b, k)
+        s.put_where("holder", lambda b, k: z3.And(blocks.has(b), k == old.ref(b)), lambda *_: q)
+        s.put_where(
+            "holder_index", lambda x, b: z3.And(x == q, blocks.has(b)), lambda _, b: old.ref(b)
         )
-        s.fields["holder_index"] = lambda x, b: z3.If(
-            z3.And(x == q, blocks.has(b)), old.ref(b), old.holder_index(x, b)
-        )
-        self.wrote = True
 
     def count_down(self, sequence: Any, blocks: Vector) -> None:
         """One entry less names each of the blocks: the one of the sequence's table. The last holder
@@ -166,19 +139,22 @@ class Blocks:
                 old.holder(b, old.holder_index(q, b)) == q,
             )
 
-        self.demand(Term(blocks.every(held)), "the sequence is a holder of each block")
+        self.demand(blocks.every(held), "the sequence is a holder of each block")
         s.fields["ref"] = lambda b: old.ref(b) - z3.If(blocks.has(b), 1, 0)
-        s.fields["holder"] = lambda b, k: z3.If(
-            z3.And(blocks.has(b), k == old.holder_index(q, b)),
-            old.holder(b, old.ref(b) - 1),
-            old.holder(b, k),
+
+        def last(b: Any) -> Any:
+            return old.holder(b, old.ref(b) - 1)
+
+        s.put_where(
+            "holder",
+            lambda b, k: z3.And(blocks.has(b), k == old.holder_index(q, b)),
+            lambda b, k: last(b),
         )
-        s.fields["holder_index"] = lambda x, b: z3.If(
-            z3.And(blocks.has(b), x == old.holder(b, old.ref(b) - 1)),
-            old.holder_index(q, b),
-            old.holder_index(x, b),
+        s.put_where(
+            "holder_index",
+            lambda x, b: z3.And(blocks.has(b), x == last(b)),
+            lambda x, b: old.holder_index(q, b),
         )
-        self.wrote = True
 
     def drop_sealed(self, request: Any) -> Vector:
         """The tables of the request's sequences name no sealed block any more; the sealed blocks that
@@ -198,7 +174,7 @@ class Blocks:
         old = s.snapshot()
         counted = z3.Const("b", Block)
         self.demand(
-            Term(z3.ForAll([counted], old.ref(counted) >= 0)),
+            z3.ForAll([counted], old.ref(counted) >= 0),
             "no block is named fewer than 0 times",
         )
         j = z3.Int("j")
@@ -214,13 +190,9 @@ class Blocks:
         now = count(b), lambda k: holder(b, k), lambda q: holder_index(q, b)
         for fact in others_of(old, leaves, b, *now, [b]):
             self.assume(fact)
-        s.fields["ref"] = lambda b: z3.If(old.name(b) != 0, count(b), old.ref(b))
-        s.fields["holder"] = lambda b, k: z3.If(old.name(b) != 0, holder(b, k), old.holder(b, k))
-        s.fields["holder_index"] = lambda q, b: z3.If(
-            old.name(b) != 0, holder_index(q, b), old.holder_index(q, b)
-        )
-        at, index_of = z3.Function(name, Int, Block), z3.Function(f"{name}_index", Block, Int)
-        size = z3.Int(f"{name}_count")
+        s.put_where("ref", lambda b: old.name(b) != 0, count)
+        s.put_where("holder", lambda b, _: old.name(b) != 0, holder)
+        s.put_where("holder_index", lambda _, b: old.name(b) != 0, holder_index)
 
         def chosen(b: Any) -> Any:
             return z3.And(old.ref(b) >= 1, old.name(b) != 0, count(b) == 0)
@@ -229,7 +201,4 @@ class Blocks:
         # which there are finitely many, each with a finite table (`members`, `references`: what was
         # written of `ref` since `references` held, if anything, is that of private blocks).
         self.presume("members")
-        for fact in selected(Block, size, at, index_of, chosen):
-            self.assume(fact)
-        self.wrote = True
-        return Vector(self, Block, size, lambda k: at(k), lambda b: index_of(b))
+        return enumerated(self, Block, name, chosen)

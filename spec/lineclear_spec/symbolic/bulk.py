@@ -14,31 +14,21 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.invariants import copies
+from lineclear_spec.invariants import copies, within
 from lineclear_spec.kernel.records import GPU
-from lineclear_spec.symbolic.state import FIELDS, State, unique
-from lineclear_spec.symbolic.terms import Misuse, Record, Term, raw
+from lineclear_spec.symbolic.state import FIELDS, unique
+from lineclear_spec.symbolic.terms import Misuse, Record, Term, Whole, raw
 from lineclear_spec.symbolic.vectors import (
     Always,
     Vector,
     block_ids_of,
     reversed_of,
     select,
-    within,
 )
 
 
-class Bulk:
+class Bulk(Whole):
     """The operators over several records of a symbolic ledger."""
-
-    state: State
-    wrote: bool
-    generic: Any
-    obligations: list[Any]
-    wrap: Callable[[Any, Any], Any]
-    assumptions: list[Any]
-    demand: Callable[..., None]
-    only_asked: Callable[..., Any]
 
     always = staticmethod(Always)
 
@@ -71,7 +61,7 @@ class Bulk:
         """Whether one entry alone refers to the block of every entry from the first one on."""
         s, q, i = self.state, table.owner, z3.Int("i")
         span = z3.And(raw(first) <= i, i < s.length(q))
-        self.demand(Term(raw(first) >= 0), "the first entry is not before the table")
+        self.demand(raw(first) >= 0, "the first entry is not before the table")
         return Term(z3.ForAll([i], z3.Implies(span, s.ref(s.table(q, i)) == 1)))
 
     def block_ids(self, tier: Any, blocks: Vector) -> Vector:
@@ -98,18 +88,15 @@ class Bulk:
         def new(q: Any, k: Any) -> Any:
             return block_ids.at(k - old.queued_length(q) if alone else sequences.index_of(q))
 
-        s.fields["sent_block_id"] = lambda q, k: z3.If(
-            z3.And(grows(q), within(old.queued_length(q), k, old.queued_length(q) + count)),
-            new(q, k),
-            old.sent_block_id(q, k),
-        )
+        def behind(q: Any, k: Any) -> Any:
+            return z3.And(grows(q), within(old.queued_length(q), k, old.queued_length(q) + count))
+
+        s.put_where("sent_block_id", behind, new)
         s.fields["queued_length"] = lambda q: old.queued_length(q) + z3.If(grows(q), count, 0)
-        self.wrote = True
 
     def send_whole(self, sequence: Any) -> None:
         """The whole table of the sequence is sent next."""
         self.state.put("whole", (sequence.z,), z3.BoolVal(True))
-        self.wrote = True
 
     def send(self) -> None:
         """Who reads plans has the table of each sequence that runs: the one that is named, or what it had and what
@@ -129,7 +116,6 @@ class Bulk:
             s.fields[name] = lambda q: sent(q, old.length(q), old.queued_length(q), 0)
         s.fields["heard"] = lambda q: z3.And(old.runs(q), z3.Or(old.whole(q), old.heard(q)))
         s.fields["whole"] = lambda _: z3.BoolVal(False)
-        self.wrote = True
 
     def record_copies(
         self, source_tier: int, sources: Vector, target_tier: int, targets: Vector
@@ -143,21 +129,21 @@ class Bulk:
             targets: as many block ids, each once.
         """
         s = self.state
-        self.demand(Term(s.open(s.issued)), "the operation is open")
-        self.demand(Term(sources.size == targets.size), "as many targets as sources")
+        self.demand(s.open(s.issued), "the operation is open")
+        self.demand(sources.size == targets.size, "as many targets as sources")
         o = s.issued
-        self.demand(Term(copies(s, source_tier, target_tier)), "its kind says where it copies")
+        self.demand(copies(s, source_tier, target_tier), "its kind says where it copies")
         for tier, block_ids in ((source_tier, sources), (target_tier, targets)):
             block_ids.demand_distinct()
             name = "touch_gpu" if tier == GPU else "touch_cpu"
             s.fields[name] = lambda x, p, block_ids=block_ids, old=s.fields[name]: z3.Or(
                 old(x, p), z3.And(x == o, block_ids.has(p))
             )
-        name = "source_gpu" if target_tier == GPU else "source_cpu"
-        s.fields[name] = lambda x, p, old=s.fields[name]: z3.If(
-            z3.And(x == o, targets.has(p)), sources.at(targets.index_of(p)), old(x, p)
+        s.put_where(
+            "source_gpu" if target_tier == GPU else "source_cpu",
+            lambda x, p: z3.And(x == o, targets.has(p)),
+            lambda _, p: sources.at(targets.index_of(p)),
         )
-        self.wrote = True
 
     def each(self, records: Any, body: Callable[[Any], None]) -> None:
         """Run `body` for each record.
@@ -198,7 +184,5 @@ class Bulk:
             if not z3.simplify(elsewhere).eq(z3.simplify(before(other))):
                 raise Misuse(f"{name} of another record is written")
             value = z3.simplify(new(own))
-            s.fields[name] = lambda x, value=value, before=before: z3.If(
-                v.has(x), z3.substitute(value, (own, x)), before(x)
-            )
-        self.wrote = True
+            s.fields[name] = before
+            s.put_where(name, v.has, lambda x, value=value: z3.substitute(value, (own, x)))

@@ -8,14 +8,13 @@ ensures is assumed there, and an obligation where the step itself is run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from lineclear_spec.contracts import CONTRACTS
 from lineclear_spec.invariants import INVARIANTS, clauses
 from lineclear_spec.kernel.methods import Kernel
-from lineclear_spec.symbolic.state import State, fresh, instance, quantify, unique
-from lineclear_spec.symbolic.terms import Misuse, Term, raw
+from lineclear_spec.symbolic.state import State, fresh, instance, quantify, shown, stated, unique
+from lineclear_spec.symbolic.terms import Misuse, Whole, raw
 from lineclear_spec.symbolic.vectors import Bucket, Vector
 
 
@@ -39,23 +38,8 @@ class Dated(dict[str, Any]):
         self.known[name] = len(self.assumptions)
 
 
-class ByContract:
+class ByContract(Whole):
     """The part of the ledger on formulas that knows contracts."""
-
-    # Supplied by the ledger.
-    state: State
-    condition: Any
-    wrote: bool
-    given: set[str]
-    assumptions: list[Any]
-    obligations: list[tuple[str, str, int, Any]]
-    promised_fields: dict[str, Any]
-    at_start: Any
-    start_watching: Callable[[], None]
-    assume: Callable[[Any], None]
-    demand: Callable[..., None]
-    unchanged: Callable[[State], bool]
-    holds_already: Callable[[str, State], bool]
 
     def by_contract(self, name: str, *arguments: Any) -> None:
         """Replace a block step by its contract: what it requires is an obligation, what it ensures is assumed.
@@ -73,7 +57,6 @@ class ByContract:
         count = contract.count(before, *values)
         for label, domains, predicate in contract.requirements(before, count, *values):
             self._owe("defined", f"{name}: {label}", instance(domains, predicate))
-        self.wrote = True
         self._demand_step_invariants(name, before)
         self._forget(contract, before, count, values)
 
@@ -91,7 +74,7 @@ class ByContract:
             self.given.add(label)
             self.assume(quantify(domains, predicate))
         for clause in clauses("step"):
-            self.assume(quantify(clause.domains, lambda *x, c=clause: c.predicate(before, *x)))
+            self.assume(stated(clause, before))
         start = dict(self.state.fields)
         dated = self.state.fields = Dated(self.state.fields, self.assumptions)
         getattr(Kernel, name)(self, *arguments)
@@ -99,11 +82,11 @@ class ByContract:
         after = self.state
         for clause in clauses("step"):
             after.reads.clear()
-            goal = instance(clause.domains, lambda *x, c=clause: c.predicate(after, *x))
+            goal = shown(clause, after)
             frame = self.unchanged(after)
             known = max((dated.known[field] for field in after.reads), default=0)
             self.obligations.append(("preserved", clause.name, known, None if frame else goal))
-        for label, domains, predicate in contract.ensures(before, after, count, *values):
+        for label, domains, predicate in contract.promised(before, after, count, *values):
             self._owe("contract", label, instance(domains, predicate))
 
     def _owe(self, kind: str, label: str, goal: Any) -> None:
@@ -123,7 +106,7 @@ class ByContract:
         """The proof of the step starts from the step invariants: those whose fields were written are obligations."""
         for clause in clauses("step"):
             state.reads.clear()
-            goal = instance(clause.domains, lambda *x, c=clause: c.predicate(state, *x))
+            goal = shown(clause, state)
             if not self.holds_already(clause.name, state):
                 self._owe("defined", f"{name}: {clause.name}", goal)
 
@@ -131,7 +114,7 @@ class ByContract:
         """What the lemma of an operator presumes: an obligation, so that what the operator assumes then is
         true of something. No later goal needs it.
         """
-        self.demand(Term(fact), what, keep=False)
+        self.demand(fact, what, keep=False)
 
     def _by_lemma(self, invariant: str, fact: Any) -> None:
         """Assume what is proved, in a unit of its own, of every state in which an invariant holds.
@@ -153,7 +136,7 @@ class ByContract:
             if clause.name not in self.given:
                 raise Misuse(f"a lemma needs {clause.name}, which is no hypothesis here")
             self.state.reads.clear()
-            quantify(clause.domains, lambda *x, c=clause: c.predicate(self.state, *x))
+            stated(clause, self.state)
             if not self.holds_already(clause.name, self.state):
                 raise Misuse(f"a lemma needs {clause.name}, which may not hold here")
 
@@ -189,11 +172,11 @@ class ByContract:
         after = self.state.snapshot()
         for clause in clauses("step"):
             after.reads.clear()
-            formula = quantify(clause.domains, lambda *x, c=clause: c.predicate(after, *x))
+            formula = stated(clause, after)
             if after.reads & set(modifies):
                 self.assume(formula)
                 self.promised_fields |= {
                     f"{clause.name}/{name}": after.fields[name] for name in after.reads
                 }
-        for _, domains, predicate in contract.ensures(before, after, count, *values):
+        for _, domains, predicate in contract.promised(before, after, count, *values):
             self.assume(quantify(domains, predicate))

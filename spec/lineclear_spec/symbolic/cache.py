@@ -18,11 +18,11 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.invariants import leads
+from lineclear_spec.invariants import leads, within
 from lineclear_spec.logic import not_
 from lineclear_spec.symbolic.state import Block, Int, Sequence, State, unique
-from lineclear_spec.symbolic.terms import Record, Term, raw
-from lineclear_spec.symbolic.vectors import Vector, select, selected, within
+from lineclear_spec.symbolic.terms import Record, Term, Whole, raw
+from lineclear_spec.symbolic.vectors import Vector, enumerated, select
 
 
 def only_entry(s: State, q: Any, at: Any) -> Any:
@@ -75,20 +75,14 @@ def may_be_sealed(s: State, b: Any) -> Any:
     )
 
 
-class Cache:
+class Cache(Whole):
     """The operators of a symbolic ledger over names."""
-
-    state: State
-    wrote: bool
-    assume: Callable[[Any], None]
-    demand: Callable[..., None]
-    _by_lemma: Callable[[str, Any], None]
 
     # ---- names of tokens -----------------------------------------------------------------------------
 
     def name_of(self, sequence: Any, index: Any) -> Term:
         """The name of the tokens of a block and of all before them; 0 if they have none."""
-        self.demand(Term(raw(index) >= 0), "the block is not before the table")
+        self.demand(raw(index) >= 0, "the block is not before the table")
         return Term(self.state.block_name(sequence.z, raw(index)))
 
     def inherit(self, parent: Any, child: Any, count: Any) -> None:
@@ -98,12 +92,13 @@ class Cache:
         proofs presume of callers, as that names are honest.
         """
         s, n = self.state, raw(count)
-        self.demand(Term(n >= 0), "the number of names is not negative")
+        self.demand(n >= 0, "the number of names is not negative")
         word = s.block_name
-        s.fields["block_name"] = lambda q, i: z3.If(
-            z3.And(q == child.z, 0 <= i, i < n), word(parent.z, i), word(q, i)
+        s.put_where(
+            "block_name",
+            lambda q, i: z3.And(q == child.z, 0 <= i, i < n),
+            lambda _, i: word(parent.z, i),
         )
-        self.wrote = True
 
     # ---- blocks by name ------------------------------------------------------------------------------
 
@@ -114,7 +109,7 @@ class Cache:
     def all_listed(self, sequence: Any, count: Any) -> Term:
         """Whether a block can be found under each of the sequence's first names."""
         q, i = sequence.z, z3.Int("i")
-        self.demand(Term(raw(count) >= 0), "the number of names is not negative")
+        self.demand(raw(count) >= 0, "the number of names is not negative")
         return Term(
             z3.ForAll(
                 [i],
@@ -162,7 +157,7 @@ class Cache:
     def _demand_named(self, blocks: Vector) -> None:
         """Plain data looks none up as long as every block with a name can be found."""
         s = self.state
-        self.demand(Term(blocks.every(lambda b: s.name(b) >= 1)), "each of the blocks has a name")
+        self.demand(blocks.every(lambda b: s.name(b) >= 1), "each of the blocks has a name")
 
     def alone(self, block: Any) -> Vector:
         """The block as the only one of a list."""
@@ -173,16 +168,15 @@ class Cache:
         """The block of an entry, which no other entry names, gets a name under which it can be found."""
         s, q, at, n = self.state, sequence.z, raw(index), raw(name)
         b = s.table(q, at)
-        self.demand(Term(within(0, at, s.length(q))), "the table has the entry")
-        self.demand(Term(s.ref(b) == 1), "one entry names the block")
+        self.demand(within(0, at, s.length(q)), "the table has the entry")
+        self.demand(s.ref(b) == 1, "one entry names the block")
         self._by_lemma("references", only_entry(s, q, at))
-        self.demand(Term(n >= 1), "0 is no name")
-        self.demand(Term(s.name(b) == 0), "the block has no name")
-        self.demand(Term(z3.Not(leads(self.state, n))), "no block can be found under the name")
+        self.demand(n >= 1, "0 is no name")
+        self.demand(s.name(b) == 0, "the block has no name")
+        self.demand(z3.Not(leads(self.state, n)), "no block can be found under the name")
         s.put("name", (b,), n)
         s.put("listed", (b,), z3.BoolVal(True))
         s.put("cached", (n,), b)
-        self.wrote = True
 
     def unnamed(self, sequence: Any, first: Any, end: Any) -> Vector:
         """The blocks from one entry to before another that `publish` may publish. Each is known by the only entry
@@ -193,55 +187,53 @@ class Cache:
         of them have one name, since a name tells how many blocks precede its own (`block_names`).
         """
         s, low, high = self.state.snapshot(), raw(first), raw(end)
-        self.demand(Term(0 <= low), "the entries are not before the table")
-        self.demand(Term(low <= high), "they do not end before they begin")
+        self.demand(0 <= low, "the entries are not before the table")
+        self.demand(low <= high, "they do not end before they begin")
         self._by_lemma("references", only_entries(s))
-        name = unique("unnamed")
-        block, index_of = z3.Function(name, Int, Block), z3.Function(f"{name}_index", Block, Int)
-        size = z3.Int(f"{name}_count")
 
         def chosen(b: Any) -> Any:
             q, k = entry_of(s, b)
             return z3.And(q == sequence.z, within(low, k, high), may_be_sealed(s, b))
 
         # They are finitely many, as the entries of a table are, which `lemma_select` filters.
-        for fact in selected(Block, size, block, index_of, chosen):
-            self.assume(fact)
-        return Vector(self, Block, size, lambda k: block(k), lambda b: index_of(b))
+        return enumerated(self, Block, unique("unnamed"), chosen)
 
     def seal_each(self, blocks: Vector) -> None:
         """Each block gets its name, under which it can be found."""
         s = self.state
         old = s.snapshot()
         self.demand(
-            Term(
-                blocks.every(
-                    lambda b: z3.And(named_by(old, b) >= 1, z3.Not(leads(old, named_by(old, b))))
-                )
+            blocks.every(
+                lambda b: z3.And(named_by(old, b) >= 1, z3.Not(leads(old, named_by(old, b))))
             ),
             "each has a name under which no block can be found",
         )
         a, b = z3.Consts("a b", Block)
         one_name = z3.And(blocks.has(a), blocks.has(b), named_by(old, a) == named_by(old, b))
         apart = z3.ForAll([a, b], z3.Implies(one_name, a == b))
-        self.demand(Term(apart), "no two of the blocks have one name", keep=False)
+        self.demand(apart, "no two of the blocks have one name", keep=False)
         # There is such a function: no two of the blocks have one name, which was demanded just before.
         owner = z3.Function(unique("owner"), Int, Block)
         self.assume(z3.ForAll([b], z3.Implies(blocks.has(b), owner(named_by(old, b)) == b)))
 
-        def given(n: Any) -> Any:
-            return z3.And(blocks.has(owner(n)), named_by(old, owner(n)) == n)
+        self._name_each(blocks.has, owner)
 
-        s.fields["name"] = lambda b: z3.If(blocks.has(b), named_by(old, b), old.name(b))
-        s.fields["listed"] = lambda b: z3.Or(blocks.has(b), old.listed(b))
-        s.fields["cached"] = lambda n: z3.If(given(n), owner(n), old.cached(n))
-        self.wrote = True
+    def _name_each(self, gets: Callable[[Any], Any], first: Callable[[Any], Any]) -> None:
+        """The blocks of which `gets` holds get their names, under each of which the `first` of them is found."""
+        s = self.state
+        old = s.snapshot()
+
+        def given(n: Any) -> Any:
+            return z3.And(gets(first(n)), named_by(old, first(n)) == n)
+
+        s.put_where("name", gets, lambda b: named_by(old, b))
+        s.fields["listed"] = lambda b: z3.Or(gets(b), old.listed(b))
+        s.put_where("cached", given, first)
 
     def forget_name(self, name: Any) -> None:
         """No block can be found under the name any more."""
         self.demand(self.is_listed(name), "a block can be found under the name")
         self.state.put("listed", (self.state.cached(raw(name)),), z3.BoolVal(False))
-        self.wrote = True
 
     def rest(self, _blocks: Any) -> None:
         """Which block has rested longest is no part of the state."""

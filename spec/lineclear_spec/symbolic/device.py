@@ -12,14 +12,13 @@ from typing import Any
 
 import z3
 
+from lineclear_spec.invariants import TIERS, within
 from lineclear_spec.kernel.records import CPU, GPU
-from lineclear_spec.symbolic.kv import TIERS
 from lineclear_spec.symbolic.kv_fields import FAILS, POSITION, SLOT
 from lineclear_spec.symbolic.ledger import SymbolicLedger
 from lineclear_spec.symbolic.sorts import Bool, Int, Kv, Sequence
 from lineclear_spec.symbolic.state import BLOCK_OF, State, unique
 from lineclear_spec.symbolic.terms import Term, raw
-from lineclear_spec.symbolic.vectors import within
 
 
 class SymbolicDevice(SymbolicLedger):
@@ -92,7 +91,6 @@ class SymbolicDevice(SymbolicLedger):
             old.memory(GPU, p, k),
         )
         s.fields["right"] = lambda x, q: z3.If(x == n, right(q), old.right(x, q))
-        self.wrote = True
 
     def _right(self, old: State, n: Any) -> Any:
         """Of which sequences all that the forward reads is right, and for each other a position that is not."""

@@ -15,35 +15,24 @@ from typing import TYPE_CHECKING, Any, cast
 
 import z3
 
+from lineclear_spec.invariants import within
 from lineclear_spec.invariants.clause import NEVER
 from lineclear_spec.kernel.blocks import let_go
 from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.records import GPU
 from lineclear_spec.symbolic.cache import entry_of, may_be_sealed, named_by, only_entries
 from lineclear_spec.symbolic.holdings import facts_of_remove_all, its_request_holds
-from lineclear_spec.symbolic.pool import SymbolicPool
 from lineclear_spec.symbolic.quantified import unique
-from lineclear_spec.symbolic.state import BLOCK_OF, CAP, Block, Int, Request, Sequence, State
-from lineclear_spec.symbolic.terms import Term
-from lineclear_spec.symbolic.vectors import Vector, selected, within
+from lineclear_spec.symbolic.state import BLOCK_OF, CAP, Block, Int, Request, Sequence
+from lineclear_spec.symbolic.terms import Whole
+from lineclear_spec.symbolic.vectors import Vector, enumerated, unknown
 
 if TYPE_CHECKING:
     from lineclear_spec.kernel.protocol import Ledger
 
 
-class Ends:
+class Ends(Whole):
     """The operators of a symbolic ledger over requests that end at once."""
-
-    state: State
-    wrote: bool
-    assume: Callable[[Any], None]
-    demand: Callable[..., None]
-    demand_of_lemma: Callable[[Any, str], None]
-    gpu: SymbolicPool
-    issued: Any
-    block_ids: Callable[[Any, Vector], Vector]
-    _drop_holders: Callable[[Callable[[Any], Any]], Vector]
-    _by_lemma: Callable[[str, Any], None]
 
     def requests_of(self, sequences: Vector) -> Vector:
         """The requests of the sequences, each of which is the only one of its request."""
@@ -52,7 +41,7 @@ class Ends:
         alone = sequences.every(
             lambda q: z3.And(s.width(s.request(q)) == 1, s.member(s.request(q), 0) == q)
         )
-        self.demand(Term(alone), "each sequence is the only one of its request")
+        self.demand(alone, "each sequence is the only one of its request")
         requests = Vector(
             self,
             Request,
@@ -62,7 +51,7 @@ class Ends:
         )
         q = z3.Const("q", Sequence)
         theirs = z3.Implies(z3.And(s.alive(q), requests.has(s.request(q))), sequences.has(q))
-        self.demand(Term(z3.ForAll([q], theirs)), "no other sequence of the requests lives")
+        self.demand(z3.ForAll([q], theirs), "no other sequence of the requests lives")
         return requests
 
     def free_tables(self, sequences: Vector) -> None:
@@ -76,13 +65,13 @@ class Ends:
         own = z3.And(s.group(block) == s.request(q), its_request_holds(s, block))
         entry = z3.And(sequences.has(q), within(0, i, s.length(q)))
         self.demand(
-            Term(z3.ForAll([q, i], z3.Implies(entry, (s.name(block) != 0) != own))),
+            z3.ForAll([q, i], z3.Implies(entry, (s.name(block) != 0) != own)),
             "a block of their tables has a name, or their request holds it",
         )
         last = z3.And(s.holder(block, 0) == q, s.holder(block, s.ref(block) - 1) == q)
         for fact in (last, s.ref(block) == 1):
             alone = z3.ForAll([q, i], z3.Implies(z3.And(entry, own), fact))
-            self.demand(Term(alone), "one entry names a block that the request holds")
+            self.demand(alone, "one entry names a block that the request holds")
         gets = self._name_at_end(sequences)
         self.gpu.put(self.block_ids(GPU, self._private_of(requests)), self.issued)
         self._empty_each(requests)
@@ -90,7 +79,7 @@ class Ends:
         new = self.state.snapshot()
         ended = z3.Or(new.ref(b) <= 0, sequences.has(new.holder(b, 0)))
         fact = z3.ForAll([b], z3.Implies(gets(b), ended))
-        self.demand(Term(fact), "who names a block that got a name ends")
+        self.demand(fact, "who names a block that got a name ends")
         let_go(cast("Ledger", self), gone)
 
     def _name_at_end(self, sequences: Vector) -> Callable[[Any], Any]:
@@ -99,8 +88,7 @@ class Ends:
 
         Two of them may be about to get one name: one of these gets it, whichever comes first on plain data.
         """
-        s = self.state
-        old = s.snapshot()
+        old = self.state.snapshot()
         self._by_lemma("references", only_entries(old))
 
         def may(b: Any) -> Any:
@@ -113,7 +101,7 @@ class Ends:
 
         # There are such: of the blocks that are to get a name, if there are any, `first` is one, and that one gets it.
         word = unique("gets")
-        gets = z3.Function(word, Block, z3.BoolSort())
+        gets: Callable[[Any], Any] = z3.Function(word, Block, z3.BoolSort())
         first = z3.Function(f"{word}_first", Int, Block)
         b = z3.Const("b", Block)
         name = named_by(old, b)
@@ -121,31 +109,18 @@ class Ends:
         self.assume(z3.ForAll([b], z3.Implies(gets(b), z3.And(may(b), first(name) == b))))
         self.assume(z3.ForAll([b], z3.Implies(may(b), one)))
 
-        def given(n: Any) -> Any:
-            return z3.And(gets(first(n)), named_by(old, first(n)) == n)
-
-        s.fields["name"] = lambda b: z3.If(gets(b), named_by(old, b), old.name(b))
-        s.fields["listed"] = lambda b: z3.Or(gets(b), old.listed(b))
-        s.fields["cached"] = lambda n: z3.If(given(n), first(n), old.cached(n))
-        self.wrote = True
-        return lambda b: gets(b)
+        self._name_each(gets, first)
+        return gets
 
     def _private_of(self, requests: Vector) -> Vector:
         """The private blocks of the requests, in some order: those that they held and that have got no name."""
         s = self.state.snapshot()
-        name = unique("private")
-        at, index_of = z3.Function(name, Int, Block), z3.Function(f"{name}_index", Block, Int)
-        size = z3.Int(f"{name}_count")
+
+        def chosen(b: Any) -> Any:
+            return z3.And(requests.has(s.group(b)), its_request_holds(s, b), s.name(b) == 0)
+
         # They are finitely many: each request lists its own.
-        for fact in selected(
-            Block,
-            size,
-            at,
-            index_of,
-            lambda b: z3.And(requests.has(s.group(b)), its_request_holds(s, b), s.name(b) == 0),
-        ):
-            self.assume(fact)
-        return Vector(self, Block, size, lambda k: at(k), lambda b: index_of(b))
+        return enumerated(self, Block, unique("private"), chosen)
 
     def _empty_each(self, requests: Vector) -> None:
         """Each request holds nothing, and no entry names its private blocks any more: their `ref` is 0 (see
@@ -153,53 +128,40 @@ class Ends:
         """
         s = self.state
         old = s.snapshot()
-        s.fields["ref"] = lambda b: z3.If(
-            z3.And(requests.has(old.group(b)), its_request_holds(old, b), old.name(b) == 0),
-            0,
-            old.ref(b),
-        )
-        s.fields["blocks"] = lambda r: z3.If(requests.has(r), 0, old.blocks(r))
-        self.wrote = True
+
+        def theirs(b: Any) -> Any:
+            return z3.And(requests.has(old.group(b)), its_request_holds(old, b), old.name(b) == 0)
+
+        s.put_where("ref", theirs, 0)
+        s.put_where("blocks", requests.has, 0)
 
     def unlist_each(self, sequences: Vector) -> None:
         """The sequences leave the batch, in which the order of the others is open, and both calendars."""
         s = self.state
         old = s.snapshot()
-        before = Vector(
-            self,
-            Sequence,
-            old.decode_batch_size,
-            lambda k: old.decode_batch(k),
-            lambda q: old.decode_batch_index(q),
-        )
+        before = self.decode_batch.vector()
         sequences.demand_distinct()
-        self.demand(Term(sequences.every(before.has)), "the batch has each of the sequences")
+        self.demand(sequences.every(before.has), "the batch has each of the sequences")
         listed = sequences.every(
             lambda q: z3.And(
                 old.boundary(q) == CAP(old.length(q)) - old.offset(q),
                 old.ending(q) == old.limit(old.request(q)) - 1 - old.offset(q),
             )
         )
-        self.demand(Term(listed), "each is listed under the steps of its block and of its end")
+        self.demand(listed, "each is listed under the steps of its block and of its end")
         self.demand_of_lemma(before.distinct(), "the batch has each sequence once")
         self.demand_of_lemma(
             z3.And(before.size >= 0, sequences.size >= 0), "no set has a negative size"
         )
-        name = unique("decode_batch")
-        at = z3.Function(name, Int, Sequence)
-        index_of = z3.Function(f"{name}_index", Sequence, Int)
-        after = Vector(self, Sequence, before.size - sequences.size, at, index_of)
+        size = before.size - sequences.size
+        after = unknown(self, Sequence, unique("decode_batch"), size)
         for fact in facts_of_remove_all(before, sequences, after):
             self.assume(fact)
-        s.fields["decode_batch"] = lambda k: at(k)
-        s.fields["decode_batch_index"] = lambda q: z3.If(
-            before.has(q), index_of(q), old.decode_batch_index(q)
-        )
+        s.fields["decode_batch"] = after.at
+        s.put_where("decode_batch_index", before.has, after.index_of)
         s.put("decode_batch_size", (), after.size)
         for calendar in ("boundary", "ending"):
-            day = getattr(old, calendar)
-            s.fields[calendar] = lambda q, day=day: z3.If(sequences.has(q), NEVER, day(q))
-        self.wrote = True
+            s.put_where(calendar, sequences.has, NEVER)
 
     def enqueue_each(self, requests: Vector, phase: Phase) -> None:
         """Each request leaves the queue of its phase and enters that of another one."""
@@ -207,8 +169,7 @@ class Ends:
         s = self.state
         old = s.snapshot()
         self.demand(
-            Term(requests.every(lambda r: old.queue(r) == old.phase(r))),
+            requests.every(lambda r: old.queue(r) == old.phase(r)),
             "each request is in the queue of its phase",
         )
-        s.fields["queue"] = lambda r: z3.If(requests.has(r), z3.IntVal(int(phase)), old.queue(r))
-        self.wrote = True
+        s.put_where("queue", requests.has, int(phase))

@@ -9,7 +9,6 @@ which no guard, effect or operator of plain data reads. On plain data each of th
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import z3
@@ -17,16 +16,11 @@ import z3
 from lineclear_spec.invariants import is_free
 from lineclear_spec.kernel.lifecycle import Phase, target_of
 from lineclear_spec.kernel.records import GPU
-from lineclear_spec.symbolic.state import State
-from lineclear_spec.symbolic.terms import raw
+from lineclear_spec.symbolic.terms import Whole, raw
 
 
-class Ghosts:
+class Ghosts(Whole):
     """The ghost statements of a symbolic ledger."""
-
-    state: State
-    assume: Callable[[Any], None]
-    _write_rows: Callable[[Any, State], None]
 
     def note_move(self, request: Any, event: str) -> None:
         """An admission notes the last operation decided before it (`born`); an end is counted (`releases`)."""

@@ -110,7 +110,7 @@ def several(ledger: SymbolicLedger, name: str) -> Bucket:
     at = z3.Function(f"argument.{name}", z3.IntSort(), Sequence)
     index_of = z3.Function(f"argument.{name}.index_of", Sequence, z3.IntSort())
     size = z3.Int(f"argument.{name}.count")
-    return Bucket(ledger, Sequence, size, lambda k: at(k), lambda q: index_of(q))
+    return Bucket(ledger, Sequence, size, at, index_of)
 
 
 #: What the empty ledger fixes: nothing is decided, held, named or counted, and every record that is

@@ -10,14 +10,15 @@ definition is the statement of a lemma that is proved by induction over single e
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import z3
 
-from lineclear_spec.invariants import INVARIANTS
-from lineclear_spec.symbolic.state import Block, Int, Request, State, quantify, unique
-from lineclear_spec.symbolic.terms import Term
-from lineclear_spec.symbolic.vectors import Held, Vector, within
+from lineclear_spec.invariants import INVARIANTS, holds, within
+from lineclear_spec.symbolic.state import Block, Int, Request, State, stated, unique
+from lineclear_spec.symbolic.terms import Whole
+from lineclear_spec.symbolic.vectors import Held, Vector, unknown
 
 
 def facts_of_remove_all(before: Vector, gone: Vector, after: Vector) -> list[Any]:
@@ -96,10 +97,15 @@ def facts_of_hold_each(
     ]
 
 
+def is_held(s: State, r: Any, b: Any) -> Any:
+    """Whether the request holds the block."""
+    at = s.held_index(b)
+    return z3.And(within(0, at, s.blocks(r)), s.held(r, at) == b)
+
+
 def its_request_holds(s: State, b: Any) -> Any:
     """Whether a block is held by the request that it belongs to."""
-    r = s.group(b)
-    return z3.And(within(0, s.held_index(b), s.blocks(r)), s.held(r, s.held_index(b)) == b)
+    return is_held(s, s.group(b), b)
 
 
 def facts_of_drop_each(
@@ -132,22 +138,24 @@ def facts_of_drop_each(
     ]
 
 
-class Holdings:
-    """The operators of a symbolic ledger over the blocks that each request holds."""
+def held_fields(held: str, count: str, index: str) -> tuple[Any, Any, Any]:
+    """What each request holds, under these names: how many blocks, the block at each index, the index of each."""
+    return (
+        z3.Function(count, Request, Int),
+        z3.Function(held, Request, Int, Block),
+        z3.Function(index, Block, Int),
+    )
 
-    state: State
-    wrote: bool
-    assume: Callable[[Any], None]
-    demand: Callable[..., None]
-    demand_of_lemma: Callable[[Any, str], None]
-    new_blocks: Callable[[Vector, Vector], Vector]
+
+class Holdings(Whole):
+    """The operators of a symbolic ledger over the blocks that each request holds."""
 
     def hold(self, request: Any, blocks: Vector, block_ids: Vector) -> None:
         """The request holds blocks that it does not hold yet, and that are at these block ids."""
         k, s = z3.Int("k"), self.state
         at = z3.Implies(within(0, k, blocks.size), s.block_id(blocks.at(k)) == block_ids.at(k))
         same = z3.And(blocks.size == block_ids.size, z3.ForAll([k], at))
-        self.demand(Term(same), "the block ids are those of the blocks")
+        self.demand(same, "the block ids are those of the blocks")
         Held(self, request.z).update(blocks)
 
     def remove_all(self, request: Any, blocks: Vector) -> None:
@@ -158,28 +166,21 @@ class Holdings:
         s, r = self.state, held.owner
         blocks.demand_distinct()
         before = held.vector()
-        self.demand(Term(blocks.every(before.has)), "the request holds the blocks")
+        self.demand(blocks.every(before.has), "the request holds the blocks")
         self.demand_of_lemma(before.distinct(), "the request holds each block once")
         self.demand_of_lemma(
             z3.And(before.size >= 0, blocks.size >= 0), "no set has a negative size"
         )
         self.demand(
-            Term(blocks.every(lambda b: z3.Or(s.ref(b) == 0, s.name(b) != 0))),
+            blocks.every(lambda b: z3.Or(s.ref(b) == 0, s.name(b) != 0)),
             "no entry names the blocks, or they are sealed",
         )
-        old = s.snapshot()
-        name = unique("left")
-        at = z3.Function(name, Int, Block)
-        index_of = z3.Function(f"{name}_index", Block, Int)
-        after = Vector(
-            self, Block, before.size - blocks.size, lambda k: at(k), lambda b: index_of(b)
-        )
+        after = unknown(self, Block, unique("left"), before.size - blocks.size)
         for fact in facts_of_remove_all(before, blocks, after):
             self.assume(fact)
-        s.fields["held"] = lambda x, k: z3.If(x == r, at(k), old.held(x, k))
-        s.fields["held_index"] = lambda b: z3.If(before.has(b), index_of(b), old.held_index(b))
+        s.put_where("held", lambda x, _: x == r, lambda _, k: after.at(k))
+        s.put_where("held_index", before.has, after.index_of)
         s.put("blocks", (r,), after.size)
-        self.wrote = True
 
     def empty(self, request: Any) -> None:
         """Nothing is held, and no entry names the blocks any more: their `ref` is 0.
@@ -190,10 +191,8 @@ class Holdings:
         held = Held(self, request.z)
         s, r = self.state, held.owner
         gone = held.vector()
-        old = s.snapshot()
-        s.fields["ref"] = lambda b: z3.If(gone.has(b), 0, old.ref(b))
+        s.put_where("ref", gone.has, 0)
         s.put("blocks", (r,), z3.IntVal(0))
-        self.wrote = True
 
     def append_new_each(self, sequences: Vector, block_ids: Vector) -> None:
         """Append one new block at a block id just taken to the table of each sequence, whose request holds it."""
@@ -203,89 +202,69 @@ class Holdings:
 
     def _hold_each(self, sequences: Vector, blocks: Vector) -> None:
         """Each block is held by the request of its sequence."""
-        s = self.state
         blocks.demand_distinct()
-        old = s.snapshot()
+        old = self.state.snapshot()
 
         def owner(k: Any) -> Any:
             return old.request(sequences.at(k))
 
-        def there(b: Any) -> Any:
-            r = owner(blocks.index_of(b))
-            return z3.And(
-                within(0, old.held_index(b), old.blocks(r)), old.held(r, old.held_index(b)) == b
-            )
-
-        self.demand(Term(blocks.size == sequences.size), "as many blocks as sequences")
+        self.demand(blocks.size == sequences.size, "as many blocks as sequences")
         self.demand(
-            Term(blocks.every(lambda b: z3.Not(there(b)))),
+            blocks.every(lambda b: z3.Not(is_held(old, owner(blocks.index_of(b)), b))),
             "the request does not hold the block yet",
         )
-        x = z3.Const("x", Request)
-        self.demand_of_lemma(z3.ForAll([x], old.blocks(x) >= 0), "no set has a negative size")
+        self._list_anew(blocks, unique("holding"), partial(facts_of_hold_each, old, blocks, owner))
+
+    def _list_anew(self, blocks: Vector, name: str, facts: Callable[..., list[Any]]) -> None:
+        """What each request holds is known from the facts of a lemma alone.
+
+        Args:
+            blocks: of which the lemma speaks.
+            name: of the functions.
+            facts: of the number of blocks, and of the three fields.
+        """
+        s, x = self.state, z3.Const("x", Request)
+        some = z3.ForAll([x], s.blocks(x) >= 0)
+        self.demand_of_lemma(some, "no set has a negative size")
         self.demand_of_lemma(blocks.size >= 0, "no vector has a negative size")
-        name = unique("holding")
-        count = z3.Function(f"{name}_count", Request, Int)
-        at = z3.Function(name, Request, Int, Block)
-        index_of = z3.Function(f"{name}_index", Block, Int)
-        for fact in facts_of_hold_each(old, blocks, owner, blocks.size, count, at, index_of):
+        fields = held_fields(name, f"{name}_count", f"{name}_index")
+        for fact in facts(blocks.size, *fields):
             self.assume(fact)
-        s.fields["blocks"] = lambda r: count(r)
-        s.fields["held"] = lambda r, k: at(r, k)
-        s.fields["held_index"] = lambda b: index_of(b)
-        self.wrote = True
+        s.fields["blocks"], s.fields["held"], s.fields["held_index"] = fields
 
     def _append_each(self, sequences: Vector, blocks: Vector) -> None:
         """Append each block to the table of its sequence."""
         s = self.state
         blocks.demand_distinct()
         sequences.demand_distinct()
-        self.demand(Term(blocks.size == sequences.size), "as many blocks as sequences")
+        self.demand(blocks.size == sequences.size, "as many blocks as sequences")
         old = s.snapshot()
 
-        def named(b: Any) -> Any:
-            q = sequences.at(blocks.index_of(b))
-            at = old.index(q, b)
-            return z3.And(within(0, at, old.length(q)), old.table(q, at) == b)
-
         self.demand(
-            Term(blocks.every(lambda b: z3.Not(named(b)))), "the table does not name the block yet"
+            blocks.every(lambda b: z3.Not(holds(old, sequences.at(blocks.index_of(b)), b))),
+            "the table does not name the block yet",
         )
-        s.fields["table"] = lambda q, i: z3.If(
-            z3.And(sequences.has(q), i == old.length(q)),
-            blocks.at(sequences.index_of(q)),
-            old.table(q, i),
+        s.put_where(
+            "table",
+            lambda q, i: z3.And(sequences.has(q), i == old.length(q)),
+            lambda q, _: blocks.at(sequences.index_of(q)),
         )
-        s.fields["index"] = lambda q, b: z3.If(
-            z3.And(blocks.has(b), q == sequences.at(blocks.index_of(b))),
-            old.length(q),
-            old.index(q, b),
+        s.put_where(
+            "index",
+            lambda q, b: z3.And(blocks.has(b), q == sequences.at(blocks.index_of(b))),
+            lambda q, _: old.length(q),
         )
         s.fields["length"] = lambda q: old.length(q) + z3.If(sequences.has(q), 1, 0)
-        self.wrote = True
 
     def drop_each(self, blocks: Vector) -> None:
         """Each block leaves its request, and gets its name next; the order of the rest is open."""
-        s = self.state
         blocks.demand_distinct()
-        old = s.snapshot()
+        old = self.state.snapshot()
         self.demand(
-            Term(blocks.every(lambda b: its_request_holds(old, b))), "its request holds each block"
+            blocks.every(lambda b: its_request_holds(old, b)), "its request holds each block"
         )
         for clause in INVARIANTS["holdings"].clauses:
             if clause.label == "listed":
-                fact = quantify(clause.domains, lambda *x, c=clause: c.predicate(old, *x))
+                fact = stated(clause, old)
                 self.demand_of_lemma(fact, "a request holds each of its blocks once")
-        x = z3.Const("x", Request)
-        self.demand_of_lemma(z3.ForAll([x], old.blocks(x) >= 0), "no set has a negative size")
-        self.demand_of_lemma(blocks.size >= 0, "no vector has a negative size")
-        name = unique("kept")
-        count = z3.Function(f"{name}_count", Request, Int)
-        at = z3.Function(name, Request, Int, Block)
-        index_of = z3.Function(f"{name}_index", Block, Int)
-        for fact in facts_of_drop_each(old, blocks, blocks.size, count, at, index_of):
-            self.assume(fact)
-        s.fields["blocks"] = lambda r: count(r)
-        s.fields["held"] = lambda r, k: at(r, k)
-        s.fields["held_index"] = lambda b: index_of(b)
-        self.wrote = True
+        self._list_anew(blocks, unique("kept"), partial(facts_of_drop_each, old, blocks))

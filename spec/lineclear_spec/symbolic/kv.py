@@ -12,15 +12,13 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.invariants import is_free
+from lineclear_spec.invariants import TIERS, is_free, within
 from lineclear_spec.kernel.records import CPU, GPU
 from lineclear_spec.symbolic.kv_fields import POSITION, PROMPT_KV
 from lineclear_spec.symbolic.sorts import Int, Kv, Sequence
 from lineclear_spec.symbolic.state import BLOCK_OF, BLOCK_SIZE, State, unique
-from lineclear_spec.symbolic.terms import raw
-from lineclear_spec.symbolic.vectors import within
+from lineclear_spec.symbolic.terms import Whole, raw
 
-TIERS = ((GPU, "gpu"), (CPU, "cpu"))
 NEVER = -1  # the number of a copy that is never to be trusted
 
 
@@ -34,11 +32,9 @@ def being_built(s: Any, q: Any) -> Any:
     return z3.And(s.alive(q), z3.Or(s.in_decode_batch(q), s.last_step(q) == s.steps + 1))
 
 
-class KvGhosts:
+class KvGhosts(Whole):
     """The statements of a symbolic ledger that say what an operation writes."""
 
-    state: State
-    assume: Callable[[Any], None]
     rows: State | None = None  # the state in which the plan of a forward was written
 
     def _expects(self, old: State, o: Any) -> None:

@@ -10,7 +10,6 @@ the ledger has decided, *actual* what the device has carried out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import z3
@@ -66,49 +65,3 @@ KV_FIELDS |= {
     "writer": ((Int, Int), Sequence),
     "written_as": ((Int, Int), Int),
 }
-
-
-class KvView:
-    """Accessors of these fields by tier, and of the functions above."""
-
-    _tiered: Callable[[str, int], Any]
-
-    @staticmethod
-    def fails(o: Any) -> Any:
-        """Whether the copy fails."""
-        return FAILS(o)
-
-    @staticmethod
-    def slot_of(i: Any) -> Any:
-        """The slot of a position in its block."""
-        return SLOT(i)
-
-    @staticmethod
-    def position_of(k: Any, s: Any) -> Any:
-        """The position of a slot of the k-th block."""
-        return POSITION(k, s)
-
-    @staticmethod
-    def prompt_kv(r: Any, i: Any) -> Any:
-        """The KV of a token of the prompt."""
-        return PROMPT_KV(r, i)
-
-    @staticmethod
-    def name_kv(name: Any, s: Any) -> Any:
-        """The KV of a slot of a block with the name."""
-        return NAME_KV(name, s)
-
-
-def tiered(name: str) -> Callable[..., Any]:
-    """The accessor of a field that there is once for each tier."""
-
-    def field(view: Any, tier: int, *arguments: Any) -> Any:
-        found = view._tiered(name, tier)
-        return found(*arguments) if arguments else found
-
-    field.__doc__ = f"`{name}` of the tier."
-    return field
-
-
-for _name in TIERED:
-    setattr(KvView, _name, tiered(_name))

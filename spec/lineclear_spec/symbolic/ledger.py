@@ -39,7 +39,7 @@ from lineclear_spec.symbolic.records import (
     SymbolicCalendar,
 )
 from lineclear_spec.symbolic.state import FIELDS, Block, Request, Sequence, State
-from lineclear_spec.symbolic.terms import Misuse, NoValue, Record, Term, raw
+from lineclear_spec.symbolic.terms import Misuse, Record, Term, raw
 from lineclear_spec.symbolic.vectors import Held, Members, Table
 
 #: (sort of a record, field) -> what a list of the record is.
@@ -51,7 +51,7 @@ LISTS: dict[tuple[Any, str], Any] = {
 
 
 class SymbolicLedger(
-    NoValue, ByContract, Records, Bulk, Blocks, Holdings, Cache, Ends, Ghosts, KvGhosts, Kernel
+    ByContract, Records, Bulk, Blocks, Holdings, Cache, Ends, Ghosts, KvGhosts, Kernel
 ):
     """The ledger that actions are run on to find out what they do to any state.
 
@@ -96,14 +96,13 @@ class SymbolicLedger(
         self.endings = SymbolicCalendar(self, "ending")
         # A field of states has that name too.
         object.__setattr__(self, "decode_batch", SymbolicBatch(self))
-        self.wrote = False
+        self.untouched = dict(state.fields)
         self.condition: Any = None
         # "clause/field" -> the field of which it was assumed.
         self.promised_fields: dict[str, Any] = {}
-        # Hypotheses about the state at the start.
+        # Hypotheses, and the state that they are about.
         self.given = {clause.name for clause in clauses()}
         self.at_start: dict[str, Any] | None = None
-        self.unchanged_at_guards = True
 
     def wrap(self, sort: Any, z: Any) -> Any:
         """A value of the ledger as an action sees it."""
@@ -118,7 +117,6 @@ class SymbolicLedger(
         if name in FIELDS:
             if FIELDS[name][0]:
                 raise Misuse(f"the ledger has no field {name} to write")
-            self.wrote = True
             self.state.put(name, (), raw(value))
         else:
             object.__setattr__(self, name, value)
@@ -151,8 +149,13 @@ class SymbolicLedger(
             )
 
     def start_watching(self) -> None:
-        """From here on, note whether the state is as it is now whenever a guard is evaluated."""
+        """The hypotheses are about the state as it is now."""
         self.at_start = dict(self.state.fields)
+
+    @property
+    def wrote(self) -> bool:
+        """Whether a field was written since the start."""
+        return any(self.state.fields[name] is not field for name, field in self.untouched.items())
 
     def assume(self, formula: Any) -> None:
         """Add a hypothesis; who calls this says why it holds."""
@@ -170,11 +173,6 @@ class SymbolicLedger(
             raise Misuse(f"guard inside a branch: {guard}; ask it before, with `implies`")
         if self.wrote:
             raise Misuse(f"guard after a write: {guard}; put it before the first write")
-        if self.at_start is not None:
-            fields = self.state.fields
-            self.unchanged_at_guards &= all(
-                fields[name] is value for name, value in self.at_start.items()
-            )
         z = raw(condition)
         self.guards.append((guard, z))
         self.assumptions.append(z)

@@ -15,12 +15,12 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.invariants import is_free
+from lineclear_spec.invariants import is_free, within
 from lineclear_spec.kernel.records import CPU, GPU
 from lineclear_spec.symbolic.rounding import room_of_blocks, room_of_one_more
 from lineclear_spec.symbolic.state import BLOCK_SIZE, CHUNKED, CONSTANTS, CUT_LONG, Int, unique
 from lineclear_spec.symbolic.terms import NoValue, Term, raw
-from lineclear_spec.symbolic.vectors import Vector, within
+from lineclear_spec.symbolic.vectors import Vector
 
 
 class SymbolicLimits(NoValue):
@@ -72,9 +72,8 @@ class SymbolicPool(NoValue):
         ledger, n = self.ledger, raw(count)
         old = ledger.state.snapshot()
         free = old.free(self._tier)
-        ledger.demand(Term(z3.And(0 <= n, n <= free)), "as many free blocks as are allocated")
+        ledger.demand(z3.And(0 <= n, n <= free), "as many free blocks as are allocated")
         ledger.state.put(f"free_{self._name}", (), free - n)
-        ledger.wrote = True
         return Vector(
             ledger,
             Int,
@@ -88,7 +87,7 @@ class SymbolicPool(NoValue):
         ledger, tier, s, k = self.ledger, self._tier, self.ledger.state.snapshot(), z3.Int("k")
         there = within(0, block_ids.at(k), s.total(tier))
         every = z3.ForAll([k], z3.Implies(within(0, k, block_ids.size), there))
-        ledger.demand(Term(every), "the block ids are of the pool", keep=False)
+        ledger.demand(every, "the block ids are of the pool", keep=False)
         last, which = z3.Int(unique("latest")), z3.Int(unique("latest_at"))
         fences = (lambda p: s.last_use(tier, p), block_ids, block_ids.size)
         for fact in facts_of_latest(*fences, raw(at_least), last, which):
@@ -97,37 +96,25 @@ class SymbolicPool(NoValue):
 
     def fence(self, block_ids: Vector, last_use: Any) -> None:
         """Set the fence of block ids that are not free to `last_use`."""
-        ledger, tier, name = self.ledger, self._tier, self._name
-        old = ledger.state.snapshot()
+        ledger = self.ledger
+        self._demand_in_use(block_ids, "fenced")
+        ledger.state.put_where(f"last_use_{self._name}", block_ids.has, raw(last_use))
+
+    def _demand_in_use(self, block_ids: Vector, what: str) -> None:
+        ledger, tier, s = self.ledger, self._tier, self.ledger.state.snapshot()
+
+        def in_use(p: Any) -> Any:
+            return z3.And(within(0, p, s.total(tier)), z3.Not(is_free(s, tier, p)))
+
         block_ids.demand_distinct()
-        ledger.demand(
-            Term(
-                block_ids.every(
-                    lambda p: z3.And(within(0, p, old.total(tier)), z3.Not(is_free(old, tier, p)))
-                )
-            ),
-            "the block ids to be fenced are in use",
-        )
-        last = raw(last_use)
-        ledger.state.fields[f"last_use_{name}"] = lambda p: z3.If(
-            block_ids.has(p), last, old.last_use(tier, p)
-        )
-        ledger.wrote = True
+        ledger.demand(block_ids.every(in_use), f"the block ids to be {what} are in use")
 
     def put(self, block_ids: Vector, last_use: Any) -> None:
         """Put block ids back, fenced with `last_use`."""
         ledger, tier, name = self.ledger, self._tier, self._name
         old = ledger.state.snapshot()
         free, total = old.free(tier), old.total(tier)
-        block_ids.demand_distinct()
-        ledger.demand(
-            Term(
-                block_ids.every(
-                    lambda p: z3.And(within(0, p, total), z3.Not(is_free(old, tier, p)))
-                )
-            ),
-            "the block ids to be freed are in use",
-        )
+        self._demand_in_use(block_ids, "freed")
         inverse = permutation(total, partial(old.order, tier), partial(old.position, tier))
         ledger.demand_of_lemma(z3.And(*inverse), "the pool lists each block id once")
         ledger.demand_of_lemma(
@@ -141,21 +128,16 @@ class SymbolicPool(NoValue):
             block_ids.size,
             total,
             free,
-            lambda p: old.position(tier, p),
+            partial(old.position, tier),
             order,
             position,
         )
         for fact in facts:
             ledger.assume(fact)
         s = ledger.state
-        s.fields[f"order_{name}"] = lambda j: order(j)
-        s.fields[f"position_{name}"] = lambda p: position(p)
-        fence = raw(last_use)
-        s.fields[f"last_use_{name}"] = lambda p: z3.If(
-            block_ids.has(p), fence, old.last_use(tier, p)
-        )
+        s.fields[f"order_{name}"], s.fields[f"position_{name}"] = order, position
+        s.put_where(f"last_use_{name}", block_ids.has, raw(last_use))
         s.put(f"free_{name}", (), free + block_ids.size)
-        ledger.wrote = True
 
 
 def permutation(total: Any, order: Any, position: Any) -> list[Any]:
@@ -210,7 +192,7 @@ def facts_of_put(
         order: afterwards.
         at: position afterwards.
     """
-    p, j = z3.Int("p"), z3.Int("j")
+    p = z3.Int("p")
     back = z3.And(block_ids.has(p), block_ids.index_of(p) < n)
     return [
         free + n <= total,
@@ -225,10 +207,7 @@ def facts_of_put(
                 ),
             ),
         ),
-        z3.ForAll(
-            [j],
-            z3.Implies(within(0, j, total), z3.And(within(0, order(j), total), at(order(j)) == j)),
-        ),
+        permutation(total, order, at)[0],
     ]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import z3
 
+from lineclear_spec.invariants.clause import Clause
 from lineclear_spec.logic import Misuse
 from lineclear_spec.symbolic.fields import FIELDS
 from lineclear_spec.symbolic.sorts import Block, Int, Request, Sequence
@@ -33,8 +34,7 @@ def fresh(name: str, field: str) -> Any:
     arguments, result = FIELDS[field]
     if not arguments:
         return z3.Const(name, result)
-    function = z3.Function(name, *arguments, result)
-    return lambda *a: function(*a)
+    return z3.Function(name, *arguments, result)
 
 
 def unique(prefix: str) -> str:
@@ -110,3 +110,18 @@ def bound(variables: tuple[Any, ...], predicate: Callable[..., Any]) -> Any:
 def instance(domains: tuple[str, ...], predicate: Callable[..., Any]) -> Any:
     """The predicate for unknown values of its variables: what is to be shown."""
     return predicate(*[z3.Const(unique(d), DOMAINS[d]) for d in domains])
+
+
+def stated(clause: Clause, state: Any) -> Any:
+    """The clause of a state, as a hypothesis."""
+    patterns = clause.patterns
+    return quantify(
+        clause.domains,
+        lambda *x: clause.predicate(state, *x),
+        (lambda *x: patterns(state, *x)) if patterns else None,
+    )
+
+
+def shown(clause: Clause, state: Any) -> Any:
+    """The clause of a state, as what is to be shown."""
+    return instance(clause.domains, lambda *x: clause.predicate(state, *x))

@@ -17,9 +17,9 @@ from lineclear_spec.invariants.clause import NEVER
 from lineclear_spec.kernel.lifecycle import EVENTS, Phase
 from lineclear_spec.kernel.records import COMPUTE, FORWARD, KINDS, SWAP_OUT
 from lineclear_spec.symbolic.rounding import room_of_blocks
-from lineclear_spec.symbolic.state import BLOCK_OF, CAP, NEED, Int, Sequence, State, unique
-from lineclear_spec.symbolic.terms import Misuse, NoValue, Record, Term, raw
-from lineclear_spec.symbolic.vectors import Bucket, selected
+from lineclear_spec.symbolic.state import BLOCK_OF, CAP, NEED, Sequence, unique
+from lineclear_spec.symbolic.terms import Misuse, NoValue, Record, Term, Whole, raw
+from lineclear_spec.symbolic.vectors import Bucket, Vector, enumerated
 
 #: Counters of a sequence that are 0 when it is made.
 ZERO = (
@@ -44,7 +44,7 @@ class SymbolicOperation(NoValue):
     def __getattr__(self, name: str) -> Any:
         state = self.ledger.state
         if name == "request":
-            self.ledger.demand(Term(z3.Not(state.is_forward(self.z))), "it is no forward")
+            self.ledger.demand(z3.Not(state.is_forward(self.z)), "it is no forward")
             return Record(self.ledger, state.request_of(self.z))
         if name not in ("wait", "is_forward"):
             raise AttributeError(name)
@@ -53,7 +53,6 @@ class SymbolicOperation(NoValue):
     def __setattr__(self, name: str, value: Any) -> None:
         if name != "wait":
             raise Misuse(f"an operation has no field {name} to write")
-        self.ledger.wrote = True
         self.ledger.state.put("wait", (self.z,), raw(value))
 
 
@@ -73,7 +72,6 @@ class Operations(NoValue):
         """The operation, which is open no more."""
         operation = self[number]
         self.ledger.state.put("open", (operation.z,), z3.BoolVal(False))
-        self.ledger.wrote = True
         return operation
 
 
@@ -94,19 +92,16 @@ class Forwards(NoValue):
             raise Misuse("a forward is read after one was popped: on plain data it may be gone")
         s, k = self.ledger.state, raw(step)
         flying = z3.And(s.committed < k, k <= s.steps)
-        self.ledger.demand(Term(flying), "the step asked about is in flight")
+        self.ledger.demand(flying, "the step asked about is in flight")
         return Term(s.forward_of(k))
 
     def __setitem__(self, step: Any, number: Any) -> None:
         self.ledger.state.put("forward_of", (raw(step),), raw(number))
-        self.ledger.wrote = True
 
     def pop(self, step: Any) -> Term:
         """The forward of the step, whose entry is gone."""
         number = self[step]
-        self.ledger.demand(
-            Term(z3.Not(self.ledger.state.open(number.z))), "the forward is complete"
-        )
+        self.ledger.demand(z3.Not(self.ledger.state.open(number.z)), "the forward is complete")
         self.popped = True
         return number
 
@@ -119,29 +114,30 @@ class SymbolicBatch(NoValue):
     def __init__(self, ledger: Any) -> None:
         self.ledger = ledger
 
-    def _has(self, q: Any) -> Any:
-        s = self.ledger.state
-        at = s.decode_batch_index(q)
-        return z3.And(0 <= at, at < s.decode_batch_size, s.decode_batch(at) == q)
+    def vector(self) -> Vector:
+        """Its sequences as they are now."""
+        s = self.ledger.state.snapshot()
+        size = s.decode_batch_size
+        return Vector(self.ledger, Sequence, size, s.decode_batch, s.decode_batch_index)
 
     def add(self, sequence: Any) -> None:
         """Add a sequence that is not in the batch."""
         s, q = self.ledger.state, sequence.z
-        self.ledger.demand(Term(z3.Not(self._has(q))), "the batch does not have the sequence yet")
+        self.ledger.demand(
+            z3.Not(self.vector().has(q)), "the batch does not have the sequence yet"
+        )
         s.put("decode_batch", (s.decode_batch_size,), q)
         s.put("decode_batch_index", (q,), s.decode_batch_size)
         s.put("decode_batch_size", (), s.decode_batch_size + 1)
-        self.ledger.wrote = True
 
     def remove(self, sequence: Any) -> None:
         """Remove a sequence that is in the batch: the last one takes its place here. No function reads the order."""
         s, q = self.ledger.state, sequence.z
-        self.ledger.demand(Term(self._has(q)), "the batch has the sequence")
+        self.ledger.demand(self.vector().has(q), "the batch has the sequence")
         at, last = s.decode_batch_index(q), s.decode_batch(s.decode_batch_size - 1)
         s.put("decode_batch", (at,), last)
         s.put("decode_batch_index", (last,), at)
         s.put("decode_batch_size", (), s.decode_batch_size - 1)
-        self.ledger.wrote = True
 
 
 class SymbolicCalendar(NoValue):
@@ -159,34 +155,29 @@ class SymbolicCalendar(NoValue):
 
     def _demand_step(self, step: Any) -> None:
         """Plain data may list under NEVER, too."""
-        self.ledger.demand(Term(step != NEVER), "it is a step", keep=False)
+        self.ledger.demand(step != NEVER, "it is a step", keep=False)
 
     def mark(self, step: Any, sequence: Any) -> None:
         """List a sequence, which is listed under none, under the step."""
         q = sequence.z
         self._demand_step(raw(step))
-        self.ledger.demand(Term(self._day(q) == NEVER), "the sequence is listed under no step")
+        self.ledger.demand(self._day(q) == NEVER, "the sequence is listed under no step")
         self.ledger.state.put(self.field, (q,), raw(step))
-        self.ledger.wrote = True
 
     def unmark(self, step: Any, sequence: Any) -> None:
         """Take a sequence, which is listed under the step, off the calendar."""
         q = sequence.z
         self._demand_step(raw(step))
-        self.ledger.demand(
-            Term(self._day(q) == raw(step)), "the sequence is listed under the step"
-        )
+        self.ledger.demand(self._day(q) == raw(step), "the sequence is listed under the step")
         self.ledger.state.put(self.field, (q,), z3.IntVal(NEVER))
-        self.ledger.wrote = True
 
     def postpone(self, step: Any, by: Any) -> None:
         """What is listed under the step is listed so many steps later."""
-        old, at = self.ledger.state.snapshot(), raw(step)
-        day = getattr(old, self.field)
+        s, at = self.ledger.state, raw(step)
+        day = getattr(s, self.field)
         self._demand_step(at)
         self._demand_step(at + raw(by))
-        self.ledger.state.fields[self.field] = lambda q: z3.If(day(q) == at, at + raw(by), day(q))
-        self.ledger.wrote = True
+        s.put_where(self.field, lambda q: day(q) == at, at + raw(by))
 
     def bucket(self, step: Any) -> Bucket:
         """The sequences that are listed under the step, in some order: what `lemma_select` says of the batch,
@@ -196,25 +187,12 @@ class SymbolicCalendar(NoValue):
         self._demand_step(at)
         self.ledger.presume("decode_batch")
         day = getattr(state, self.field)
-        name = unique(self.field)
-        listed, index_of = (
-            z3.Function(name, Int, Sequence),
-            z3.Function(f"{name}_index", Sequence, Int),
-        )
-        size = z3.Int(f"{name}_count")
-        for fact in selected(Sequence, size, listed, index_of, lambda q: day(q) == at):
-            self.ledger.assume(fact)
-        return Bucket(self.ledger, Sequence, size, lambda k: listed(k), lambda q: index_of(q))
+        listed = enumerated(self.ledger, Sequence, unique(self.field), lambda q: day(q) == at)
+        return Bucket(self.ledger, Sequence, listed.size, listed.at, listed.index_of)
 
 
-class Records:
+class Records(Whole):
     """The operators of a symbolic ledger over one record."""
-
-    state: State
-    wrote: bool
-    assume: Callable[[Any], None]
-    demand: Callable[..., None]
-    _begin_with_prompt: Callable[[Any, Any], None]
 
     # ---- numbers -----------------------------------------------------------------------------------
 
@@ -243,9 +221,8 @@ class Records:
         """The request leaves the queue of its phase and enters that of another one."""
         request._own()
         s, r = self.state, request.z
-        self.demand(Term(s.queue(r) == s.phase(r)), "the request is in the queue of its phase")
+        self.demand(s.queue(r) == s.phase(r), "the request is in the queue of its phase")
         s.put("queue", (r,), z3.IntVal(int(phase)))
-        self.wrote = True
 
     def new_sequence(self, request: Any) -> Record:
         """A sequence that was not there before, with every counter 0; it is not alive yet.
@@ -263,12 +240,13 @@ class Records:
         for name in ("whole", "heard"):
             s.put(name, (q,), z3.BoolVal(False))
         s.put("request", (q,), request.z)
-        prompt, prompt_names, word = s.block_of(s.prompt(request.z)), s.prompt_names, s.block_name
-        s.fields["block_name"] = lambda x, i: z3.If(
-            z3.And(x == q, 0 <= i, i < prompt), prompt_names(request.z, i), word(x, i)
+        prompt, prompt_names = s.block_of(s.prompt(request.z)), s.prompt_names
+        s.put_where(
+            "block_name",
+            lambda x, i: z3.And(x == q, 0 <= i, i < prompt),
+            lambda _, i: prompt_names(request.z, i),
         )
         self._begin_with_prompt(q, request.z)
-        self.wrote = True
         return Record(self, q)
 
     # ---- operations --------------------------------------------------------------------------------
@@ -282,7 +260,7 @@ class Records:
         s, o = self.state, z3.Int("o")
         first = z3.Int(unique("first_open"))
         self.demand(
-            Term(z3.ForAll([o], z3.Implies(s.open(o), z3.And(1 <= o, o <= s.issued)))),
+            z3.ForAll([o], z3.Implies(s.open(o), z3.And(1 <= o, o <= s.issued))),
             "open operations are numbered from 1 to the last one",
         )
         for fact in least(s.open, s.issued, first):
@@ -295,7 +273,7 @@ class Records:
             raise Misuse(f"an operation {kind!r}: it is one of {KINDS}, and a copy has a request")
         s = self.state
         number = s.issued
-        self.demand(Term(z3.Not(s.open(number))), "no operation has the number")
+        self.demand(z3.Not(s.open(number)), "no operation has the number")
         s.put("open", (number,), z3.BoolVal(True))
         s.put("is_forward", (number,), z3.BoolVal(kind == FORWARD))
         s.put("compute", (number,), z3.BoolVal(kind in COMPUTE))
@@ -303,7 +281,6 @@ class Records:
         s.put("wait", (number,), z3.IntVal(0))
         if request is not None:
             s.put("request_of", (number,), request.z)
-        self.wrote = True
 
 
 def least(is_open: Callable[[Any], Any], issued: Any, first: Any) -> list[Any]:

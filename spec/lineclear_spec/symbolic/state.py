@@ -14,8 +14,8 @@ from typing import Any
 import z3
 
 from lineclear_spec.kernel.records import GPU
-from lineclear_spec.symbolic.fields import FIELDS
-from lineclear_spec.symbolic.kv_fields import KvView, tiered
+from lineclear_spec.symbolic.fields import COPIES, FIELDS, POOL, POOL_GHOSTS
+from lineclear_spec.symbolic.kv_fields import FAILS, NAME_KV, POSITION, PROMPT_KV, SLOT, TIERED
 from lineclear_spec.symbolic.quantified import (
     DOMAINS,
     bound,
@@ -23,6 +23,8 @@ from lineclear_spec.symbolic.quantified import (
     instance,
     numbering,
     quantify,
+    shown,
+    stated,
     unique,
 )
 from lineclear_spec.symbolic.sorts import Block, Int, Request, Sequence
@@ -31,7 +33,7 @@ from lineclear_spec.symbolic.view import Derived
 __all__ = [
     "BLOCK_OF", "BLOCK_SIZE", "CAP", "CHUNKED", "CONSTANTS", "CUT_LONG", "DOMAINS", "FIELDS", "NEED",
     "PRECEDING", "Block", "Int", "Request", "Sequence", "State", "fresh", "instance", "numbering", "quantify",
-    "unique",
+    "shown", "stated", "unique",
 ]  # fmt: skip
 
 CONSTANTS = {
@@ -49,7 +51,7 @@ CUT_LONG = z3.Bool("cut_long")
 PRECEDING = z3.Function("preceding", Int, Int)
 
 
-class State(KvView, Derived):
+class State(Derived):
     """One state: every field, and which of them were read."""
 
     def __init__(self, fields: dict[str, Any], reads: set[str] | None = None) -> None:
@@ -73,23 +75,15 @@ class State(KvView, Derived):
         self.reads.add(name)
         return self.fields[name]
 
-    def _tiered(self, name: str, tier: int) -> Any:
-        return getattr(self, f"{name}_{'gpu' if tier == GPU else 'cpu'}")
-
-    # Fields of one pool (`symbolic/fields.py`): the tier comes first.
-    free = tiered("free")
-    order = tiered("order")
-    position = tiered("position")
-    last_use = tiered("last_use")
-    owner = tiered("owner")
-    touch = tiered("touch")
-    source = tiered("source")
     #: Whether any sequence may be computed in several steps, or else one of more tokens than max_num_batched_tokens.
     chunked, cut_long = CHUNKED, CUT_LONG
     #: ceil(n / block_size), m * block_size, floor(n / block_size).
     need, cap, block_of = staticmethod(NEED), staticmethod(CAP), staticmethod(BLOCK_OF)
     #: How many blocks come before the one of that name in every sequence that has it.
     preceding = staticmethod(PRECEDING)
+    #: What `symbolic/kv_fields.py` says of operations, positions, prompts and names.
+    fails, slot_of, position_of = staticmethod(FAILS), staticmethod(SLOT), staticmethod(POSITION)
+    prompt_kv, name_kv = staticmethod(PROMPT_KV), staticmethod(NAME_KV)
 
     def total(self, tier: int) -> Any:
         """Number of block ids."""
@@ -128,3 +122,24 @@ class State(KvView, Derived):
         self.fields[name] = lambda *a: z3.If(
             z3.And(*[x == y for x, y in zip(a, arguments, strict=True)]), value, old(*a)
         )
+
+    def put_where(self, name: str, where: Callable[..., Any], value: Any) -> None:
+        """Write every point of a field at which `where` holds: one value, or a function of the point."""
+        old = self.fields[name]
+        self.fields[name] = lambda *a: z3.If(
+            where(*a), value(*a) if callable(value) else value, old(*a)
+        )
+
+
+def tiered(name: str) -> Callable[..., Any]:
+    """The accessor of a field that there is once for each tier: `v.last_use(GPU, p)`."""
+
+    def field(state: State, tier: int, *arguments: Any) -> Any:
+        found = getattr(state, f"{name}_{'gpu' if tier == GPU else 'cpu'}")
+        return found(*arguments) if arguments else found
+
+    return field
+
+
+for _name in (*POOL, *POOL_GHOSTS, *COPIES, *TIERED):
+    setattr(State, _name, tiered(_name))

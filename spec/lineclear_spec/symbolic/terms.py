@@ -9,16 +9,17 @@ questions that Python answers without asking the value: they are refused in the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import operator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import z3
 
 from lineclear_spec.logic import Maybe, Misuse
-from lineclear_spec.symbolic.state import FIELDS
+from lineclear_spec.symbolic.state import FIELDS, State
 
-__all__ = ["Misuse", "NoValue", "Record", "Term", "divisions", "raw"]
+__all__ = ["Misuse", "NoValue", "Record", "Term", "Whole", "divisions", "raw"]
 
 
 def raw(value: Any) -> Any:
@@ -62,6 +63,43 @@ class NoValue:
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _misused
 
 
+class Whole(NoValue):
+    """What the parts of the symbolic ledger use of each other and of the whole (`symbolic/ledger.py`)."""
+
+    state: State
+    at_start: Any
+    generic: Any
+    condition: Any
+    given: set[str]
+    assumptions: list[Any]
+    obligations: list[tuple[str, str, int, Any]]
+    promised_fields: dict[str, Any]
+    gpu: Any
+    decode_batch: Any
+    issued: Any
+    wrap: Callable[[Any, Any], Any]
+    only_asked: Callable[..., Any]
+    start_watching: Callable[[], None]
+    unchanged: Callable[[State], bool]
+    holds_already: Callable[[str, State], bool]
+    assume: Callable[[Any], None]
+    demand: Callable[..., None]
+    demand_of_lemma: Callable[[Any, str], None]
+    presume: Callable[[str], None]
+    _by_lemma: Callable[[str, Any], None]
+    block_ids: Callable[..., Any]
+    new_blocks: Callable[..., Any]
+    _drop_holders: Callable[..., Any]
+    _name_each: Callable[..., None]
+    _begin_with_prompt: Callable[..., None]
+    _write_rows: Callable[..., None]
+
+
+def lifted(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """An operation of formulas, on what actions see of them."""
+    return lambda term, other: Term(operation(term.z, raw(other)))
+
+
 class Term:
     """An unknown number or truth value: it can be combined and compared, and nothing else."""
 
@@ -78,24 +116,18 @@ class Term:
 
     __bool__ = __hash__ = __index__ = __int__ = __len__ = __iter__ = __contains__ = _misused
 
-    def __add__(self, other: Any) -> Term:
-        return Term(self.z + raw(other))
-
-    __radd__ = __add__
-
-    def __sub__(self, other: Any) -> Term:
-        return Term(self.z - raw(other))
-
-    def __rsub__(self, other: Any) -> Term:
-        return Term(raw(other) - self.z)
+    __add__ = __radd__ = lifted(operator.add)
+    __sub__ = lifted(operator.sub)
+    __rsub__ = lifted(lambda z, other: other - z)
+    __mul__ = __rmul__ = lifted(operator.mul)
+    __lt__, __le__ = lifted(operator.lt), lifted(operator.le)
+    __gt__, __ge__ = lifted(operator.gt), lifted(operator.ge)
+    __eq__, __ne__ = lifted(operator.eq), lifted(operator.ne)
+    __and__ = __rand__ = lifted(z3.And)
+    __or__ = __ror__ = lifted(z3.Or)
 
     def __neg__(self) -> Term:
         return Term(-self.z)
-
-    def __mul__(self, other: Any) -> Term:
-        return Term(self.z * raw(other))
-
-    __rmul__ = __mul__
 
     def __floordiv__(self, other: Any) -> Term:
         """Of whole numbers. z3's `div` rounds down as Python does if the divisor is above 0, which is owed for
@@ -106,34 +138,6 @@ class Term:
         divisor = raw(other)
         _divisors.append(divisor)
         return Term(self.z / divisor)
-
-    def __lt__(self, other: Any) -> Term:
-        return Term(self.z < raw(other))
-
-    def __le__(self, other: Any) -> Term:
-        return Term(self.z <= raw(other))
-
-    def __gt__(self, other: Any) -> Term:
-        return Term(self.z > raw(other))
-
-    def __ge__(self, other: Any) -> Term:
-        return Term(self.z >= raw(other))
-
-    def __eq__(self, other: object) -> Term:  # type: ignore[override]
-        return Term(self.z == raw(other))
-
-    def __ne__(self, other: object) -> Term:  # type: ignore[override]
-        return Term(self.z != raw(other))
-
-    def __and__(self, other: Any) -> Term:
-        return Term(z3.And(self.z, raw(other)))
-
-    __rand__ = __and__
-
-    def __or__(self, other: Any) -> Term:
-        return Term(z3.Or(self.z, raw(other)))
-
-    __ror__ = __or__
 
     def __invert__(self) -> Term:
         return Term(z3.Not(self.z))
@@ -179,5 +183,4 @@ class Record:
         self._own()
         if FIELDS[name][0] != (self.z.sort(),):
             raise Misuse(f"a {self.z.sort()} has no field {name} to write")
-        self.ledger.wrote = True
         self.ledger.state.put(name, (self.z,), raw(value))

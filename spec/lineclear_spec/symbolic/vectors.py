@@ -10,26 +10,25 @@ not change when the ledger does. Bulk operators write fields point by point from
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import z3
 
+from lineclear_spec.invariants import holds, within
 from lineclear_spec.kernel.records import GPU
 from lineclear_spec.symbolic.quantified import bound
-from lineclear_spec.symbolic.state import Block, Int, Sequence, State, unique
+from lineclear_spec.symbolic.state import Block, Int, Sequence, unique
 from lineclear_spec.symbolic.terms import NoValue, Record, Term, raw
 
 
-def within(low: Any, value: Any, high: Any) -> Any:
-    """low <= value < high."""
-    return z3.And(low <= value, value < high)
-
-
+@dataclass(slots=True, eq=False, repr=False)
 class Vector(NoValue):
     """Elements of one sort, in order. Operators that need them distinct demand it (`demand_distinct`), but for those of
     vectors that other operators have just made: `new_blocks`, `seal_each`.
 
-    Args:
+    Attributes:
         ledger: whose they are.
         sort: of an element.
         size: how many.
@@ -37,23 +36,11 @@ class Vector(NoValue):
         index_of: the index of an element; anything for what is no element.
     """
 
-    __slots__ = ("at", "index_of", "ledger", "size", "sort")
-
-    def __init__(
-        self,
-        ledger: Any,
-        sort: Any,
-        size: Any,
-        at: Callable[[Any], Any],
-        index_of: Callable[[Any], Any],
-    ) -> None:
-        self.ledger, self.sort, self.size, self.at, self.index_of = (
-            ledger,
-            sort,
-            size,
-            at,
-            index_of,
-        )
+    ledger: Any
+    sort: Any
+    size: Any
+    at: Callable[[Any], Any]
+    index_of: Callable[[Any], Any]
 
     def vector(self) -> Vector:
         """Itself, as the records of a list are a vector too."""
@@ -76,7 +63,7 @@ class Vector(NoValue):
 
     def demand_distinct(self) -> None:
         """No element is there twice, so that what holds of every element holds at every index."""
-        self.ledger.demand(Term(self.distinct()), "no element is there twice", keep=False)
+        self.ledger.demand(self.distinct(), "no element is there twice", keep=False)
 
 
 class Bucket(Vector):
@@ -110,14 +97,39 @@ def reversed_of(v: Vector) -> Vector:
     )
 
 
+def unknown(ledger: Any, sort: Any, name: str, size: Any) -> Vector:
+    """A vector of which nothing is known but its size.
+
+    Args:
+        ledger: whose it is.
+        sort: of an element.
+        name: of its functions.
+        size: how many elements.
+    """
+    at, index_of = z3.Function(name, Int, sort), z3.Function(f"{name}_index", sort, Int)
+    return Vector(ledger, sort, size, at, index_of)
+
+
+def enumerated(ledger: Any, sort: Any, name: str, chosen: Callable[[Any], Any]) -> Vector:
+    """The chosen ones, each once, in some order. They are finitely many: who calls it says why.
+
+    Args:
+        ledger: that assumes it.
+        sort: of an element.
+        name: of its functions.
+        chosen: whether something is.
+    """
+    found = unknown(ledger, sort, name, z3.Int(f"{name}_count"))
+    for fact in selected(found, chosen):
+        ledger.assume(fact)
+    return found
+
+
 def select(ledger: Any, condition: Callable[[Any], Any], v: Vector) -> Vector:
     """The elements of which the condition holds, in some order."""
     v.demand_distinct()
     state = ledger.state.snapshot()
     name = unique("selected")
-    at = z3.Function(name, Int, v.sort)
-    index_of = z3.Function(f"{name}_index", v.sort, Int)
-    size = z3.Int(f"{name}_count")
 
     def chosen(x: Any) -> Any:
         now, ledger.state = ledger.state, state
@@ -127,34 +139,23 @@ def select(ledger: Any, condition: Callable[[Any], Any], v: Vector) -> Vector:
         finally:
             ledger.state = now
 
-    for fact in selected(v.sort, size, at, index_of, chosen):
-        ledger.assume(fact)
-    return Vector(ledger, v.sort, size, lambda k: at(k), lambda x: index_of(x))
+    return enumerated(ledger, v.sort, name, chosen)
 
 
-def selected(
-    sort: Any, size: Any, at: Any, index_of: Any, chosen: Callable[[Any], Any]
-) -> list[Any]:
-    """What holds of an enumeration of the chosen ones, each once; lemma `select`. There is one only if they are
-    finitely many: who calls it says why.
-
-    Args:
-        sort: of an element.
-        size: how many are chosen.
-        at: the chosen one at an index.
-        index_of: the index of a chosen one.
-        chosen: whether something is.
+def selected(v: Vector, chosen: Callable[[Any], Any]) -> list[Any]:
+    """What holds of a vector of the chosen ones, each once; lemma `select`. There is one only if they are finitely
+    many.
     """
-    j, x = z3.Int("j"), z3.Const("x", sort)
+    j, x = z3.Int("j"), z3.Const("x", v.sort)
 
     def has_index(x: Any) -> Any:
-        return z3.Implies(chosen(x), z3.And(within(0, index_of(x), size), at(index_of(x)) == x))
+        return z3.Implies(chosen(x), v.has(x))
 
     def is_chosen(j: Any) -> Any:
-        return z3.Implies(within(0, j, size), z3.And(chosen(at(j)), index_of(at(j)) == j))
+        return z3.Implies(within(0, j, v.size), z3.And(chosen(v.at(j)), v.index_of(v.at(j)) == j))
 
     return [
-        size >= 0,
+        v.size >= 0,
         z3.ForAll([j], bound((j,), is_chosen)),
         z3.ForAll([x], bound((x,), has_index)),
     ]
@@ -196,19 +197,19 @@ class Owned(NoValue):
 class Table(Owned):
     """The block table of a sequence: what a list is on plain data."""
 
+    __slots__ = ()
+
     def vector(self) -> Vector:
         """Its blocks as they are now."""
         s, q = self.ledger.state.snapshot(), self.owner
-        return Vector(
-            self.ledger, Block, s.length(q), lambda k: s.table(q, k), lambda b: s.index(q, b)
-        )
+        return Vector(self.ledger, Block, s.length(q), partial(s.table, q), partial(s.index, q))
 
     def __getitem__(self, index: Any) -> Any:
         s, q = self.ledger.state, self.owner
         if isinstance(index, slice):
             return self.part(index)
         at = raw(index)
-        self.ledger.demand(Term(within(0, at, s.length(q))), "table has the entry that is read")
+        self.ledger.demand(within(0, at, s.length(q)), "table has the entry that is read")
         return self.ledger.wrap(Block, s.table(q, at))
 
     def part(self, index: slice) -> Vector:
@@ -217,7 +218,7 @@ class Table(Owned):
         first = z3.IntVal(0) if index.start is None else raw(index.start)
         end = raw(index.stop)
         self.ledger.demand(
-            Term(z3.And(0 <= first, first <= end, end <= whole.size)),
+            z3.And(0 <= first, first <= end, end <= whole.size),
             "table has the entries that are read",
         )
         return Vector(
@@ -234,18 +235,19 @@ class Table(Owned):
         blocks.demand_distinct()
         old = s.snapshot()
         self.ledger.demand(
-            Term(blocks.every(lambda b: z3.Not(names(old, q, b)))),
+            blocks.every(lambda b: z3.Not(holds(old, q, b))),
             "the table does not name the blocks yet",
         )
-        s.fields["table"] = lambda x, i: z3.If(
-            z3.And(x == q, within(first, i, first + blocks.size)),
-            blocks.at(i - first),
-            old.table(x, i),
+        s.put_where(
+            "table",
+            lambda x, i: z3.And(x == q, within(first, i, first + blocks.size)),
+            lambda _, i: blocks.at(i - first),
         )
-        s.fields["index"] = lambda x, b: z3.If(
-            z3.And(x == q, blocks.has(b)), first + blocks.index_of(b), old.index(x, b)
+        s.put_where(
+            "index",
+            lambda x, b: z3.And(x == q, blocks.has(b)),
+            lambda _, b: first + blocks.index_of(b),
         )
-        self.ledger.wrote = True
 
     def extend(self, blocks: Vector) -> None:
         """Append blocks that it does not name."""
@@ -256,29 +258,23 @@ class Table(Owned):
 
     def __setitem__(self, index: Any, blocks: Vector) -> None:
         part = self.part(index)
-        self.ledger.demand(Term(part.size == blocks.size), "as many entries as blocks")
+        self.ledger.demand(part.size == blocks.size, "as many entries as blocks")
         self._write(raw(index.start), blocks)
 
     def clear(self) -> None:
         """No entry is left."""
         self.ledger.state.put("length", (self.owner,), z3.IntVal(0))
-        self.ledger.wrote = True
-
-
-def names(s: State, q: Any, b: Any) -> Any:
-    """Whether an entry of the table names the block."""
-    return z3.And(within(0, s.index(q, b), s.length(q)), s.table(q, s.index(q, b)) == b)
 
 
 class Held(Owned):
     """The distinct blocks of a request: what the keys of a dict are on plain data."""
 
+    __slots__ = ()
+
     def vector(self) -> Vector:
         """Its blocks as they are now."""
         s, r = self.ledger.state.snapshot(), self.owner
-        return Vector(
-            self.ledger, Block, s.blocks(r), lambda k: s.held(r, k), lambda b: s.held_index(b)
-        )
+        return Vector(self.ledger, Block, s.blocks(r), lambda k: s.held(r, k), s.held_index)
 
     def update(self, blocks: Vector) -> None:
         """Add blocks that are not there."""
@@ -286,71 +282,63 @@ class Held(Owned):
         blocks.demand_distinct()
         held = self.vector()
         self.ledger.demand(
-            Term(blocks.every(lambda b: z3.Not(held.has(b)))),
+            blocks.every(lambda b: z3.Not(held.has(b))),
             "the request does not hold the blocks yet",
         )
         old = s.snapshot()
         count = old.blocks(r)
-        s.fields["held"] = lambda x, k: z3.If(
-            z3.And(x == r, within(count, k, count + blocks.size)),
-            blocks.at(k - count),
-            old.held(x, k),
+        s.put_where(
+            "held",
+            lambda x, k: z3.And(x == r, within(count, k, count + blocks.size)),
+            lambda _, k: blocks.at(k - count),
         )
-        s.fields["held_index"] = lambda b: z3.If(
-            blocks.has(b), count + blocks.index_of(b), old.held_index(b)
-        )
+        s.put_where("held_index", blocks.has, lambda b: count + blocks.index_of(b))
         s.put("blocks", (r,), count + blocks.size)
-        self.ledger.wrote = True
 
 
 class Members(Owned):
     """The sequences of a request, in order."""
 
+    __slots__ = ()
+
     def vector(self) -> Vector:
         """Its sequences as they are now."""
         s, r = self.ledger.state.snapshot(), self.owner
-        return Vector(
-            self.ledger,
-            Sequence,
-            s.width(r),
-            lambda k: s.member(r, k),
-            lambda q: s.member_index(q),
-        )
+        return Vector(self.ledger, Sequence, s.width(r), partial(s.member, r), s.member_index)
 
     def __getitem__(self, index: Any) -> Any:
         s, r, at = self.ledger.state, self.owner, raw(index)
-        self.ledger.demand(Term(within(0, at, s.width(r))), "member has the entry that is read")
+        self.ledger.demand(within(0, at, s.width(r)), "member has the entry that is read")
         return self.ledger.wrap(Sequence, s.member(r, at))
 
     def append(self, sequence: Any) -> None:
         """Append a sequence that is not there."""
         s, r, q = self.ledger.state, self.owner, sequence.z
         self.ledger.demand(
-            Term(z3.Not(self.vector().has(q))), "the request does not have the sequence yet"
+            z3.Not(self.vector().has(q)), "the request does not have the sequence yet"
         )
         s.put("member_index", (q,), s.width(r))
         s.put("member", (r, s.width(r)), q)
         s.put("width", (r,), s.width(r) + 1)
-        self.ledger.wrote = True
 
     def remove(self, sequence: Any) -> None:
         """Remove a sequence that is there; the others keep their order."""
         s, r, q = self.ledger.state, self.owner, sequence.z
         before = self.vector()
-        self.ledger.demand(Term(before.has(q)), "the request has the sequence")
+        self.ledger.demand(before.has(q), "the request has the sequence")
         at, old = s.member_index(q), s.snapshot()
-        s.fields["member"] = lambda x, j: z3.If(
-            z3.And(x == r, j >= at), old.member(x, j + 1), old.member(x, j)
+        s.put_where(
+            "member",
+            lambda x, j: z3.And(x == r, j >= at),
+            lambda x, j: old.member(x, j + 1),
         )
-        s.fields["member_index"] = lambda x: z3.If(
-            z3.And(before.has(x), old.member_index(x) > at),
-            old.member_index(x) - 1,
-            old.member_index(x),
+        s.put_where(
+            "member_index",
+            lambda x: z3.And(before.has(x), old.member_index(x) > at),
+            lambda x: old.member_index(x) - 1,
         )
         s.put("width", (r,), old.width(r) - 1)
-        self.ledger.wrote = True
 
     def clear(self) -> None:
         """No sequence is left."""
         self.ledger.state.put("width", (self.owner,), z3.IntVal(0))
-        self.ledger.wrote = True

@@ -137,7 +137,7 @@ def watched(name: str) -> Callable[..., None]:
         count = contract.count(before, *values)
         parts = [
             *contract.requirements(before, count, *values),
-            *contract.ensures(before, after, count, *values),
+            *contract.promised(before, after, count, *values),
         ]
         ledger.steps_run(
             name, [breach.rule for breach in violated_postconditions(parts, before, after)]

@@ -398,12 +398,15 @@ def test_fences_are_those_of_the_pool(tmp_path: Path) -> None:
 
 def test_a_second_row_of_one_name_is_refused() -> None:
     """Who imports the first would run it, and the second would be proved."""
-    state = ("request",), lambda v, r: v.blocks(r) >= 0
+
+    def clause(v: Any, r: Any) -> Any:
+        return v.blocks(r) >= 0
+
     for again in (
         lambda: action("submit")(ACTIONS["submit"].body),
         lambda: ensures(POSTCONDITIONS["submit"]),
-        lambda: declare("holdings", "step", "each holds something", ("", *state)),
-        lambda: declare_kv("plan", "nothing", ("", *state, lambda *_: [])),
+        lambda: declare("holdings", "step", "each holds something", ("", clause)),
+        lambda: declare_kv("plan", "nothing", ("", clause, lambda *_: [])),
         lambda: contract(**{f: getattr(CONTRACTS["take_blocks"], f) for f in FIELDS_OF_CONTRACTS}),
     ):
         with pytest.raises(Misuse, match="there are two rows named"):
