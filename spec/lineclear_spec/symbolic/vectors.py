@@ -196,6 +196,8 @@ class Owned(NoValue):
 class Table(Owned):
     """The block table of a sequence: what a list is on plain data."""
 
+    __slots__ = ()
+
     def vector(self) -> Vector:
         """Its blocks as they are now."""
         s, q = self.ledger.state.snapshot(), self.owner
@@ -273,6 +275,8 @@ def names(s: State, q: Any, b: Any) -> Any:
 class Held(Owned):
     """The distinct blocks of a request: what the keys of a dict are on plain data."""
 
+    __slots__ = ()
+
     def vector(self) -> Vector:
         """Its blocks as they are now."""
         s, r = self.ledger.state.snapshot(), self.owner
@@ -305,6 +309,8 @@ class Held(Owned):
 
 class Members(Owned):
     """The sequences of a request, in order."""
+
+    __slots__ = ()
 
     def vector(self) -> Vector:
         """Its sequences as they are now."""

@@ -82,7 +82,9 @@ def test_what_is_not_proved_is_asked_again(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("damage", ["", "[]", "{}", '{"key": 1, "results": []}', "status", "fewer"])
+@pytest.mark.parametrize(
+    "damage", ["", "[]", "{}", '{"key": 1, "results": []}', "status", "fewer"]
+)
 def test_a_damaged_answer_is_no_answer(tmp_path: Path, damage: str) -> None:
     unit = ["order_priority"]
     assert asked(tmp_path, units=unit) == {*unit}
