@@ -3,8 +3,8 @@
 Invariant: most controls are a broken function or a false statement that an execution would contradict. One that the
 prover accepts is a finding, because then it could accept the same of the table. Some are allowed ones, which it must
 not refuse, so that a refusal means something; and of some units no contradiction may be found in what they assume.
-That search is weak (`prove.contradicts`): `tests/spec/proof/test_hypotheses.py` evaluates the hypotheses on executed
-states, which is what shows that they do not contradict each other.
+That search is weak (`contradiction.contradicts`): `tests/spec/proof/test_hypotheses.py` evaluates the hypotheses on
+executed states, which is what shows that they do not contradict each other.
 """
 
 from __future__ import annotations
@@ -122,8 +122,8 @@ def false_statements() -> Iterator[tuple[str, str]]:
     from lineclear_spec.language.forbidden_questions import refuse_questions
     from lineclear_spec.language.source import Forbidden
     from lineclear_spec.mutation.misuses import places_given_up
+    from lineclear_spec.proof.contradiction import contradicts
     from lineclear_spec.proof.obligations import build
-    from lineclear_spec.proof.prove import contradicts
 
     load_claims()
     for construct in CONSTRUCTS:

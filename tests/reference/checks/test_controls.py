@@ -11,8 +11,8 @@ z3 = pytest.importorskip("z3")
 
 from lineclear.checks.controls import controls, false_statements
 from lineclear.checks.stage import Context
+from lineclear_spec.proof.contradiction import contradicts
 from lineclear_spec.proof.obligations import build
-from lineclear_spec.proof.prove import contradicts
 from lineclear_spec.symbolic.state import State, quantify
 
 #: What is changed in the prover, and a word of the control that is accepted then.

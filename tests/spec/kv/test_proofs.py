@@ -13,8 +13,9 @@ from lineclear_spec.kv import obligations as kv_obligations
 from lineclear_spec.kv.obligations import KV_UNITS, PARTS, RUN, kv_unit
 from lineclear_spec.kv.premises import NAMES
 from lineclear_spec.modelcheck.kv_walks import broken
+from lineclear_spec.proof.contradiction import contradicts
 from lineclear_spec.proof.obligations import build, units_of_kv
-from lineclear_spec.proof.prove import contradicts, prove_unit
+from lineclear_spec.proof.prove import prove_unit
 
 
 @pytest.mark.parametrize("edit", [*EDITS, *WALKED], ids=lambda e: e.what)

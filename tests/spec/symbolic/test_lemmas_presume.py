@@ -100,9 +100,12 @@ def test_what_is_listed_is_finite_only_where_an_invariant_says_so() -> None:
     """The members of a request, and a calendar: where nothing is known of them, they may be without end."""
     ledger = SymbolicLedger(State.arbitrary().snapshot())
     request: Any = Record(ledger, z3.Const("r", Request))
-    with pytest.raises(Misuse, match="a lemma needs members"):
+    with pytest.raises(Misuse, match="a lemma needs group_local"):
         ledger.drop_sealed(request)  # nothing was assumed of the state
     ledger.start_watching()
+    request.members.clear()
+    with pytest.raises(Misuse, match="a lemma needs members"):
+        ledger.drop_sealed(request)
     ledger.given -= {"decode_batch.size"}
     with pytest.raises(
         Misuse, match=r"a lemma needs decode_batch\.size, which is no hypothesis here"
