@@ -77,9 +77,9 @@ EDITS: dict[str, tuple[Edit, str]] = {
     "a free block may be freed": (
         (
             "lineclear_spec.symbolic.pool",
-            "SymbolicPool.put",
-            "z3.And(within(0, p, total), z3.Not(is_free(old, tier, p)))",
-            "within(0, p, total)",
+            "SymbolicPool._demand_in_use",
+            "z3.And(within(0, p, s.total(tier)), z3.Not(is_free(s, tier, p)))",
+            "within(0, p, s.total(tier))",
         ),
         "a free block is freed",
     ),
