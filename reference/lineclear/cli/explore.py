@@ -164,8 +164,7 @@ def refuse_rejected(bounds: SearchBounds) -> None:
         except InvalidRequest as error:
             raise UsageError(f"request {one}: {error}") from error
         if isinstance(answer, Rejected):
-            why = answer.reason.removeprefix("rejected, since ")
-            raise UsageError(f"request {one} is rejected: {why}, or leave it out")
+            raise UsageError(f"request {one} is rejected: {answer.reason}, or leave it out")
 
 
 def shape(text: str) -> RequestShape:
