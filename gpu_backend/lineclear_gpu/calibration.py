@@ -94,8 +94,10 @@ def entries(path: Path) -> list[dict[str, Any]]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return []
-    except (OSError, UnicodeDecodeError) as error:
-        raise unusable(path, str(error)) from error
+    except OSError as error:
+        raise unusable(path, error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
+        raise unusable(path, "not valid UTF-8") from error
     try:
         found = json.loads(text)
         if found["version"] != VERSION:
@@ -108,6 +110,8 @@ def entries(path: Path) -> list[dict[str, Any]]:
                     raise ValueError(f"{name} costs {each['costs'][name]}")
     except CalibrationError:
         raise
+    except json.JSONDecodeError as error:
+        raise unusable(path, f"not valid JSON: {error}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise unusable(path, f"{type(error).__name__}: {error}") from error
     return listed
@@ -116,7 +120,8 @@ def entries(path: Path) -> list[dict[str, Any]]:
 def unusable(path: Path, why: str) -> CalibrationError:
     """The error."""
     return CalibrationError(
-        f"{path} holds no measured costs ({why}); delete it, or name another file by {ENVIRONMENT}"
+        f"{path} holds no measured costs ({why}); delete it, or name another file "
+        f"(--file, --calibration or {ENVIRONMENT})"
     )
 
 

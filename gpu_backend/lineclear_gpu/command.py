@@ -102,7 +102,7 @@ def run_tags(arguments: argparse.Namespace, device: str) -> int:
     from lineclear_gpu.tag_run import TagRun, WrongTag, pressure
 
     arguments.parser.refuse_idle(
-        arguments, "--model none generates its own requests and runs no model", *OF_TAGS, *SETTINGS
+        "--model none generates its own requests and runs no model", *OF_TAGS, *SETTINGS
     )
     defaults = {name: getattr(pressure(), name) for name in SMALL}
     config = read_settings(arguments, defaults, serving_settings)

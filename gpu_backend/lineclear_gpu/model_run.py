@@ -46,10 +46,11 @@ def run_model(arguments: argparse.Namespace, device: str) -> int:
     config = read_settings(arguments, SMALL if drawn else defaults, serving_settings)
     if arguments.calibration is not None and not weighs(config):
         raise UsageError(
-            f"--calibration {arguments.calibration} has costs for --preemption-mode auto with CPU blocks and "
-            f"without costs of your own; the mode is {config.preemption_mode}"
+            f"--calibration {arguments.calibration} is read only if --preemption-mode is auto, there are CPU "
+            f"blocks and no costs are set; the mode is {config.preemption_mode}: omit --calibration, or set auto"
         )
-    workload = short(arguments) if drawn and arguments.generate is None else load(arguments)
+    shortened = drawn and arguments.generate is None
+    workload = short(arguments) if shortened else load(arguments, seeded=True)
     sampling = params_of(workload, arguments)  # before a model is loaded in vain
     try:
         model = load_model(arguments.model, device=device, dtype=dtype, seed=arguments.seed)
@@ -142,6 +143,7 @@ def short(arguments: argparse.Namespace) -> Workload:
 
     prompts = Lengths(median=48, sigma=0.8, least=4, most=160)
     outputs = Lengths(median=24, sigma=0.6, least=4, most=64)
+    arguments.parser.refuse("a generated workload has limits of its own", "max_tokens")
     rate = arguments.request_rate or EVERYBODY_AT_ONCE
     try:
         return synthetic(

@@ -80,9 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear.journal.file import JournalError
 
     if arguments.rules:
-        arguments.parser.refuse_idle(
-            arguments, "--rules prints the rules and reads no log", "rules"
-        )
+        arguments.parser.refuse_idle("--rules prints the rules and reads no log", "rules")
         write_text("\n".join(rules()))
         return PASSED
     if arguments.log is None:

@@ -80,9 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
         need_file(path)
     if arguments.deep:
         why = "--deep searches worlds of its own"
-        arguments.parser.refuse_idle(
-            arguments, why, "deep", "output", "journal", "format", "backend"
-        )
+        arguments.parser.refuse_idle(why, "deep", "output", "journal", "format", "backend")
     chosen, whole = worlds(arguments)
     reports: list[Report] = []
     with Progress("searching the scheduler", len(chosen)) as progress:

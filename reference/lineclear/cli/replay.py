@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lineclear_spec.kernel.ledger import Ledger
 
 EPILOG = """\
-A truncated journal is replayed to its end; the exit code is then 3.
+A journal that was cut off, also within its last line, is replayed up to there; the exit code is then 3.
 
 examples:
   lineclear simulate --journal run.jsonl    write a journal

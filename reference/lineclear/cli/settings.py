@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from lineclear.cli.exits import UsageError
+from lineclear.cli.files import reason
 from lineclear.cli.numbers import real, whole
 
 if TYPE_CHECKING:
@@ -257,9 +258,9 @@ def read_toml(path: str) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             table = tomllib.load(file)
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {reason(error)}") from error
+    except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: not valid TOML: {error}") from error
     except RecursionError as error:
         raise UsageError(

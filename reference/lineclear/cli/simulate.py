@@ -148,6 +148,7 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear.theorems.bound_checks import broken_bounds
 
     if "help" in arguments.step_time:
+        arguments.parser.refuse_idle("--step-time help explains the model alone", "step_time")
         write_text(explain_step_time())
         return PASSED
     need_distinct(WORKLOAD=arguments.workload, config=arguments.config, journal=arguments.journal)
@@ -223,8 +224,16 @@ def bound_lines(held: list[BoundCheck]) -> list[str]:
     return ["", *lines(held), *[f"bound exceeded: {line}" for line in broken_bounds(held)]]
 
 
-def load(arguments: argparse.Namespace) -> Workload:
-    """Loads the requested workload."""
+def load(arguments: argparse.Namespace, *, seeded: bool = False) -> Workload:
+    """Loads the requested workload.
+
+    Args:
+        arguments: of the command.
+        seeded: whether the command itself draws by the seed, too.
+
+    Raises:
+        UsageError: it cannot be read or drawn, or an argument would have no effect on it.
+    """
     from lineclear.workload.generators import generate
     from lineclear.workload.readers import read_workload
     from lineclear.workload.workload import (
@@ -237,6 +246,7 @@ def load(arguments: argparse.Namespace) -> Workload:
 
     try:
         if arguments.workload is None:
+            arguments.parser.refuse("a generated workload has limits of its own", "max_tokens")
             count = arguments.num_requests or EMBEDDED_REQUESTS
             rate = EMBEDDED_RATE if arguments.request_rate is None else arguments.request_rate
             if arguments.generate is not None:
@@ -248,6 +258,8 @@ def load(arguments: argparse.Namespace) -> Workload:
             arguments.workload, max_tokens=arguments.max_tokens, limit=arguments.num_requests
         )
         if arguments.request_rate is None:
+            if not seeded:
+                arguments.parser.refuse("nothing is drawn for a file with times", "seed")
             return read
         return spread_out(read, arguments.request_rate, arguments.seed)
     except WorkloadError as error:
