@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from lineclear import __version__
 from lineclear.cli.exits import BROKEN_PIPE, DEFECT, INTERRUPTED, USAGE, UsageError, missing_extra
 from lineclear.cli.interrupts import kept_interrupts
-from lineclear.cli.output import discard_output
+from lineclear.cli.output import discard_output, open_streams
 
 __all__ = ["COMMANDS", "main", "make_parser"]
 
@@ -173,6 +173,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def ended(argv: Sequence[str] | None) -> int:
     """The exit code of one command, run with these arguments or with those of the process."""
     who = "lineclear"
+    if not open_streams():
+        return complain(f"{who}: standard output is closed: open it, with > FILE or > /dev/null")
     try:
         try:
             arguments, rest = make_parser().parse_known_args(argv)
