@@ -237,7 +237,7 @@ def test_a_journal_that_was_cut_off_within_a_line_is_replayed_up_to_there(
     path.write_text(JOURNAL % 4 + '["new",1,2,4,1]\n["submit","r1"]\n["adm')
     assert main(("replay", str(path))) == 3
     printed = capsys.readouterr().out
-    assert "1 actions, 0 steps" in printed
+    assert "1 action, 0 steps" in printed
     assert "the journal is truncated here" in printed
     path.write_text(JOURNAL % 4 + '["new",1,2,4,1]\n["adm\n["submit","r1"]\n')
     assert "line 3: it is not JSON" in refused(capsys, "replay", str(path))
@@ -252,7 +252,7 @@ def test_a_journal_comes_from_standard_input(
         sys, "stdin", io.StringIO(JOURNAL % 4 + '["new",1,2,4,1]\n["reject","r1"]\n')
     )
     assert main(("replay", "-")) == 3  # it has no last line
-    assert "1 actions, 0 steps" in capsys.readouterr().out
+    assert "1 action, 0 steps" in capsys.readouterr().out
 
 
 def test_an_error_of_the_settings_names_their_file(

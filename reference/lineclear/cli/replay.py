@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
 from lineclear.cli.files import need_new, reading, replace
 from lineclear.cli.numbers import whole
-from lineclear.cli.output import add_format, write_json, write_text
+from lineclear.cli.output import add_format, count, write_json, write_text
 from lineclear.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -241,9 +241,9 @@ def again_moves(saved: Counterexample, form: str, stop: int | None, target: Path
 def lines(content: dict[str, Any], state: dict[str, Any], stop: int | None) -> list[str]:
     """The result as text; with the state on request."""
     text = [
-        f"{content['journal']}: {content['actions']:,} actions, {content['steps']:,} steps, "
-        f"every invariant checked {content['invariant_checks']:,} times, "
-        f"{len(content['violations'])} violations"
+        f"{content['journal']}: {count(content['actions'], 'action')}, {count(content['steps'], 'step')}, "
+        f"every invariant checked {count(content['invariant_checks'], 'time')}, "
+        f"{count(len(content['violations']), 'violation')}"
     ]
     text += [f"  {violation}" for violation in content["violations"]]
     if stop is None:
