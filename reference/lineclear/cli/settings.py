@@ -38,13 +38,14 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
     "long_prefill_token_threshold": (
         int,
         None,
-        "tokens that one prompt may take of a step while others could use them; 0 is no limit, None a "
-        "quarter of max_num_batched_tokens",
+        "tokens that one prompt may take of a step while others could use them; 0 is no limit "
+        "(default: a quarter of max_num_batched_tokens)",
     ),
     "max_long_partial_prefills": (
         int,
         None,
-        "running requests whose prompt could use more than --long-prefill-token-threshold; a further one waits",
+        "running requests whose prompt could use more than --long-prefill-token-threshold; a further one waits "
+        "(default: no limit)",
     ),
     "num_lookahead_slots": (int, 0, "draft tokens that a decode may verify"),
     "watermark": (float, 0.01, "share of the GPU pool that admission keeps free"),
@@ -64,11 +65,11 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
     "preemption_mode": (str, "auto", "swap, recompute, by_length, auto or groups"),
     "swap_threshold": (int, 512, "by_length: swap requests with at least this many tokens"),
     "victim": (str, "last", "last, lowest_priority, longest or newest"),
-    "max_waiting": (int, None, "reject arrivals while this many wait"),
+    "max_waiting": (int, None, "reject arrivals while this many wait (default: no limit)"),
     "max_waiting_tokens": (
         int,
         None,
-        "reject arrivals while requests of this many tokens are queued, n * max_tokens included",
+        "reject arrivals while requests of this many tokens are queued, n * max_tokens included (default: no limit)",
     ),
     "max_steps_in_flight": (int, 1, "maximum steps in flight, 1 or 2"),
     "max_bypasses": (
@@ -120,7 +121,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         help="default, lesson, vllm_v0, vllm_v0_chunked or nano_vllm",
     )
     for name, (kind, default, text) in SETTINGS.items():
-        text = f"{text} (default: {default})"
+        text = text if default is None else f"{text} (default: {default})"
         flag = f"--{name.replace('_', '-')}"
         if kind is dict:
             text = text.partition(" (default")[0]

@@ -108,7 +108,11 @@ def add_workload(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the workload."""
     drawing = parser.add_argument_group("workload")
     drawing.add_argument(
-        "--seed", type=SEED, default=0, help="seed of a generated workload (default: 0)"
+        "--seed",
+        type=SEED,
+        default=0,
+        metavar="N",
+        help="seed of a generated workload (default: 0)",
     )
     drawing.add_argument(
         "--num-requests",
