@@ -89,7 +89,7 @@ def entries(path: Path) -> list[dict[str, Any]]:
     try:
         if path.exists() and not path.is_file():  # a device may never end
             raise CalibrationError(
-                f"{path} is no file, so it holds no costs: name one by {ENVIRONMENT}"
+                f"{path} is no file, so it holds no costs: name one (--file, --calibration or {ENVIRONMENT})"
             )
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

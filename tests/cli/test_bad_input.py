@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -243,6 +245,20 @@ def test_a_journal_that_was_cut_off_within_a_line_is_replayed_up_to_there(
     assert "line 3: it is not JSON" in refused(capsys, "replay", str(path))
     path.write_text((JOURNAL % 4)[:40])
     assert "line 1: it is not JSON" in refused(capsys, "replay", str(path))
+
+
+@pytest.mark.parametrize("command", ["replay", "conform", "why"])
+def test_a_journal_comes_from_a_pipe(
+    command: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    pipe = str(tmp_path / "pipe")  # as of `lineclear replay <(zcat run.jsonl.gz)`
+    os.mkfifo(pipe)
+    text = JOURNAL % 4 + '["new",1,2,4,1]\n["submit","r1"]\n'
+    writer = threading.Thread(target=Path(pipe).write_text, args=(text,))
+    writer.start()
+    assert main((command, pipe)) == (3 if command == "replay" else 0)
+    writer.join(timeout=10)
+    assert pipe in capsys.readouterr().out
 
 
 def test_a_journal_comes_from_standard_input(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
-from lineclear.cli.files import need_new, reading, replace
+from lineclear.cli.files import is_stream, need_new, reading, replace
 from lineclear.cli.numbers import whole
 from lineclear.cli.output import add_format, count, write_json, write_text
 from lineclear.cli.progress import Progress
@@ -127,8 +127,8 @@ def counterexample(path: str) -> Counterexample | None:
     from lineclear.checks.counterexample import CounterexampleError
     from lineclear.checks.itf import read
 
-    if path == "-":
-        return None  # a journal may exceed memory, so read it only once
+    if path == "-" or is_stream(Path(path)):
+        return None  # a pipe is read only once
     with reading(path) as file:
         head = file.read(200)
         text = head + file.read() if head[:1] == "{" and '"#meta"' in head else ""

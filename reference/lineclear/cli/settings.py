@@ -106,6 +106,15 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
 #: `Config` knows the limits; here a number has to be one.
 PARSERS: dict[type, Callable[[str], Any]] = {int: whole(), float: real(), str: str}
 
+#: What a value in a file has to be.
+KINDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    dict: "a table",
+}
+
 TOO_LARGE = "a whole number has more than 64 bits: give a smaller one"
 
 
@@ -278,5 +287,5 @@ def read_toml(path: str) -> dict[str, Any]:
         kind = SETTINGS[name][0]
         kinds = (int, float) if kind is float else (kind,)
         if type(value) not in kinds:
-            raise UsageError(f"{path}: {name} is {value!r}, not {kind.__name__}")
+            raise UsageError(f"{path}: {name} is {value!r}: it must be {KINDS[kind]}")
     return settings
