@@ -33,7 +33,7 @@ A request is PROMPT+MOST, then xN for N sequences, then pP for priority P: 1+3, 
 examples:
   lineclear explore
   lineclear explore --deep -o docs/explored.md
-  lineclear explore --rules lineclear.evidence.faults:AnyFit --journal stall.jsonl
+  lineclear explore --rules lineclear.evidence.faults:AnyFit --requests 3 --journal stall.jsonl
   lineclear explore --victim longest --num-gpu-blocks 4 --requests 3 --shapes 1+3 2+2
 """
 

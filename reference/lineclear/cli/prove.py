@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
 from lineclear.cli.files import need_folder
 from lineclear.cli.numbers import whole
-from lineclear.cli.output import add_backend, add_format, write_json, write_text
+from lineclear.cli.output import add_backend, add_format, count, write_json, write_text
 from lineclear.cli.progress import Progress
 from lineclear.cli.prove_kv import NAME as KV
 from lineclear.cli.prove_kv import kv_json, kv_lines
@@ -133,7 +133,9 @@ def run(arguments: argparse.Namespace) -> int:
 
         need_folder(arguments.export)
         files = export(Path(arguments.export), names or None)
-        write_text(f"{len(files)} files in {arguments.export}; every check-sat answers unsat")
+        write_text(
+            f"{count(len(files), 'file')} in {arguments.export}; every check-sat answers unsat"
+        )
         return PASSED
     started = time.monotonic()
     solvers, second = [prove.solver_version()], None
