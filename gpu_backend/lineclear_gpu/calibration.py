@@ -112,8 +112,10 @@ def entries(path: Path) -> list[dict[str, Any]]:
         raise
     except json.JSONDecodeError as error:
         raise unusable(path, f"not valid JSON: {error}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise unusable(path, f"{type(error).__name__}: {error}") from error
+    except ValueError as error:
+        raise unusable(path, str(error)) from error
+    except (KeyError, TypeError) as error:
+        raise unusable(path, "its JSON is not what `lineclear calibrate` writes") from error
     return listed
 
 
