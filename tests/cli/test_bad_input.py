@@ -23,8 +23,8 @@ JOURNAL = (
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("explore", "--shapes", "0+0"), "request 0+0: prompt must be at least 1"),
-        (("explore", "--shapes", "1+1x0"), "n must be at least 1"),
+        (("explore", "--shapes", "0+0"), "request 0+0: prompt must be at least 1, not 0"),
+        (("explore", "--shapes", "1+1x0"), "n must be at least 1, not 0"),
         (("explore", "--shapes", "1+300"), "is rejected"),
         (
             ("explore", "--shapes", "3+1x999"),
