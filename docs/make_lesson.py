@@ -6,6 +6,7 @@ python docs/make_lesson.py --check    1 if the page is stale
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -123,8 +124,15 @@ def page(everything: Everything) -> str:
 
 def main() -> int:
     """Writes or checks."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 if it is stale"
+    )
+    asked = parser.parse_args()
     text = page(tell_all())
-    if "--check" in sys.argv[1:]:
+    if asked.check:
         if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text:
             return 0
         print("docs/lesson.md is stale: run python docs/make_lesson.py", file=sys.stderr)

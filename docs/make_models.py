@@ -7,6 +7,7 @@ python docs/make_models.py --check    1 if the page is stale
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -147,9 +148,16 @@ def page() -> str:
 
 def main() -> int:
     """Writes or checks."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 if it is stale"
+    )
+    asked = parser.parse_args()
     torch.set_num_threads(1)
     text = page()
-    if "--check" in sys.argv[1:]:
+    if asked.check:
         if PAGE.read_text(encoding="utf-8") == text:
             return 0
         print("docs/models.md is stale: run python docs/make_models.py", file=sys.stderr)

@@ -89,13 +89,15 @@ def entries(path: Path) -> list[dict[str, Any]]:
     try:
         if path.exists() and not path.is_file():  # a device may never end
             raise CalibrationError(
-                f"{path} is no file, so it holds no costs: name one by {ENVIRONMENT}"
+                f"{path} is no file, so it holds no costs: name one (--file, --calibration or {ENVIRONMENT})"
             )
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return []
-    except (OSError, UnicodeDecodeError) as error:
-        raise unusable(path, str(error)) from error
+    except OSError as error:
+        raise unusable(path, error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
+        raise unusable(path, "not valid UTF-8") from error
     try:
         found = json.loads(text)
         if found["version"] != VERSION:
@@ -108,15 +110,20 @@ def entries(path: Path) -> list[dict[str, Any]]:
                     raise ValueError(f"{name} costs {each['costs'][name]}")
     except CalibrationError:
         raise
-    except (ValueError, KeyError, TypeError) as error:
-        raise unusable(path, f"{type(error).__name__}: {error}") from error
+    except json.JSONDecodeError as error:
+        raise unusable(path, f"not valid JSON: {error}") from error
+    except ValueError as error:
+        raise unusable(path, str(error)) from error
+    except (KeyError, TypeError) as error:
+        raise unusable(path, "its JSON is not what `lineclear calibrate` writes") from error
     return listed
 
 
 def unusable(path: Path, why: str) -> CalibrationError:
     """The error."""
     return CalibrationError(
-        f"{path} holds no measured costs ({why}); delete it, or name another file by {ENVIRONMENT}"
+        f"{path} holds no measured costs ({why}); delete it, or name another file "
+        f"(--file, --calibration or {ENVIRONMENT})"
     )
 
 

@@ -41,7 +41,7 @@ def add_parser(subparsers: Any) -> None:
     """Adds the subcommand."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "run",
-        help="run a model on the verified scheduler",
+        help="run a model on this scheduler, short of memory or not",
         description="Run a model, or tags instead of one, over real block pools.",
         epilog=EPILOG,
     )
@@ -52,7 +52,7 @@ def add_parser(subparsers: Any) -> None:
         type=real(above=0, most=1),
         default=0.9,
         metavar="SHARE",
-        help="default: 0.9",
+        help="share of the GPU memory that weights, blocks and activations may take (default: 0.9)",
     )
     parser.add_argument(
         "--eager",
@@ -66,7 +66,11 @@ def add_parser(subparsers: Any) -> None:
         "`lineclear calibrate`; measured at start if it lacks them)",
     )
     parser.add_argument(
-        "--temperature", type=real(least=0), default=0.0, help="0 is greedy (default: 0)"
+        "--temperature",
+        type=real(least=0),
+        default=0.0,
+        metavar="T",
+        help="0 is greedy (default: 0)",
     )
     parser.add_argument("--steps", type=whole(1), metavar="N", help="stop after this many steps")
     parser.add_argument(
@@ -102,7 +106,7 @@ def run_tags(arguments: argparse.Namespace, device: str) -> int:
     from lineclear_gpu.tag_run import TagRun, WrongTag, pressure
 
     arguments.parser.refuse_idle(
-        arguments, "--model none generates its own requests and runs no model", *OF_TAGS, *SETTINGS
+        "--model none generates its own requests and runs no model", *OF_TAGS, *SETTINGS
     )
     defaults = {name: getattr(pressure(), name) for name in SMALL}
     config = read_settings(arguments, defaults, serving_settings)

@@ -55,7 +55,7 @@ def serve(
     *,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Serves the workload; returns figures and tokens.
+    """Serves the workload; returns figures, and of each request whether it ended well, and its tokens.
 
     Args:
         llm: the engine and its model.
@@ -135,7 +135,10 @@ def serve(
         "blocks": {"gpu": llm.config.num_gpu_blocks, "cpu": llm.config.num_cpu_blocks},
         "bytes_out": engine.executor.transfer.bytes_out,
         "bytes_in": engine.executor.transfer.bytes_in,
-        "tokens": [[c.token_ids for c in output.outputs] for output in outputs],
+        "tokens": {
+            o.request_id: (o.finished and o.error is None, [c.token_ids for c in o.outputs])
+            for o in outputs
+        },
     }
 
 

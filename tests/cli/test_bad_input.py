@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -21,8 +23,8 @@ JOURNAL = (
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("explore", "--shapes", "0+0"), "request 0+0: prompt must be at least 1"),
-        (("explore", "--shapes", "1+1x0"), "n must be at least 1"),
+        (("explore", "--shapes", "0+0"), "request 0+0: prompt must be at least 1, not 0"),
+        (("explore", "--shapes", "1+1x0"), "n must be at least 1, not 0"),
         (("explore", "--shapes", "1+300"), "is rejected"),
         (
             ("explore", "--shapes", "3+1x999"),
@@ -63,6 +65,22 @@ JOURNAL = (
             ("check", "--policy", "aging", "--policy-options", "a=1", "a=2"),
             "--policy-options has a twice",
         ),
+        (("simulate", "--seed", "1", "--seed", "1"), "--seed: it is given twice: give it once"),
+        (
+            ("simulate", "--swapped-first", "--no-swapped-first"),
+            "--swapped-first/--no-swapped-first: it is given twice",
+        ),
+        (("conform", ""), "LOG: it is empty: give it a value, or omit it"),
+        (("simulate", "--config", ""), "--config: it is empty"),
+        (("prove", "kv", "swap_out"), "kv is no unit, but all that its theorem rests on"),
+        (
+            ("explain", "swap_out", "swap_in"),
+            "unrecognized arguments: swap_in (see lineclear explain",
+        ),
+        (
+            ("run", "--temperature", "-1"),
+            "--temperature: must be a number of at least 0, not '-1'",
+        ),
         (("explain", "finish", "--save", "x"), "--save needs the name of a mutant"),
     ],
 )
@@ -91,6 +109,15 @@ def test_an_argument_that_leaves_nothing_to_do_is_refused(
         ("explain --page --save x.json --format json", "--save, --format"),
         ("policies --show priority.P7 -o F --format markdown", "-o"),
         ("policies --show priority.P7 -o F --check", "-o, --check"),
+        ("conform --rules --format text --level rules", "--level, --format"),
+        ("test a:b --exhaustive --seed 0", "--seed"),
+        ("explore --deep --requests 2", "--requests"),
+        ("simulate --max-tokens 2048", "--max-tokens"),
+        ("compare --max-tokens 7 --generate tenants", "--max-tokens"),
+        ("run --device cpu --max-tokens 7", "--max-tokens"),
+        ("run --device cpu --model none --temperature 0", "--temperature"),
+        ("simulate --step-time help --journal j", "--journal"),
+        ("compare --step-time help --seed 0", "--seed"),
     ],
 )
 def test_what_would_have_no_effect_is_refused(
@@ -100,6 +127,22 @@ def test_what_would_have_no_effect_is_refused(
     monkeypatch.chdir(tmp_path)
     assert refused(capsys, *line.split()).endswith(f": omit {omit}")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_seed_of_a_file_with_times_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace.csv"
+    trace.write_text("arrival_time,prompt_tokens,output_tokens\n0,5,2\n1,5,2\n")
+    for command in ("simulate", "compare"):
+        said = refused(capsys, command, str(trace), "--seed", "0")
+        assert said.endswith("nothing is drawn for a file with times: omit --seed")
+    trace.write_text("num_prefill_tokens,num_decode_tokens\n5,2\n5,2\n")
+    assert main(("simulate", str(trace), "--seed", "0", "--request-rate", "1")) == 0
+
+
+def test_flags_that_only_say_yes_may_stand_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(("conform", "--rules", "--rules")) == 0
 
 
 @pytest.mark.parametrize(
@@ -138,7 +181,7 @@ def test_a_suffix_without_a_format_is_refused(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "line 1: journal is "),
+        ("", "line 1: journal is missing, it must be"),
         ("hello\n", "line 1: it is not JSON"),
         ("[]\n", "line 1: journal is "),
         ("[" * 20_000 + "\n", "line 1: it is not JSON"),
@@ -170,6 +213,16 @@ def test_a_file_that_is_not_a_journal_is_refused(
     assert words in refused(capsys, "replay", str(path))
 
 
+def test_bytes_that_are_no_text_are_called_that(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "bytes"
+    path.write_bytes(b"\xff\xfe")
+    for arguments in (("--config", path), ("--step-time", f"fit={path}")):
+        said = refused(capsys, "simulate", *map(str, arguments))
+        assert said.endswith(f"cannot read {path}: not valid UTF-8")
+
+
 def test_a_journal_whose_action_is_refused_is_refuted(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -179,6 +232,35 @@ def test_a_journal_whose_action_is_refused_is_refuted(
     assert "line 3: finish is refused" in capsys.readouterr().out
 
 
+def test_a_journal_that_was_cut_off_within_a_line_is_replayed_up_to_there(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_text(JOURNAL % 4 + '["new",1,2,4,1]\n["submit","r1"]\n["adm')
+    assert main(("replay", str(path))) == 3
+    printed = capsys.readouterr().out
+    assert "1 action, 0 steps" in printed
+    assert "the journal is truncated here" in printed
+    path.write_text(JOURNAL % 4 + '["new",1,2,4,1]\n["adm\n["submit","r1"]\n')
+    assert "line 3: it is not JSON" in refused(capsys, "replay", str(path))
+    path.write_text((JOURNAL % 4)[:40])
+    assert "line 1: it is not JSON" in refused(capsys, "replay", str(path))
+
+
+@pytest.mark.parametrize("command", ["replay", "conform", "why"])
+def test_a_journal_comes_from_a_pipe(
+    command: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    pipe = str(tmp_path / "pipe")  # as of `lineclear replay <(zcat run.jsonl.gz)`
+    os.mkfifo(pipe)
+    text = JOURNAL % 4 + '["new",1,2,4,1]\n["submit","r1"]\n'
+    writer = threading.Thread(target=Path(pipe).write_text, args=(text,))
+    writer.start()
+    assert main((command, pipe)) == (3 if command == "replay" else 0)
+    writer.join(timeout=10)
+    assert pipe in capsys.readouterr().out
+
+
 def test_a_journal_comes_from_standard_input(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,7 +268,7 @@ def test_a_journal_comes_from_standard_input(
         sys, "stdin", io.StringIO(JOURNAL % 4 + '["new",1,2,4,1]\n["reject","r1"]\n')
     )
     assert main(("replay", "-")) == 3  # it has no last line
-    assert "1 actions, 0 steps" in capsys.readouterr().out
+    assert "1 action, 0 steps" in capsys.readouterr().out
 
 
 def test_an_error_of_the_settings_names_their_file(

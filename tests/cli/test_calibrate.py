@@ -102,5 +102,5 @@ def test_costs_that_nothing_weighs_are_no_costs_for_a_run(
     run = ["run", "--device", "cpu", "--num-requests", "3"]
     assert main([*run, "--calibration", str(tmp_path / "costs.json")]) == 2
     written = capsys.readouterr()
-    assert "has costs for --preemption-mode auto" in written.err
+    assert "is read only if --preemption-mode is auto" in written.err
     assert written.err.count("\n") == 1

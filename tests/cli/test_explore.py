@@ -11,6 +11,7 @@ from refusals import printed
 
 from lineclear.cli import main
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, USAGE
+from lineclear.cli.explore import EPILOG
 
 KEYS = [
     "target",
@@ -57,7 +58,7 @@ def test_a_broken_preset_is_refuted_with_a_journal_and_a_page(
     asked = ["explore", *FAULTY, "--rules", ANY_FIT, "--shapes", "1+2", "2+2"]
     asked += ["--max-num-batched-tokens", "2", "--requests", "3"]
     output = printed(capsys, *asked, "--journal", str(journal), "-o", str(page), code=REFUTED)
-    assert "no guarantee: no request passes one that does not fit: is off" in output
+    assert "no guarantee, as this is off: no request passes one that does not fit" in output
     assert "starvation (1, FOUND)" in output
     assert main(["replay", str(journal)]) == PASSED
     assert "the last state equals the recorded one" in capsys.readouterr().out
@@ -89,3 +90,13 @@ def test_an_invalid_argument_is_one_line(
 ) -> None:
     assert main(["explore", *flags]) == USAGE
     assert said in capsys.readouterr().err
+
+
+def test_the_example_of_the_help_finds_what_it_says(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (line,) = [line for line in EPILOG.splitlines() if "--journal" in line]
+    assert main(line.split()[1:]) == REFUTED
+    assert main(["replay", "stall.jsonl"]) == PASSED
+    assert "lineclear replay stall.jsonl" in capsys.readouterr().out

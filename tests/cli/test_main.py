@@ -194,3 +194,23 @@ def test_the_pytest_plugin_loads_nothing_heavy_and_registers_its_marker(
     pytest_configure(pytestconfig)
     markers: list[str] = pytestconfig.getini("markers")
     assert any(marker.startswith("lineclear: ") for marker in markers)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("explain >&-", 2, "lineclear: standard output is closed: open it"),
+        ("replay - <&-", 2, "line 1: journal is missing"),
+        ("simulate - <&-", 2, "standard input: it is empty"),
+        ("explain LC401 2>&- <&-", 0, ""),
+        ("simulate nofile 2>&-", 2, ""),
+    ],
+)
+def test_a_closed_stream_is_no_error_of_the_command(line: str, code: int, said: str) -> None:
+    command = f"{sys.executable} -m lineclear {line}"
+    done = subprocess.run(
+        command, shell=True, env=ENVIRONMENT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == code
+    assert said in done.stderr
+    assert done.stderr.count("\n") == (1 if said else 0)

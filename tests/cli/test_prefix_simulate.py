@@ -10,8 +10,10 @@ import pytest
 
 from lineclear.cli import main
 
-SIZES = ["--block-size", "128", "--num-gpu-blocks", "40", "--max-model-len", "4096"]
-ON = [*SIZES, "--watermark", "0", "--prefix-caching", "all", "--preemption-mode", "recompute"]
+SIZES = ["--num-gpu-blocks", "40", "--max-model-len", "4096"]
+PLAIN = ["--watermark", "0", "--preemption-mode", "recompute"]
+OFF = [*SIZES, *PLAIN, "--block-size", "128"]
+ON = [*OFF, "--prefix-caching", "all"]
 
 
 @pytest.fixture
@@ -38,8 +40,7 @@ def simulated(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
 
 def test_what_was_found_is_reported(trace: str, capsys: pytest.CaptureFixture[str]) -> None:
     on = simulated(capsys, trace, *ON)
-    same = [*ON[: ON.index("--prefix-caching")], "--enable-prefix-caching", *ON[-2:]]
-    assert simulated(capsys, trace, *same) == on
+    assert simulated(capsys, trace, *OFF, "--enable-prefix-caching") == on
     assert on["prefix_queried_tokens"] == on["prompt_tokens"] == 3 * (1100 + 1600 + 700 + 2000)
     rate = on["prefix_hit_tokens"] / on["prefix_queried_tokens"]
     assert 0.2 < on["prefix_hit_rate"] == rate <= on["prefix_hit_rate_unbounded"] < 0.6
@@ -48,7 +49,7 @@ def test_what_was_found_is_reported(trace: str, capsys: pytest.CaptureFixture[st
         on["batched_tokens"]
         == on["prompt_tokens"] + on["generated_tokens"] - 12 - (on["prefix_hit_tokens"])
     )
-    off = simulated(capsys, trace, *ON, "--prefix-caching", "off")
+    off = simulated(capsys, trace, *OFF, "--prefix-caching", "off")
     assert off["prefix_hit_rate"] is off["prefix_hit_rate_unbounded"] is None
     assert off["prefix_queried_tokens"] == off["prefix_evicted_blocks"] == 0
     assert off["ttft"]["mean"] > on["ttft"]["mean"]
@@ -57,9 +58,9 @@ def test_what_was_found_is_reported(trace: str, capsys: pytest.CaptureFixture[st
 def test_preempted_requests_find_their_own_blocks(
     trace: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tight = [*ON, "--block-size", "8", "--num-gpu-blocks", "428", "--step-time", "constant=0.5"]
-    tight += ["--max-tokens", "64"]
-    on = simulated(capsys, trace, *tight)
+    tight = [*PLAIN, "--block-size", "8", "--num-gpu-blocks", "428", "--max-model-len", "4096"]
+    tight += ["--step-time", "constant=0.5", "--max-tokens", "64"]
+    on = simulated(capsys, trace, *tight, "--prefix-caching", "all")
     off = simulated(capsys, trace, *tight, "--prefix-caching", "off")
     for run in (on, off):  # what was computed once, and again after it was lost
         assert run["recomputed_tokens"] >= 0
@@ -75,7 +76,8 @@ def test_the_text_says_it_in_one_line(trace: str, capsys: pytest.CaptureFixture[
     assert main(["simulate", trace, *ON]) == 0
     (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("prefix cache")]
     assert "of prompt tokens found, " in line
-    assert main(["simulate", *ON, "--num-requests", "3", "--num-gpu-blocks", "400"]) == 0
+    wide = [*ON[2:], "--num-gpu-blocks", "400"]
+    assert main(["simulate", *wide, "--num-requests", "3"]) == 0
     assert "on, but no request has prefix ids (hash_ids)" in capsys.readouterr().out
     assert main(["compare", trace, *ON, "--policies", "fcfs,vtc"]) == 0
     assert capsys.readouterr().out.count("  prefix cache: ") == 2
@@ -85,7 +87,8 @@ def test_a_block_size_that_names_no_blocks_is_refused(
     trace: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for command in ("simulate", "compare"):
-        assert main([command, trace, *ON, "--block-size", "96"]) == 2
+        argv = [*SIZES, *PLAIN, "--block-size", "96", "--prefix-caching", "all"]
+        assert main([command, trace, *argv]) == 2
         said = capsys.readouterr().err
         assert "blocks of 96 do not divide" in said
         assert said.count("\n") == 1

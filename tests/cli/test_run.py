@@ -50,6 +50,31 @@ def test_prefix_caching_is_on_unless_it_is_turned_off(capsys: pytest.CaptureFixt
     assert "prefix cache  0 of " in printed(capsys, "run", *run[:4])
 
 
+def test_only_what_both_runs_served_is_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    run = ("--device", "cpu", "--compare", "--num-gpu-blocks", "12")
+    result = output(capsys, *run)
+    assert len(result["rejected"]) == 2  # by the small pool; the ample one serves them
+    assert result["same_tokens"] is True
+
+
+def test_a_run_that_was_cut_is_compared_as_far_as_it_went(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = ("--device", "cpu", "--compare", "--num-requests", "6")
+    result = output(capsys, *run, "--steps", "9", code=3)
+    assert result["unfinished"] > 0
+    assert result["same_tokens"] is True
+
+
+def test_tokens_differ_where_one_does_or_a_whole_output_is_shorter() -> None:
+    from lineclear_gpu.model_run import same_tokens
+
+    assert same_tokens({"a": (True, [[1, 2]])}, {"a": (True, [[1, 2]]), "b": (True, [[5]])})
+    assert same_tokens({"a": (False, [[1], []])}, {"a": (True, [[1, 2], [3]])})
+    assert not same_tokens({"a": (False, [[1], [4]])}, {"a": (True, [[1, 2], [3]])})
+    assert not same_tokens({"a": (True, [[1]])}, {"a": (True, [[1, 2]])})
+
+
 def test_without_a_model_tags_are_checked(capsys: pytest.CaptureFixture[str]) -> None:
     result = output(capsys, "--model", "none", "--steps", "200", "--device", "cpu", "--seed", "4")
     assert result["steps"] >= 200

@@ -145,9 +145,9 @@ def test_an_invalid_argument_is_one_line(
     ("text", "said"),
     [
         ("num_gpu_block = 9\n", "unknown setting num_gpu_block; did you mean num_gpu_blocks?"),
-        ("num_gpu_blocks = '9'\n", "num_gpu_blocks is '9', not int"),
-        ("enable_chunked_prefill = 1\n", "enable_chunked_prefill is 1, not bool"),
-        ("max_steps_in_flight = true\n", "max_steps_in_flight is True, not int"),
+        ("num_gpu_blocks = '9'\n", "num_gpu_blocks is '9': it must be a whole number"),
+        ("enable_chunked_prefill = 1\n", "enable_chunked_prefill is 1: it must be true or false"),
+        ("max_steps_in_flight = true\n", "max_steps_in_flight is True: it must be a whole number"),
         ("num_gpu_blocks =\n", "not valid TOML: "),
     ],
 )

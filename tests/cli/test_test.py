@@ -109,7 +109,7 @@ def test_a_scheduler_that_refuses_everything_is_not_tested(
         ("no_such_module:make", "No module named 'no_such_module'"),
         ("no/such/file.py:make", "no such file"),
         (f"{TINY}:nothing", "has no function nothing"),
-        (f"{TINY}:Counter", "returns a Counter without submit, abort, step, observe"),
+        (f"{TINY}:Counter", "returns an object of Counter without submit, abort, step, observe"),
     ],
 )
 def test_what_can_not_be_tested_is_a_wrong_call(

@@ -39,7 +39,10 @@ def text(outcomes: Sequence[Outcome], mode: str, code: int, saved: dict[int, str
         saved: file of each counterexample, by the identity of its finding.
     """
     width = max((len(o.name) for o in outcomes), default=0)
-    lines = [f"lineclear check     {mode} run, {len(outcomes)} stages", ""]
+    lines = [
+        f"lineclear check     {mode} run, {len(outcomes)} {'stage' if len(outcomes) == 1 else 'stages'}",
+        "",
+    ]
     for o in outcomes:
         took = "cached" if o.cached else "" if o.status == "skipped" else f"{o.seconds:.1f} s"
         mark = o.status if o.status in ("passed", "skipped") else o.status.upper()

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from lineclear import __version__
 from lineclear.cli.exits import BROKEN_PIPE, DEFECT, INTERRUPTED, USAGE, UsageError, missing_extra
 from lineclear.cli.interrupts import kept_interrupts
-from lineclear.cli.output import discard_output
+from lineclear.cli.output import discard_output, open_streams
 
 __all__ = ["COMMANDS", "main", "make_parser"]
 
@@ -76,29 +76,52 @@ class Parser(argparse.ArgumentParser):
         """See `argparse.ArgumentParser`."""
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **given)
         self.set_defaults(parser=self)  # a subcommand's is its own
+        self._written: list[argparse.Action] = []
 
     def error(self, message: str) -> NoReturn:
         """Says what is wrong with the arguments, and where they are explained."""
         self.exit(USAGE, one_line(f"{self.prog}: error: {message} (see {self.prog} --help)"))
 
-    def refuse_idle(self, arguments: argparse.Namespace, why: str, *used: str) -> None:
-        """Raises if more was given than what is used, as it would have no effect.
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        """The values of an argument; refuses an empty one, and an option of which the last value would win."""
+        kinds = tuple(self._registry_get("action", name) for name in ("append", "store_const"))
+        if "" in arg_strings and action.nargs != argparse.PARSER:
+            raise argparse.ArgumentError(action, "it is empty: give it a value, or omit it")
+        if action.option_strings and action in self._written and not isinstance(action, kinds):
+            raise argparse.ArgumentError(action, "it is given twice: give it once")
+        if action.option_strings or arg_strings:
+            self._written.append(action)
+        return super()._get_values(action, arg_strings)
+
+    def refuse_idle(self, why: str, *used: str) -> None:
+        """Raises if more was written than what is used, as it would have no effect.
 
         Args:
-            arguments: what was given: what differs from its default.
             why: what makes the others idle.
             used: names of the arguments that have an effect.
 
         Raises:
             UsageError: names the idle ones.
         """
-        idle = [
+        self.refuse(why, *{one.dest for one in self._actions} - set(used))
+
+    def refuse(self, why: str, *idle: str) -> None:
+        """Raises if an argument was written that has no effect, be it with its default's value.
+
+        Args:
+            why: what makes them idle.
+            idle: names of the arguments that have no effect.
+
+        Raises:
+            UsageError: names those that were written.
+        """
+        found = [
             next(iter(one.option_strings), str(one.metavar or one.dest.upper()))
             for one in self._actions
-            if one.dest not in used and getattr(arguments, one.dest, one.default) != one.default
+            if one in self._written and one.dest in idle
         ]
-        if idle:
-            raise UsageError(f"{why}: omit {', '.join(idle)}")
+        if found:
+            raise UsageError(f"{why}: omit {', '.join(found)}")
 
 
 def module_of(name: str) -> str:
@@ -150,9 +173,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def ended(argv: Sequence[str] | None) -> int:
     """The exit code of one command, run with these arguments or with those of the process."""
     who = "lineclear"
+    if not open_streams():
+        return complain(f"{who}: standard output is closed: open it, with > FILE or > /dev/null")
     try:
         try:
-            arguments = make_parser().parse_args(argv)
+            arguments, rest = make_parser().parse_known_args(argv)
+            if rest:
+                arguments.parser.error(f"unrecognized arguments: {' '.join(rest)}")
         except SystemExit as ended:  # argparse has written the help, the version or the error
             sys.stdout.flush()
             return ended.code if isinstance(ended.code, int) else USAGE

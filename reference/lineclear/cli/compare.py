@@ -130,6 +130,7 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear.theorems.bound_checks import broken_bounds
 
     if "help" in arguments.step_time:
+        arguments.parser.refuse_idle("--step-time help explains the model alone", "step_time")
         write_text(explain_step_time())
         return PASSED
     policies = [name.strip() for name in arguments.policies.split(",")]

@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
-from lineclear.cli.files import need_distinct, need_file, reading, reading_errors, writing
+from lineclear.cli.files import (
+    is_stream,
+    need_distinct,
+    need_file,
+    reading,
+    reading_errors,
+    writing,
+)
 from lineclear.cli.output import write_json, write_text
 from lineclear.cli.progress import Progress
 
@@ -80,9 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear.journal.file import JournalError
 
     if arguments.rules:
-        arguments.parser.refuse_idle(
-            arguments, "--rules prints the rules and reads no log", "rules"
-        )
+        arguments.parser.refuse_idle("--rules prints the rules and reads no log", "rules")
         write_text("\n".join(rules()))
         return PASSED
     if arguments.log is None:
@@ -93,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
         need_file(target)
     with named(arguments.log) as path, reading_errors(arguments.log):
         try:
-            source = Source(path, STDIN if arguments.log == "-" else "")
+            source = Source(path, STDIN if arguments.log == "-" else str(arguments.log))
             with Progress("events read", None) as progress:
                 source.on_event = progress.step
                 result = conform(source)
@@ -120,8 +125,8 @@ STDIN = "standard input"
 
 @contextmanager
 def named(name: str) -> Generator[Path]:
-    """Opens the file; copies standard input, because a violation is read again."""
-    if name != "-":
+    """Opens the file; copies standard input or a pipe, because a violation is read again."""
+    if name != "-" and not is_stream(Path(name)):
         yield Path(name)
         return
     import tempfile

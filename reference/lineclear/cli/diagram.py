@@ -28,7 +28,8 @@ EPILOG = """\
 A handwritten Markdown file can contain a diagram between two marker lines:
   <!-- lineclear diagram lifecycle --format mermaid -->
   <!-- end of diagram -->
--o then replaces, and --check compares, only the text between them.
+-o then replaces, and --check compares, only the text between them. A file that is not there is made,
+with the diagram alone; one that is neither is left as it is, with exit code 2.
 
 examples:
   lineclear diagram lifecycle                               Mermaid, on standard output
@@ -52,7 +53,13 @@ def add_parser(subparsers: Any) -> None:
         choices=FORMATS,
         help="default: by the suffix of FILE, else mermaid for the lifecycle, md for the rest",
     )
-    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write to a file")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        type=Path,
+        help="write a new file, or one that this command wrote; of a Markdown file with marker lines the text between",
+    )
     parser.add_argument(
         "--check", action="store_true", help="write nothing; exit 1 if FILE is stale"
     )
@@ -102,7 +109,7 @@ def default_format(subject: str, path: Path | None) -> str:
     if path.suffix not in SUFFIXES:
         known = ", ".join(SUFFIXES)
         raise UsageError(
-            f"{path}: no format has the suffix {path.suffix or path.name}; use one of "
-            f"{known}, or give --format"
+            f"{path}: {f'no format has the suffix {path.suffix}' if path.suffix else 'it has no suffix'}; "
+            f"use one of {known}, or give --format"
         )
     return SUFFIXES[path.suffix] or usual

@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     name: str | None = arguments.name
     if arguments.page:
         why = "--page is the page of every code, as Markdown"
-        arguments.parser.refuse_idle(arguments, why, "page", "output", "check")
+        arguments.parser.refuse_idle(why, "page", "output", "check")
         return page(arguments.output, check=arguments.check)
     if arguments.output is not None or arguments.check:
         raise UsageError("-o and --check need --page")

@@ -33,7 +33,7 @@ A request is PROMPT+MOST, then xN for N sequences, then pP for priority P: 1+3, 
 examples:
   lineclear explore
   lineclear explore --deep -o docs/explored.md
-  lineclear explore --rules lineclear.evidence.faults:AnyFit --journal stall.jsonl
+  lineclear explore --rules lineclear.evidence.faults:AnyFit --requests 3 --journal stall.jsonl
   lineclear explore --victim longest --num-gpu-blocks 4 --requests 3 --shapes 1+3 2+2
 """
 
@@ -80,9 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
         need_file(path)
     if arguments.deep:
         why = "--deep searches worlds of its own"
-        arguments.parser.refuse_idle(
-            arguments, why, "deep", "output", "journal", "format", "backend"
-        )
+        arguments.parser.refuse_idle(why, "deep", "output", "journal", "format", "backend")
     chosen, whole = worlds(arguments)
     reports: list[Report] = []
     with Progress("searching the scheduler", len(chosen)) as progress:
@@ -164,8 +162,7 @@ def refuse_rejected(bounds: SearchBounds) -> None:
         except InvalidRequest as error:
             raise UsageError(f"request {one}: {error}") from error
         if isinstance(answer, Rejected):
-            why = answer.reason.removeprefix("rejected, since ")
-            raise UsageError(f"request {one} is rejected: {why}, or leave it out")
+            raise UsageError(f"request {one} is rejected: {answer.reason}, or leave it out")
 
 
 def shape(text: str) -> RequestShape:

@@ -16,7 +16,7 @@ def run_lesson(arguments: argparse.Namespace) -> int:
     from lineclear.lessons import LESSONS, tell
 
     why = "--lesson has its own requests, settings and runs"
-    arguments.parser.refuse_idle(arguments, why, "lesson", "format")
+    arguments.parser.refuse_idle(why, "lesson", "format")
     if arguments.lesson == "list":
         titles = {name: lesson.title for name, lesson in LESSONS.items()}
         width = max(map(len, titles))

@@ -41,7 +41,7 @@ def real(
     """A parser of finite numbers above `above`, of at least `least` and at most `most`."""
     limits = [
         f"{words} {limit:g}"
-        for words, limit in (("above", above), ("at least", least), ("at most", most))
+        for words, limit in (("above", above), ("of at least", least), ("at most", most))
         if math.isfinite(limit)
     ]
     wanted = f"a number {' and '.join(limits)}".rstrip()

@@ -86,3 +86,15 @@ def console(*, error: bool = False) -> Console:
     from rich.console import Console
 
     return Console(stderr=error, highlight=False, soft_wrap=False)
+
+
+def open_streams() -> bool:
+    """Opens what of input, output and errors the caller has closed on the null device; whether the output was open.
+
+    Python has no such stream then, and the next file that is opened would get its number.
+    """
+    open_ = sys.stdout is not None
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
+    return open_

@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints the table, or shows one refutation."""
     if arguments.show is not None:
         why = "--show runs one refutation and writes no page"
-        arguments.parser.refuse_idle(arguments, why, "show", "journals", "format")
+        arguments.parser.refuse_idle(why, "show", "journals", "format")
         if arguments.format == "markdown":
             raise UsageError("--show has no page: use --format text or json")
     if arguments.check and arguments.output is None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
 from lineclear.cli.files import need_folder
 from lineclear.cli.numbers import whole
-from lineclear.cli.output import add_backend, add_format, write_json, write_text
+from lineclear.cli.output import add_backend, add_format, count, write_json, write_text
 from lineclear.cli.progress import Progress
 from lineclear.cli.prove_kv import NAME as KV
 from lineclear.cli.prove_kv import kv_json, kv_lines
@@ -58,7 +58,11 @@ def add_parser(subparsers: Any) -> None:
         help="an action, or another unit that is printed (default: every unit); kv: the theorem of KV",
     )
     parser.add_argument(
-        "--invariant", action="append", default=[], metavar="NAME", help="repeatable"
+        "--invariant",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only what is asked about this invariant; repeatable",
     )
     parser.add_argument(
         "--seeds",
@@ -99,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Proves what was requested."""
     if arguments.operators:
         why = "--operators prints operators and proves nothing"
-        arguments.parser.refuse_idle(arguments, why, "operators", "format")
+        arguments.parser.refuse_idle(why, "operators", "format")
         return print_operators(arguments)
     from lineclear.policies import load_claims
     from lineclear_spec.liveness.standings import belongs, standings
@@ -112,6 +116,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     load_claims()
     only_kv = arguments.actions == [KV]
+    if KV in arguments.actions and not only_kv:
+        raise UsageError(f"{KV} is no unit, but all that its theorem rests on: ask it alone")
     names = units_of_kv() if only_kv else chosen(arguments.actions, units(), "unit")
     from lineclear_spec.invariants import INVARIANTS
 
@@ -119,15 +125,17 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.write_baseline:
         why = "--write-baseline records what one solver takes for every unit"
         used = ("write_baseline", "seeds", "no_mutants", "theorems", "format", "backend")
-        arguments.parser.refuse_idle(arguments, why, *used)
+        arguments.parser.refuse_idle(why, *used)
     if arguments.export:
         why = "--export writes every obligation of the units and proves nothing"
-        arguments.parser.refuse_idle(arguments, why, "export", "actions")
+        arguments.parser.refuse_idle(why, "export", "actions")
         from lineclear_spec.crosscheck.smtlib import export
 
         need_folder(arguments.export)
         files = export(Path(arguments.export), names or None)
-        write_text(f"{len(files)} files in {arguments.export}; every check-sat answers unsat")
+        write_text(
+            f"{count(len(files), 'file')} in {arguments.export}; every check-sat answers unsat"
+        )
         return PASSED
     started = time.monotonic()
     solvers, second = [prove.solver_version()], None

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
-from lineclear.cli.files import need_new, reading, replace
+from lineclear.cli.files import is_stream, need_new, reading, replace
 from lineclear.cli.numbers import whole
-from lineclear.cli.output import add_format, write_json, write_text
+from lineclear.cli.output import add_format, count, write_json, write_text
 from lineclear.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lineclear_spec.kernel.ledger import Ledger
 
 EPILOG = """\
-A truncated journal is replayed to its end; the exit code is then 3.
+A journal that was cut off, also within its last line, is replayed up to there; the exit code is then 3.
 
 examples:
   lineclear simulate --journal run.jsonl    write a journal
@@ -127,8 +127,8 @@ def counterexample(path: str) -> Counterexample | None:
     from lineclear.checks.counterexample import CounterexampleError
     from lineclear.checks.itf import read
 
-    if path == "-":
-        return None  # a journal may exceed memory, so read it only once
+    if path == "-" or is_stream(Path(path)):
+        return None  # a pipe is read only once
     with reading(path) as file:
         head = file.read(200)
         text = head + file.read() if head[:1] == "{" and '"#meta"' in head else ""
@@ -241,9 +241,9 @@ def again_moves(saved: Counterexample, form: str, stop: int | None, target: Path
 def lines(content: dict[str, Any], state: dict[str, Any], stop: int | None) -> list[str]:
     """The result as text; with the state on request."""
     text = [
-        f"{content['journal']}: {content['actions']:,} actions, {content['steps']:,} steps, "
-        f"every invariant checked {content['invariant_checks']:,} times, "
-        f"{len(content['violations'])} violations"
+        f"{content['journal']}: {count(content['actions'], 'action')}, {count(content['steps'], 'step')}, "
+        f"every invariant checked {count(content['invariant_checks'], 'time')}, "
+        f"{count(len(content['violations']), 'violation')}"
     ]
     text += [f"  {violation}" for violation in content["violations"]]
     if stop is None:

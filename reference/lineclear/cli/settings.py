@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from lineclear.cli.exits import UsageError
+from lineclear.cli.files import reason
 from lineclear.cli.numbers import real, whole
 
 if TYPE_CHECKING:
@@ -37,13 +38,14 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
     "long_prefill_token_threshold": (
         int,
         None,
-        "tokens that one prompt may take of a step while others could use them; 0 is no limit, None a "
-        "quarter of max_num_batched_tokens",
+        "tokens that one prompt may take of a step while others could use them; 0 is no limit "
+        "(default: a quarter of max_num_batched_tokens)",
     ),
     "max_long_partial_prefills": (
         int,
         None,
-        "running requests whose prompt could use more than --long-prefill-token-threshold; a further one waits",
+        "running requests whose prompt could use more than --long-prefill-token-threshold; a further one waits "
+        "(default: no limit)",
     ),
     "num_lookahead_slots": (int, 0, "draft tokens that a decode may verify"),
     "watermark": (float, 0.01, "share of the GPU pool that admission keeps free"),
@@ -63,11 +65,11 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
     "preemption_mode": (str, "auto", "swap, recompute, by_length, auto or groups"),
     "swap_threshold": (int, 512, "by_length: swap requests with at least this many tokens"),
     "victim": (str, "last", "last, lowest_priority, longest or newest"),
-    "max_waiting": (int, None, "reject arrivals while this many wait"),
+    "max_waiting": (int, None, "reject arrivals while this many wait (default: no limit)"),
     "max_waiting_tokens": (
         int,
         None,
-        "reject arrivals while requests of this many tokens are queued, n * max_tokens included",
+        "reject arrivals while requests of this many tokens are queued, n * max_tokens included (default: no limit)",
     ),
     "max_steps_in_flight": (int, 1, "maximum steps in flight, 1 or 2"),
     "max_bypasses": (
@@ -104,6 +106,15 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
 #: `Config` knows the limits; here a number has to be one.
 PARSERS: dict[type, Callable[[str], Any]] = {int: whole(), float: real(), str: str}
 
+#: What a value in a file has to be.
+KINDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    dict: "a table",
+}
+
 TOO_LARGE = "a whole number has more than 64 bits: give a smaller one"
 
 
@@ -119,7 +130,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         help="default, lesson, vllm_v0, vllm_v0_chunked or nano_vllm",
     )
     for name, (kind, default, text) in SETTINGS.items():
-        text = f"{text} (default: {default})"
+        text = text if default is None else f"{text} (default: {default})"
         flag = f"--{name.replace('_', '-')}"
         if kind is dict:
             text = text.partition(" (default")[0]
@@ -257,9 +268,9 @@ def read_toml(path: str) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             table = tomllib.load(file)
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {reason(error)}") from error
+    except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: not valid TOML: {error}") from error
     except RecursionError as error:
         raise UsageError(
@@ -276,5 +287,5 @@ def read_toml(path: str) -> dict[str, Any]:
         kind = SETTINGS[name][0]
         kinds = (int, float) if kind is float else (kind,)
         if type(value) not in kinds:
-            raise UsageError(f"{path}: {name} is {value!r}, not {kind.__name__}")
+            raise UsageError(f"{path}: {name} is {value!r}: it must be {KINDS[kind]}")
     return settings

@@ -108,7 +108,11 @@ def add_workload(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the workload."""
     drawing = parser.add_argument_group("workload")
     drawing.add_argument(
-        "--seed", type=SEED, default=0, help="seed of a generated workload (default: 0)"
+        "--seed",
+        type=SEED,
+        default=0,
+        metavar="N",
+        help="seed of a generated workload (default: 0)",
     )
     drawing.add_argument(
         "--num-requests",
@@ -148,6 +152,7 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear.theorems.bound_checks import broken_bounds
 
     if "help" in arguments.step_time:
+        arguments.parser.refuse_idle("--step-time help explains the model alone", "step_time")
         write_text(explain_step_time())
         return PASSED
     need_distinct(WORKLOAD=arguments.workload, config=arguments.config, journal=arguments.journal)
@@ -223,8 +228,16 @@ def bound_lines(held: list[BoundCheck]) -> list[str]:
     return ["", *lines(held), *[f"bound exceeded: {line}" for line in broken_bounds(held)]]
 
 
-def load(arguments: argparse.Namespace) -> Workload:
-    """Loads the requested workload."""
+def load(arguments: argparse.Namespace, *, seeded: bool = False) -> Workload:
+    """Loads the requested workload.
+
+    Args:
+        arguments: of the command.
+        seeded: whether the command itself draws by the seed, too.
+
+    Raises:
+        UsageError: it cannot be read or drawn, or an argument would have no effect on it.
+    """
     from lineclear.workload.generators import generate
     from lineclear.workload.readers import read_workload
     from lineclear.workload.workload import (
@@ -237,6 +250,7 @@ def load(arguments: argparse.Namespace) -> Workload:
 
     try:
         if arguments.workload is None:
+            arguments.parser.refuse("a generated workload has limits of its own", "max_tokens")
             count = arguments.num_requests or EMBEDDED_REQUESTS
             rate = EMBEDDED_RATE if arguments.request_rate is None else arguments.request_rate
             if arguments.generate is not None:
@@ -248,6 +262,8 @@ def load(arguments: argparse.Namespace) -> Workload:
             arguments.workload, max_tokens=arguments.max_tokens, limit=arguments.num_requests
         )
         if arguments.request_rate is None:
+            if not seeded:
+                arguments.parser.refuse("nothing is drawn for a file with times", "seed")
             return read
         return spread_out(read, arguments.request_rate, arguments.seed)
     except WorkloadError as error:

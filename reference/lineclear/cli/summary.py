@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import NONE_ACCEPTED
+from lineclear.cli.output import count
 
 if TYPE_CHECKING:
     from lineclear.simulation.result import RunResult
@@ -56,7 +57,7 @@ def summary(result: RunResult, *, progress: bool = True) -> str:
         ),
         (
             "invariants",
-            f"checked {result.checks:,} times, {len(result.violations)} violations",
+            f"checked {count(result.checks, 'time')}, {count(len(result.violations), 'violation')}",
         ),
     ]
     if result.bound is not None and progress:

@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
         else ("random runs draw their requests", "seed seconds workers backend")
     )
     always = ("target", "format", "emit_test", "log")
-    arguments.parser.refuse_idle(arguments, why, *always, *used.split())
+    arguments.parser.refuse_idle(why, *always, *used.split())
     need_distinct(emit_test=arguments.emit_test, log=arguments.log)
     for path in (arguments.emit_test, arguments.log):
         if path is not None:

@@ -41,13 +41,13 @@ class Observed:
     def feed(self, event: Event) -> list[Any]:
         """Feeds one event; returns its violations."""
         found = self.checker.feed(event)
+        kind = event["e"]
+        if kind in ("step", "idle"):  # also the one that breaks a rule, as the checker counts it
+            self.calls += 1
         if found:
             return found
-        kind = event["e"]
         self._lists = self._lists if kind in ("idle", "settle") else None
         self._free = self._free if kind in ("idle", "settle") else None
-        if kind in ("step", "idle"):
-            self.calls += 1
         if kind == "step":
             for row in event["rows"]:
                 if row[3]:

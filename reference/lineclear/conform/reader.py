@@ -68,9 +68,10 @@ class Reader:
         try:
             return json.loads(line)
         except (ValueError, RecursionError):
-            raise EventError(
-                f"line {self.line}: not valid JSON, or truncated; remove the line"
-            ) from None
+            remedy = (
+                "remove the line" if self.line > 1 else "start with a header (docs/event_log.md)"
+            )
+            raise EventError(f"line {self.line}: not valid JSON, or truncated; {remedy}") from None
 
 
 class Writer:

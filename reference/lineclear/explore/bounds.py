@@ -109,8 +109,8 @@ class SearchBounds:
             raise ConfigError("shapes must name a request that may arrive")
         for shape in self.shapes:
             for name in ("prompt", "most", "n"):
-                if getattr(shape, name) < 1:
-                    raise ConfigError(f"request {shape}: {name} must be at least 1")
+                if (value := getattr(shape, name)) < 1:
+                    raise ConfigError(f"request {shape}: {name} must be at least 1, not {value}")
         if not self.own and self.config.scheduling_policy not in KNOWN_POLICIES:
             raise ConfigError(
                 f"explore knows no relabelling for the policy {self.config.scheduling_policy!r}: "

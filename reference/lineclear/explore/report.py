@@ -70,7 +70,7 @@ class Report:
             f"{config.max_num_seqs} sequences, {config.max_num_batched_tokens} tokens a step, "
             f"{config.max_steps_in_flight} in flight; {' '.join(free) or 'nothing goes wrong'}",
         ]
-        lines += [f"  no guarantee: {rule}: is off" for rule in config.lacking]
+        lines += [f"  no guarantee, as this is off: {rule}" for rule in config.lacking]
         for trace, what in graph.violations[:3]:
             lines += [f"  VIOLATION {what}", f"    after {moves_text(trace)}"]
         for kind in ("stuck", "livelocks", "starvation"):

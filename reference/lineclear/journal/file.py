@@ -7,7 +7,8 @@ The first line names the format and the limits. Each other line is a JSON list: 
 prompt, limit, parallel]` introduces a request, with the names of its prompt's blocks behind if it has any,
 `["name_blocks", "s5", [names]]` gives names to the next blocks of a sequence, and any other is an action's name and its
 arguments, `"r3"` for request 3 and `"s5"` for sequence 5. The last line holds the number of actions and a
-digest of the state that they led to; a file without it was cut off. Files of format 1 are read too (`earlier.py`).
+digest of the state that they led to; a file without it was cut off, maybe within a line. Files of format 1 are read
+too (`earlier.py`).
 """
 
 from __future__ import annotations
@@ -229,12 +230,15 @@ def do(result: Replay, row: object, records: dict[str, object]) -> Done:
 
 
 def parsed(lines: Iterable[str]) -> Iterator[tuple[int, object]]:
-    """Each line with its number, in today's words."""
+    """Each line with its number, in today's words, without a last line that was cut off within it."""
     earlier = False
+    lines = iter(lines)
     for number, line in enumerate(lines, start=1):
         try:
             row: object = json.loads(line)
         except (ValueError, RecursionError):
+            if number > 1 and not line.endswith("\n") and next(lines, None) is None:
+                return  # its writer was killed
             raise NotAJournal(f"line {number}: it is not JSON, or was cut off") from None
         earlier = earlier or (number == 1 and is_earlier(row))
         yield number, in_todays_words(row) if earlier else row
@@ -244,7 +248,7 @@ def limits_of(number: int, row: object) -> Limits:
     """The limits in the first line."""
     content = cast("dict[str, Any]", row) if isinstance(row, dict) else {}
     if content.get("journal") != FORMAT or not isinstance(content.get("limits"), dict):
-        found = content.get("journal")
+        found = content.get("journal", "missing")
         raise NotAJournal(
             f"line {max(number, 1)}: journal is {found!s:.80}, it must be {FORMAT!r} or 'lineclear journal 1'"
         )

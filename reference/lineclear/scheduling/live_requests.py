@@ -193,7 +193,7 @@ class LiveRequests:
         }
         figure, code = figures[guard]
         return (
-            f"rejected, since this does not hold: {guard} ({figure}); raise {code}, or lower max_tokens or n",
+            f"this does not hold: {guard} ({figure}); raise {code}, or lower max_tokens or n",
             code,
         )
 

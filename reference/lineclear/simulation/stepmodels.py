@@ -91,10 +91,10 @@ def fitted(path: str) -> StepTime:
     try:
         with open(path, newline="", encoding="utf-8") as file:
             table: list[dict[str, Any]] = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"cannot read {path}: {getattr(error, 'strerror', None) or error}"
-        ) from error
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"cannot read {path}: not valid UTF-8") from error
     if not table or "seconds" not in table[0]:
         known = ", ".join(COLUMNS)
         raise ValueError(f"{name} needs a column seconds, and of {known} those that were measured")

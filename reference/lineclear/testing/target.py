@@ -96,12 +96,12 @@ def make_of(target: str) -> Make:
     lacking = [name for name in METHODS if not callable(getattr(made, name, None))]
     if lacking:
         raise TargetError(
-            f"{target} returns a {type(made).__name__} without {', '.join(lacking)}; "
+            f"{target} returns an object of {type(made).__name__} without {', '.join(lacking)}; "
             "docs/test_your_scheduler.md has an example"
         )
     if not isinstance(getattr(made, "limits", None), Limits):
         raise TargetError(
-            f"{target} returns a {type(made).__name__} without `limits`, a lineclear.testing.Limits"
+            f"{target} returns an object of {type(made).__name__} without `limits`, a lineclear.testing.Limits"
         )
     return make
 

@@ -42,9 +42,14 @@ class Lost:
     setting: str
     what: str = ""
 
+    @property
+    def shown(self) -> str:
+        """The premise, for people."""
+        return "not proved" if self.premise == "proof" else self.premise
+
     def __str__(self) -> str:
         """For people."""
-        return f"{self.premise} ({': '.join(filter(None, (self.setting, self.what)))})"
+        return f"{self.shown} ({': '.join(filter(None, (self.setting, self.what)))})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +235,7 @@ def verdict(rows: Iterable[Guarantee]) -> str:
         return f"all {len(found) - len(fails)} theorems hold{known}"
     taken: dict[str, dict[str, None]] = {}
     for one in (one for row in lost for one in row.lost):
-        taken.setdefault(one.setting, {})[one.premise] = None
+        taken.setdefault(one.setting, {})[one.shown] = None
     reasons = [f"{' '.join(sorted(names))} ({setting})" for setting, names in taken.items()]
     names = " ".join(row.theorem for row in lost)
     return f"no guarantee: {names}: {', '.join(reasons)}{known}"

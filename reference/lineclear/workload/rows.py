@@ -18,6 +18,8 @@ from lineclear.workload.workload import WorkloadError
 
 #: No trace has a longer sequence; a larger number is a row that was written wrongly.
 MOST_TOKENS = 1 << 31
+#: No time is beyond it, in any unit; differences of two such numbers are finite.
+MOST_TIME = 1e30
 
 
 class BadRow(Exception):
@@ -94,13 +96,13 @@ def microseconds(cell: object) -> float:
 
 
 def number(cell: object) -> float:
-    """A finite number."""
+    """A number that a time may be."""
     try:
         value = math.nan if isinstance(cell, bool) else float(cast(Any, cell))
     except (TypeError, ValueError, OverflowError):
         value = math.nan
-    if not math.isfinite(value):
-        raise BadRow(f"{show(cell)} is no number")
+    if not abs(value) <= MOST_TIME:
+        raise BadRow(f"{show(cell)} is no number from {-MOST_TIME:g} to {MOST_TIME:g}")
     return value
 
 
@@ -119,14 +121,14 @@ def whole(
     value: int | None = None
     if isinstance(cell, int) and not isinstance(cell, bool):
         value = cell
-    elif isinstance(cell, str) and len(cell) < 20:
+    elif isinstance(cell, str) and len(cell) < 4_000:  # Python reads no more digits
         text = cell.strip()
         if text.removeprefix("-").isascii() and text.removeprefix("-").isdigit():
             value = int(text)
     if value is None:
         raise BadRow(f"{column} is {show(cell)}, not a whole number")
     if value < least:
-        raise BadRow(f"{column} is {value}, less than {least}")
+        raise BadRow(f"{column} is {show(value)}, less than {least}")
     if value > most:
         raise BadRow(f"{column} is {show(cell)}, more than {most:,}")
     return value

@@ -2,7 +2,7 @@
 
 Guarantees: every block id of a tier is free or backs exactly one `Block`. The state changes only through
 the primitives and block steps of `kernel/methods.py`, which are written once over the operators of this class
-(`kernel/operators.py` lists them), and through counters that actions write. Two exceptions break no invariant:
+(`kernel/operators.py` lists them), operators that actions call, and fields that they write. Two exceptions are safe:
 `new_request` makes a record that nothing refers to, and the proofs allow for any new request with honest names;
 `name_blocks` (`kernel/ledger_cache.py`) says why itself.
 

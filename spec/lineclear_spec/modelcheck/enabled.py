@@ -4,7 +4,7 @@ Guarantees: a recorded step is replayed on the table as it is, every guard evalu
 refused is reported with the guard.
 
 A table that refuses more keeps every invariant, so no proof and no search for broken rules notices it.
-Whoever strengthens a guard on purpose writes the file again (docs/make_enabled.py), and the steps that are
+To strengthen a guard on purpose, write the file again (docs/make_enabled.py), and the steps that are
 gone stand in the diff.
 """
 

@@ -201,7 +201,7 @@ def test_a_debt_that_is_forgotten_while_a_tenant_is_away_is_found(
 
 
 def test_a_queue_that_never_promotes_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever has used up a quantum then waits for ever behind those that come."""
+    """A request that has used up a quantum then waits for ever behind those that come."""
     world = of_policy("mlfq", "last", "swap", chunked=True)
     assert world in CHOSEN  # it is searched above with the queue as it is
     review = MultiLevelFeedbackQueue.review

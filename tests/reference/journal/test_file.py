@@ -80,8 +80,10 @@ def test_a_file_that_was_cut_off_is_not_complete() -> None:
     again = replay(lines[:-1])
     assert not again.complete
     assert again.actions == 14
+    within = replay([*lines[:11], lines[11][:-3]])
+    assert (within.complete, within.actions) == (False, replay(lines[:11]).actions)
     with pytest.raises(JournalError, match=r"line 12: it is not JSON, or was cut off"):
-        replay([*lines[:11], lines[11][:-3]])
+        replay([*lines[:11], lines[11][:-3], *lines[12:]])
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,10 @@ def test_a_stale_page_is_told(
     text = make.PAGE.read_text().replace("| 34 | the demonstration", "| 34 | a demonstration")
     make.PAGE.write_text(text)
     assert make.main() == 1
+    monkeypatch.setattr("sys.argv", ["make_lesson.py", "--chekc"])  # wrote the page
+    with pytest.raises(SystemExit):
+        make.main()
+    assert make.PAGE.read_text() == text
 
 
 def test_every_example_and_every_erratum_is_on_the_page(everything: Everything) -> None:

@@ -49,7 +49,7 @@ def test_a_preempted_request_goes_on_before_later_arrivals() -> None:
 def test_skipping_what_does_not_fit_starves_the_most_important() -> None:
     # 3 small ones hold 9 of 10 blocks; each step one ends and one of the 20 comes, so at most 4 are
     # free until no more come. s20 enters in step 20 and has ended before step 23. U needs 8.
-    # Nobody passing, s2 and s3 end before steps 5 and 6: 7 blocks are free, then 10.
+    # If no request passes another, s2 and s3 end before steps 5 and 6: 7 blocks are free, then 10.
     skipping, strict, ours = (run.admitted("U") for run in result_of("priority").runs)
     assert (skipping, strict, ours) == (23, 6, 4)
     assert both("priority", "requests admitted before U") == (17, 0)  # s4 to s20

@@ -102,7 +102,7 @@ def check(config: Config, rows: list[Guarantee]) -> None:
         for lost in row.lost:
             assert lost.premise in PREMISES or lost.premise == "proof"
             assert lost.setting in taken
-            assert f"{lost.premise} ({lost.setting}" in row.why
+            assert f"{lost.shown} ({lost.setting}" in row.why
         settings = {lost.setting for lost in row.lost}
         for setting, what in taken.items():
             of_passing = label == "P5" and setting.startswith("max_bypasses")
@@ -240,7 +240,7 @@ def test_of_a_policy_of_ones_own_nothing_is_claimed() -> None:
     (row,) = guarantees(Config(scheduling_policy="own_policy_for_tests:Renamed"))
     assert row.status == "no guarantee"
     assert row.why.startswith(
-        "no guarantee: proof (scheduling_policy own_policy_for_tests:Renamed: one's own, and not judged: "
+        "no guarantee: not proved (scheduling_policy own_policy_for_tests:Renamed: one's own, and not judged: "
     )
     assert "mlfq.py:" in row.why
     built_in = "lineclear.policies.fcfs:FirstComeFirstServed"

@@ -123,6 +123,7 @@ STAMP = "2023-11-16 18:15:46.68"
         (f"{AZURE}{STAMP},12.5,1\n", "row 2: ContextTokens is '12.5', not a whole number"),
         (f"{AZURE}{STAMP},,1\n", "row 2: ContextTokens is '', not a whole number"),
         (f"{AZURE}{STAMP},0,1\n", "row 2: ContextTokens is 0, less than 1"),
+        (f"{AZURE}{STAMP},{'9' * 30},1\n", "9', more than 2,147,483,648"),
         (f"{AZURE}{STAMP},5,-3\n", "row 2: GeneratedTokens is -3, less than 1"),
         (f"{AZURE}{STAMP},5,{10**12}\n", "GeneratedTokens is '1000000000000', more than"),
         (f"{AZURE}{STAMP},٣,1\n", "ContextTokens is '٣', not a whole number"),
@@ -133,6 +134,10 @@ STAMP = "2023-11-16 18:15:46.68"
         ("[1]\n", "row 1: [1] is no JSON object"),
         ('{"timestamp": null, "input_length": 1, "output_length": 1}', "timestamp: None is no"),
         ('{"timestamp": NaN, "input_length": 1, "output_length": 1}', "timestamp: nan is no"),
+        (
+            '{"timestamp": -1e308, "input_length": 1, "output_length": 1}',
+            "is no number from -1e+30",
+        ),
         ('{"timestamp": 1, "input_length": true, "output_length": 1}', "input_length is True"),
         ('{"timestamp": 1, "input_length": 2.0, "output_length": 1}', "input_length is 2.0"),
         ('{"arrival_time": 0, "prompt_tokens": 1, "output_tokens": []}', "lists 0 lengths"),
