@@ -118,20 +118,26 @@ def run(arguments: argparse.Namespace) -> int:
             ticker.end()
             sys.stderr.write(f"interrupted: {figures(campaign)}\n")
             raise
-    again = command(campaign, arguments)
-    commit = commit_of(arguments.target)
+    campaign.commit = commit_of(arguments.target)
     if campaign.failure is not None:
         from lineclear.testing.emit import emit_test, write_log
 
         if arguments.emit_test is not None:
-            test = emit_test(arguments.target, campaign.failure, campaign.actions, again, commit)
+            again = command(campaign, arguments)
+            test = emit_test(
+                arguments.target, campaign.failure, campaign.actions, again, campaign.commit
+            )
             replace(arguments.emit_test, test)
         if arguments.log is not None:
             with writing(arguments.log) as file:
                 write_log(file, make, campaign.actions)
-    code = REFUTED if campaign.failure else PASSED if campaign.conclusive else INCONCLUSIVE
-    report(campaign, arguments, code, again, commit)
-    return code
+    report(campaign, arguments)
+    return code_of(campaign)
+
+
+def code_of(campaign: Campaign) -> int:
+    """The exit code."""
+    return REFUTED if campaign.failure else PASSED if campaign.conclusive else INCONCLUSIVE
 
 
 def command(campaign: Campaign, arguments: argparse.Namespace) -> str:
@@ -163,46 +169,27 @@ def figures(campaign: Campaign) -> str:
     )
 
 
-def report(
-    campaign: Campaign, arguments: argparse.Namespace, code: int, again: str, commit: str
-) -> None:
-    """Writes the result in the requested format.
+def report(campaign: Campaign, arguments: argparse.Namespace) -> None:
+    """Writes the result in the requested format."""
+    from lineclear.checks import formats
 
-    Args:
-        campaign: the searches and their finding.
-        arguments: of the command.
-        code: the exit code.
-        again: the command that repeats the finding.
-        commit: commit of the scheduler's sources, "" if unknown.
-    """
+    again = command(campaign, arguments)
     if arguments.format == "json":
-        write_json(as_dict(campaign, code, again, commit))
-    elif arguments.format in ("junit", "github"):
-        from lineclear.checks.formats import github, junit
-
-        outcome = as_outcome(campaign, again)
-        text = junit([outcome]) if arguments.format == "junit" else github([outcome], code)
-        write_text(text.replace("lineclear check", "lineclear test"))
+        write_json(as_dict(campaign, again))
+    elif arguments.format == "junit":
+        write_text(formats.junit([as_outcome(campaign, again)], "test"))
+    elif arguments.format == "github":
+        write_text(formats.github([as_outcome(campaign, again)], code_of(campaign), "test"))
     else:
-        write_text("\n".join(lines(campaign, arguments, code, again, commit)))
+        write_text("\n".join(lines(campaign, arguments, again)))
 
 
-def lines(
-    campaign: Campaign, arguments: argparse.Namespace, code: int, again: str, commit: str
-) -> list[str]:
-    """The result as text.
-
-    Args:
-        campaign: the searches and their finding.
-        arguments: of the command.
-        code: the exit code.
-        again: the command that repeats the finding.
-        commit: commit of the scheduler's sources, "" if unknown.
-    """
+def lines(campaign: Campaign, arguments: argparse.Namespace, again: str) -> list[str]:
+    """The result as text."""
     text = [f"{campaign.target}: {figures(campaign)}"]
     failure = campaign.failure
     if failure is None:
-        if code == PASSED:
+        if campaign.conclusive:
             text.append("no rule was broken; this is a test, not a proof")
         elif campaign.died is not None:
             text.append(
@@ -234,7 +221,8 @@ def lines(
             text.append(f"first seen as: {campaign.first.message}")
         text += [f"another finding while shrinking: {other.rule} at {other.place}: {other.message}"
                  for other in shrunk.slipped]  # fmt: skip
-    text += ["", f"again:   {again}" + (f"   (commit {commit})" if commit else "")]
+    commit = f"   (commit {campaign.commit})" if campaign.commit else ""
+    text += ["", f"again:   {again}{commit}"]
     if arguments.emit_test is not None:
         text.append(f"written: {arguments.emit_test}")
     if arguments.log is not None:
@@ -255,15 +243,8 @@ def failure_fields(failure: Failure, actions: Sequence[Action]) -> dict[str, Any
     }
 
 
-def as_dict(campaign: Campaign, code: int, again: str, commit: str) -> dict[str, Any]:
-    """The result, as JSON data.
-
-    Args:
-        campaign: the searches and their finding.
-        code: the exit code.
-        again: the command that repeats the finding.
-        commit: commit of the scheduler's sources, "" if unknown.
-    """
+def as_dict(campaign: Campaign, again: str) -> dict[str, Any]:
+    """The result, as JSON data."""
     from lineclear import __version__
 
     tally, seen, shrunk = campaign.tally, campaign.exhausted, campaign.shrunk
@@ -271,10 +252,10 @@ def as_dict(campaign: Campaign, code: int, again: str, commit: str) -> dict[str,
         "tool": "lineclear",
         "version": __version__,
         "target": campaign.target,
-        "commit": commit or None,
+        "commit": campaign.commit or None,
         "mode": campaign.mode,
         "seed": campaign.seed,
-        "exit_code": code,
+        "exit_code": code_of(campaign),
         "seconds": round(campaign.seconds, 3),
         "again": again,
     }
