@@ -95,7 +95,6 @@ def test_kernels_do_what_torch_does(pool: KVPool) -> None:
     for source, target in pairs:
         there[target] = there[source]
     slots = torch.randperm(64 * shape.block_size)[:50]
-    slots[[4, 9]] = -1
     keys, values = (
         torch.randn(50, shape.kv_heads, shape.head_dim, dtype=shape.dtype) for _ in range(2)
     )
