@@ -33,6 +33,7 @@ class Streams(ABC):
         self.results: dict[int, Any] = {}
         self.errors: dict[int, Exception] = {}
 
+    @abstractmethod
     def give(self, number: int, stream: str, after: list[int], job: Job) -> None:
         """Enqueues a job on a stream.
 
@@ -42,7 +43,6 @@ class Streams(ABC):
             after: for each other stream, its last operation to wait for.
             job: the work.
         """
-        self._give(number, stream, after, job)
 
     def _do(self, number: int, job: Job) -> None:
         """Runs the job now."""
@@ -50,10 +50,6 @@ class Streams(ABC):
             self.results[number] = job()
         except Exception as error:
             self.errors[number] = error
-
-    @abstractmethod
-    def _give(self, number: int, stream: str, after: list[int], job: Job) -> None:
-        """Implements `give`."""
 
     @abstractmethod
     def done(self, number: int) -> bool:
@@ -78,7 +74,8 @@ class Streams(ABC):
 class ImmediateStreams(Streams):
     """The caller's own thread: a job is done when `give` returns."""
 
-    def _give(self, number: int, stream: str, after: list[int], job: Job) -> None:
+    def give(self, number: int, stream: str, after: list[int], job: Job) -> None:
+        """See `Streams.give`."""
         self._do(number, job)
 
     def done(self, number: int) -> bool:
@@ -109,7 +106,8 @@ class CudaStreams(Streams):
         self.events: dict[int, Any] = {}
         self.spare: list[Any] = []
 
-    def _give(self, number: int, stream: str, after: list[int], job: Job) -> None:
+    def give(self, number: int, stream: str, after: list[int], job: Job) -> None:
+        """See `Streams.give`."""
         target = self.streams[stream]
         for earlier in after:
             event = self.events.get(earlier)

@@ -140,13 +140,13 @@ class SlowStreams(CudaStreams):
         super().__init__(torch.device("cuda"))
         self.slow = slow
 
-    def _give(self, number: int, stream: str, after: list[int], job: Any) -> None:
+    def give(self, number: int, stream: str, after: list[int], job: Any) -> None:
         def late() -> Any:
             if stream == self.slow:
                 torch.cuda._sleep(6_000_000)  # type: ignore[no-untyped-call]
             return job()
 
-        super()._give(number, stream, after, late)
+        super().give(number, stream, after, late)
 
 
 #: race: (kind without its wait, late stream)

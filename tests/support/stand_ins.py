@@ -44,7 +44,7 @@ class DelayedStreams(Streams):
         self.queued: dict[str, int] = {}  # stream -> the last job given to it
         self._order = order or Shuffled(seed)
 
-    def _give(self, number: int, stream: str, after: list[int], job: Job) -> None:
+    def give(self, number: int, stream: str, after: list[int], job: Job) -> None:
         earlier = self.queued.get(stream)
         before = (*after, *([] if earlier is None else [earlier]))
         self.queued[stream] = number
