@@ -13,14 +13,11 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 from lineclear.monitor.hazards import Access, Hazards
-from lineclear.plan import BlockOperation, Plan
+from lineclear.plan import STREAMS, TIERS, BlockOperation, Plan
 from lineclear_gpu.kernels.copying import copy_rows
 from lineclear_gpu.pool import KVPool
-from lineclear_gpu.streams import STREAMS, CudaStreams, Streams, streams_of
+from lineclear_gpu.streams import CudaStreams, Streams, streams_of
 from lineclear_gpu.transfer import Transfer
-
-#: Kind of copy -> (tier it reads, tier it writes).
-TIERS = {"swap_out": ("gpu", "cpu"), "swap_in": ("cpu", "gpu"), "copy_block": ("gpu", "gpu")}
 
 
 def accesses_of(operation: BlockOperation) -> list[Access]:

@@ -13,9 +13,6 @@ from typing import Any
 
 import torch
 
-#: Kind of operation -> its stream.
-STREAMS = {"forward": "compute", "copy_block": "compute", "swap_out": "out", "swap_in": "in"}
-
 #: torch.cuda, whose streams carry no types.
 cuda: Any = torch.cuda
 
