@@ -26,6 +26,7 @@ from lineclear_gpu.kernels.storing import store_kv
 from lineclear_gpu.model import Model
 from lineclear_gpu.paged import Paged
 from lineclear_gpu.plug import ForwardContext
+from lineclear_gpu.pool import KVPool
 
 #: Steps that take the most probable tokens; steps whose logits are sampled afterwards.
 GREEDY, SAMPLED = "greedy", "sampled"
@@ -62,7 +63,7 @@ class Steps:
         self,
         graphs: Graphs,
         model: Model,
-        pool: Any,
+        pool: KVPool,
         backend: AttentionBackend,
         memory: Tensor,
         max_rows: int,
