@@ -204,7 +204,7 @@ def replace_merged_gate(part: Any) -> bool:
 
 
 def use_gate(part: Any, first: Any, both: Callable[[Tensor], Tensor]) -> bool:
-    """Has one kernel between `both`, gate and up of what `first` is given, and the last layer if that is the same."""
+    """Runs one kernel behind `both`, gate and up of what `first` is given, if the result is that of the part."""
     kind: Any = activation(part)
 
     def forward(given: Tensor) -> Tensor:
