@@ -90,7 +90,7 @@ class Scheduler(CacheCalls):
             load(rules_of(config.rules).step) if step_factory is None else step_factory
         )
         check_parts(policy, step, clock=clock, journal=journal, eviction=eviction)
-        ledger = self.ledger = new_ledger(config)
+        ledger = self.ledger = Ledger(config.limits())
         self.clock = clock
         adapter = self.adapter = PolicyAdapter(policy)
         ring = Ring()
@@ -374,8 +374,3 @@ def check_parts(policy: object, step_factory: object, **functions: object) -> No
     for name, function in functions.items():
         if function is not None:
             check_callable(name, function)
-
-
-def new_ledger(config: Config) -> Ledger:
-    """The ledger that a scheduler runs on."""
-    return Ledger(config.limits())
