@@ -88,18 +88,15 @@ class CudaStreams(Streams):
 
     Args:
         device: the GPU.
-        single: use one stream for everything: always correct, no overlap.
     """
 
-    def __init__(self, device: torch.device, single: bool = False) -> None:
+    def __init__(self, device: torch.device) -> None:
         super().__init__()
         self.device = device
         # A stream of its own: the driver takes no batch of copies on the legacy default stream.
         compute = cuda.Stream(device)
         compute.wait_stream(cuda.current_stream(device))
-        self.streams: dict[str, Any] = {"compute": compute}
-        for name in ("out", "in"):
-            self.streams[name] = compute if single else cuda.Stream(device)
+        self.streams = {"compute": compute, "out": cuda.Stream(device), "in": cuda.Stream(device)}
         self.events: dict[int, Any] = {}
         self.spare: list[Any] = []
 

@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 
 from lineclear.testing.operations import Dispatched, OperationRecord, Order
 from lineclear_gpu.attention import Gather
-from lineclear_gpu.graphs import Graphs, NotRecordable, Recorded
+from lineclear_gpu.graphs import Graphs, Recorded
 from lineclear_gpu.streams import Job, Streams
 
 #: Stream -> one kind of operation that runs on it, as orders name it.
@@ -113,7 +113,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             leaf.dtype == torch.bool for leaf in inputs[1:]
         )
         if name in READ_BACK or masks:
-            raise NotRecordable(
+            raise RuntimeError(
                 f"aten.{name} reads a number from the device while work is recorded"
             )
         found = func(*args, **given)
