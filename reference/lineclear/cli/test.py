@@ -16,6 +16,7 @@ from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
 from lineclear.cli.files import need_distinct, need_new, replace, writing
 from lineclear.cli.numbers import SEED, real, whole
 from lineclear.cli.output import add_backend, write_json, write_text
+from lineclear.cli.progress import Line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +45,8 @@ examples:
 """
 
 FORMATS = ("text", "json", "junit", "github")
+#: Seconds between two lines about a search, where standard error is not a terminal.
+SILENCE = 15.0
 
 
 def add_parser(subparsers: Any) -> None:
@@ -102,22 +105,24 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(str(error)) from error
     mode = "exhaustive" if arguments.exhaustive else "random"
     campaign = Campaign(arguments.target, mode, arguments.seed)
-    with Ticker() as ticker:
-        try:
+    begin = time.monotonic()
+    try:
+        with Line(SILENCE) as shown:
+
+            def tell(line: str) -> None:
+                shown.show(lambda _: f"{time.monotonic() - begin:.0f} s: {line}")
+
             if arguments.exhaustive:
-                search_all(
-                    campaign, arguments.seconds, requests=arguments.requests, progress=ticker
-                )
+                search_all(campaign, arguments.seconds, requests=arguments.requests, progress=tell)
             elif arguments.run is not None:
-                once(campaign, arguments.run, ticker)
+                once(campaign, arguments.run, tell)
             else:
                 search_random(
-                    campaign, arguments.seconds, workers=arguments.workers, progress=ticker
+                    campaign, arguments.seconds, workers=arguments.workers, progress=tell
                 )
-        except KeyboardInterrupt:
-            ticker.end()
-            sys.stderr.write(f"interrupted: {figures(campaign)}\n")
-            raise
+    except KeyboardInterrupt:
+        sys.stderr.write(f"interrupted: {figures(campaign)}\n")
+        raise
     campaign.commit = commit_of(arguments.target)
     if campaign.failure is not None:
         from lineclear.testing.emit import emit_test, write_log
@@ -309,35 +314,3 @@ def as_outcome(campaign: Campaign, again: str) -> Any:
         )
     outcome.cases.append(ReportCase(campaign.target, campaign.mode, outcome.status, message))
     return outcome
-
-
-class Ticker:
-    """Progress of a search: one line, rewritten on a terminal, repeated now and then in a pipe."""
-
-    def __init__(self) -> None:
-        self.terminal = sys.stderr.isatty()
-        self.every = 0.2 if self.terminal else 15.0
-        self.last = self.begin = time.monotonic()
-        self.written = False
-
-    def __enter__(self) -> Ticker:
-        return self
-
-    def __call__(self, line: str) -> None:
-        """Writes the line if the last one is old enough."""
-        now = time.monotonic()
-        if now - self.last < self.every:
-            return
-        self.last, self.written = now, True
-        text = f"{now - self.begin:.0f} s: {line}"
-        sys.stderr.write(f"\r\x1b[K{text}" if self.terminal else f"{text}\n")
-        sys.stderr.flush()
-
-    def end(self) -> None:
-        """Removes the line."""
-        if self.terminal and self.written:
-            sys.stderr.write("\r\x1b[K")
-            self.written = False
-
-    def __exit__(self, *_: object) -> None:
-        self.end()
