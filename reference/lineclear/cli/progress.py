@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from types import TracebackType
 from typing import Any
 
 #: Seconds between two lines where standard error is not a terminal, and before the first.
@@ -80,12 +79,7 @@ class Progress:
         sys.stderr.write(line + "\n")
         sys.stderr.flush()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Removes the bar."""
         from lineclear_spec.parallel import while_waiting
 
