@@ -34,13 +34,12 @@ from lineclear.request import (
 from lineclear.rules import load, rules_of
 from lineclear.scheduling.cache_calls import CacheCalls, check_callable
 from lineclear.scheduling.commit import Commit, CommitParts
-from lineclear.scheduling.counters import Counters
+from lineclear.scheduling.counters import Counters, PlanChanges
 from lineclear.scheduling.decode_batch import DecodeBatch
 from lineclear.scheduling.dispatch import Dispatch
 from lineclear.scheduling.eviction import EvictionKey
 from lineclear.scheduling.flight import InFlight
 from lineclear.scheduling.live_requests import LiveRequests
-from lineclear.scheduling.plan_changes import PlanChanges
 from lineclear.scheduling.policy_adapter import PolicyAdapter
 from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear.scheduling.step import Step, StepParts

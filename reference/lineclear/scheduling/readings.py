@@ -11,12 +11,11 @@ from collections.abc import Hashable
 from lineclear.config import Config
 from lineclear.policies import Policy
 from lineclear.policies.tenants import TenantPolicy
-from lineclear.scheduling.counters import Counters
+from lineclear.scheduling.counters import Counters, PlanChanges
 from lineclear.scheduling.decode_batch import DecodeBatch
 from lineclear.scheduling.flight import InFlight, IssuedStep
 from lineclear.scheduling.live_request import LiveRequest
 from lineclear.scheduling.live_requests import LiveRequests
-from lineclear.scheduling.plan_changes import PlanChanges
 from lineclear.scheduling.policy_adapter import PolicyAdapter
 from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear.scheduling.queues import RunningOrder, WaitingQueue
