@@ -16,7 +16,7 @@ from lineclear.monitor.hazards import Access, Hazards
 from lineclear.plan import STREAMS, TIERS, BlockOperation, Plan
 from lineclear_gpu.kernels.copying import copy_rows
 from lineclear_gpu.pool import KVPool
-from lineclear_gpu.streams import CudaStreams, Streams, streams_of
+from lineclear_gpu.streams import Streams, streams_of
 from lineclear_gpu.transfer import Transfer
 
 
@@ -191,7 +191,5 @@ class Executor:
         for stream, numbers in self._issued.items():
             keep = [n for n in numbers if n > number or not self.streams.done(n)]
             for gone in set(numbers) - set(keep):
-                self.streams.results.pop(gone, None)
-                if isinstance(self.streams, CudaStreams):
-                    self.streams.forget(gone)
+                self.streams.forget(gone)
             self._issued[stream] = keep

@@ -56,6 +56,10 @@ class Streams(ABC):
     def wait(self, number: int) -> None:
         """Returns once the operation has ended."""
 
+    def forget(self, number: int) -> None:
+        """Drops what is kept of an operation that needs no further wait."""
+        self.results.pop(number, None)
+
     def result(self, number: int) -> Any:
         """The value that the operation returned; can be read once.
 
@@ -125,7 +129,8 @@ class CudaStreams(Streams):
             event.synchronize()
 
     def forget(self, number: int) -> None:
-        """Recycles the event of an operation that needs no further wait."""
+        """See `Streams.forget`; its event is used again."""
+        super().forget(number)
         event = self.events.pop(number, None)
         if event is not None:
             self.spare.append(event)
