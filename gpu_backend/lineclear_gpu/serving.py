@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import NONE_ACCEPTED, UsageError
-from lineclear.cli.progress import Line
+from lineclear.cli.progress import StatusLine
 from lineclear.simulation.metrics import spread
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def serve(
     last: dict[Any, float] = {}
     violations: list[str] = []
     speed = Speed(engine)
-    with Line(math.inf if quiet else LINES) as shown:
+    with StatusLine(math.inf if quiet else LINES) as shown:
         try:
             while engine.busy and (arguments.steps is None or engine.steps < arguments.steps):
                 deltas = engine.step()

@@ -88,7 +88,7 @@ class Progress:
             self._stop()
 
 
-class Line:
+class StatusLine:
     """What is known of work at this moment: a line that changes on a terminal, elsewhere a line now and then.
 
     Args:
@@ -100,7 +100,7 @@ class Line:
         self._every = seconds
         self._shown = time.monotonic()
 
-    def __enter__(self) -> Line:
+    def __enter__(self) -> StatusLine:
         if math.isfinite(self._every) and sys.stderr.isatty():
             from rich.console import Console
             from rich.live import Live

@@ -16,7 +16,7 @@ from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
 from lineclear.cli.files import need_distinct, need_new, replace, writing
 from lineclear.cli.numbers import SEED, real, whole
 from lineclear.cli.output import add_backend, write_json, write_text
-from lineclear.cli.progress import Line
+from lineclear.cli.progress import StatusLine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
     campaign = Campaign(arguments.target, mode, arguments.seed)
     begin = time.monotonic()
     try:
-        with Line(SILENCE) as shown:
+        with StatusLine(SILENCE) as shown:
 
             def tell(line: str) -> None:
                 shown.show(lambda _: f"{time.monotonic() - begin:.0f} s: {line}")
