@@ -43,14 +43,14 @@ def host(_: Result) -> Result:
         plan = scheduler.schedule()
         middle = time.perf_counter()
         batch = book.batch(plan)
-        launched = executor.launch(plan, lambda: None)
+        executor.launch(plan, lambda: None)
         spent = time.perf_counter() - middle
-        flights.append((plan, launched, batch))
+        flights.append((plan, batch))
         if len(flights) == 2:
-            old, ended, had = flights.pop(0)
+            old, had = flights.pop(0)
             middle = time.perf_counter()
-            executor.wait_for(ended)
-            executor.result(ended)
+            executor.wait_for(old)
+            executor.result(old)
             spent += time.perf_counter() - middle
             lanes = had.sample_lanes
             scheduler.commit(old, np.zeros(len(lanes), dtype=np.int64))

@@ -18,7 +18,7 @@ import torch
 from gpu_attention import copy_rate
 from gpu_peer import Peer
 
-from lineclear_gpu.batch import Batch, slots_of
+from lineclear_gpu.batch import Batch
 
 Result = dict[str, Any]
 NAME = "llama-1.5b"
@@ -165,18 +165,8 @@ def decode_batch(contexts: np.ndarray, block_size: int, vocabulary: int) -> Batc
     tables = np.zeros((rows, int(widths.max())), dtype=np.int32)
     for row, end in enumerate(np.cumsum(widths)):
         tables[row, : widths[row]] = order[end - widths[row] : end]
-    starts = np.arange(rows + 1)
-    positions = contexts - 1
-    return Batch(
-        tokens=draw.integers(0, vocabulary, rows),
-        positions=positions,
-        row_starts=starts,
-        context_lens=contexts,
-        tables=tables,
-        slots=slots_of(tables, starts, positions, block_size),
-        lanes=np.arange(rows),
-        sample_rows=np.arange(rows),
-    )
+    tokens = draw.integers(0, vocabulary, (rows, 1))
+    return Batch.of(list(tokens), contexts, tables, block_size)
 
 
 def decode(_: Result) -> Result:

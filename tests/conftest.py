@@ -108,6 +108,6 @@ def all_refutations(
         from lineclear.cli.policies import seen_all
 
         journals = folder / "journals"
-        return {name: seen for name, _, seen in seen_all(journals)}, journals
+        return {one.name: seen for one, seen in seen_all(journals)}, journals
 
     return once(tmp_path_factory, "refutations", run)

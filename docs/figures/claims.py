@@ -11,7 +11,8 @@ from typing import Any
 
 from figures.page import table
 from figures.proofs import SEEDS, proved_always, stood
-from lineclear.report.properties import cells, show_all
+from lineclear.cli.policies import seen_all
+from lineclear.report.properties import cells
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.invariants import INVARIANTS
 from lineclear_spec.kv.obligations import KV_UNITS
@@ -132,7 +133,8 @@ def claims(
 
 def properties(stand: list[Standing]) -> list[tuple[str, ...]]:
     """The table of policies, from these theorems and from every run that refutes one."""
-    found = Counter(cell.verdict for cell in cells(stand, show_all()))
+    runs = {one.name: seen for one, seen in seen_all(None)}
+    found = Counter(cell.verdict for cell in cells(stand, runs))
     said = {"both": "proved under a premise and refuted without it"}
     figure = ", ".join(
         f"{found[verdict]} {said.get(verdict, verdict)}" for verdict in sorted(found)

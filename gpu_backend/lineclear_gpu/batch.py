@@ -6,6 +6,7 @@ lies, where new KV is stored, which rows are sampled and how. `check` rejects in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -91,6 +92,46 @@ class Batch:
     lanes: Integers
     sample_rows: Integers
     sampling: Sampling | None = None
+
+    @classmethod
+    def of(
+        cls,
+        rows: Sequence[Integers],
+        context_lens: Sequence[int] | Integers,
+        tables: Integers,
+        block_size: int,
+        *,
+        lanes: Integers | None = None,
+        sample_rows: Integers | None = None,
+        sampling: Sampling | None = None,
+    ) -> Batch:
+        """The batch of these rows; its other arrays follow from them.
+
+        Args:
+            rows: the tokens of each row, the last ones of its context.
+            context_lens: as in the batch, like the others.
+            tables: GPU blocks of each row.
+            block_size: tokens per block.
+            lanes: one for each row; 0, 1, 2 and so on if None.
+            sample_rows: the row of each sample; each row once if None.
+            sampling: how to sample.
+        """
+        each = np.arange(len(rows))
+        contexts = np.asarray(context_lens, dtype=np.int64)
+        lengths = np.array([len(tokens) for tokens in rows])
+        starts: Integers = np.concatenate(([0], np.cumsum(lengths)))
+        positions = np.arange(int(starts[-1])) + np.repeat(contexts - starts[1:], lengths)
+        return cls(
+            tokens=np.concatenate(rows),
+            positions=positions,
+            row_starts=starts,
+            context_lens=contexts,
+            tables=tables,
+            slots=slots_of(tables, starts, positions, block_size),
+            lanes=each if lanes is None else lanes,
+            sample_rows=each if sample_rows is None else sample_rows,
+            sampling=sampling,
+        )
 
     @property
     def rows(self) -> int:

@@ -134,13 +134,11 @@ class Book:
         """Rows of any length, then the decode batch. [rows] lanes"""
         groups = plan.scheduled_seq_groups
         first = [self.lane[row.request_id, row.branch] for row in groups.first]
-        begins: list[int] = []
-        counts: list[int] = []
-        for row, lane in zip(groups.first, first, strict=True):
-            begins.append(
-                int(self.num_dispatched_tokens[lane]) if row.start is None else row.start
-            )
-            counts.append(row.tokens)
+        begins = [
+            int(self.num_dispatched_tokens[lane]) if row.start is None else row.start
+            for row, lane in zip(groups.first, first, strict=True)
+        ]
+        counts = [row.tokens for row in groups.first]
         lanes = np.concatenate((np.array(first, dtype=np.int64), steady))
         start = np.concatenate(
             (np.array(begins, dtype=np.int64), self.num_dispatched_tokens[steady])

@@ -17,13 +17,9 @@ import torch
 from torch import Tensor
 
 from lineclear_gpu.graphs import Graphs, Recorded
-from lineclear_gpu.staging import ALIGNED, Staging
+from lineclear_gpu.staging import ALIGNED, TYPES, Staging
 
-NUMPY: dict[torch.dtype, Any] = {
-    torch.int32: np.int32,
-    torch.int64: np.int64,
-    torch.float32: np.float32,
-}
+NUMPY = {kind: np.dtype(name) for name, kind in TYPES.items()}
 
 
 def bucket_sizes(most: int) -> list[int]:

@@ -286,11 +286,11 @@ class Engine:
             return True
         flight_who, widths, batch = self.lanes.sampled(plan, batch)
         touched = self.book.accesses(batch) if self.executor.hazards is not None else ()
-        launched = self.executor.launch(plan, lambda: self._forwards.run(batch), touched)
+        self.executor.launch(plan, lambda: self._forwards.run(batch), touched)
         steady = self.lanes.decode_rows
         if steady is not None and not steady.plain:
             steady = None
-        self.flights.append(Flight(launched, plan, self.launches, flight_who, widths, steady))
+        self.flights.append(Flight(plan, self.launches, flight_who, widths, steady))
         self._check()
         return True
 
@@ -320,7 +320,7 @@ class Engine:
         The order keeps tokens of bad KV out: first copies that failed are reported, then requests whose rows
         failed start again; then `dropped` names the samples of both, and only then is the step committed.
         """
-        self._report(*self.executor.wait_for(flight.launched))
+        self._report(*self.executor.wait_for(flight.plan))
         self.steps += 1
         tokens, failed = self._result(flight)
         self._restart(flight, failed)
@@ -347,11 +347,11 @@ class Engine:
         rows = flight.plan.scheduled_seq_groups
         failed = {
             name: error_text(error)
-            for name, error in self.executor.failed_blocks(flight.launched).items()
+            for name, error in self.executor.failed_blocks(flight.plan).items()
         }
         error: str | None
         try:
-            sampled: Sampled = self.executor.result(flight.launched)
+            sampled: Sampled = self.executor.result(flight.plan)
             tokens: list[int] = sampled.tokens.tolist()
             error = sampled.error
             failed |= {rows[row].request_id: text for row, text in sampled.failed.items()}

@@ -10,18 +10,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from lineclear.monitor.hazards import Access, Hazards
-from lineclear.plan import BlockOperation, Plan
+from lineclear.plan import STREAMS, TIERS, BlockOperation, Plan
 from lineclear_gpu.kernels.copying import copy_rows
 from lineclear_gpu.pool import KVPool
-from lineclear_gpu.streams import STREAMS, CudaStreams, Streams, streams_of
+from lineclear_gpu.streams import Streams, streams_of
 from lineclear_gpu.transfer import Transfer
-
-#: Kind of copy -> (tier it reads, tier it writes).
-TIERS = {"swap_out": ("gpu", "cpu"), "swap_in": ("cpu", "gpu"), "copy_block": ("gpu", "gpu")}
 
 
 def accesses_of(operation: BlockOperation) -> list[Access]:
@@ -31,21 +27,9 @@ def accesses_of(operation: BlockOperation) -> list[Access]:
     return found + [Access(target, block_id, True) for _, block_id in operation.blocks]
 
 
-@dataclass(frozen=True, slots=True)
-class Launched:
-    """A plan handed to the device.
-
-    Attributes:
-        plan: the plan.
-        forward: number of its forward, None if it computes nothing.
-        swaps: numbers of its swaps.
-        block_copies: numbers of its copies on write.
-    """
-
-    plan: Plan
-    forward: int | None
-    copies: tuple[int, ...]
-    blocks: tuple[int, ...]
+def forward_of(plan: Plan) -> int | None:
+    """The number of a plan's forward, None if it computes nothing."""
+    return next((o.number for o in plan.operations if o.kind == "forward"), None)
 
 
 class Executor:
@@ -85,7 +69,7 @@ class Executor:
         plan: Plan,
         forward: Callable[[], Any] | None = None,
         touched: Iterable[Access] = (),
-    ) -> Launched:
+    ) -> None:
         """Issues every operation of a plan, in order.
 
         Args:
@@ -93,21 +77,13 @@ class Executor:
             forward: computes the step; `result` returns its value. Without one the forward does nothing.
             touched: accesses of the forward, for the hazards.
         """
-        number: int | None = None
-        copies: list[int] = []
-        blocks: list[int] = []
         for operation in plan.operations:
             if operation.kind == "forward":
-                number = operation.number
                 self._issue(operation, forward or (lambda: None), touched)
                 continue
             self._issue(operation, self._job(operation), ())
-            if operation.kind == "copy_block":
-                blocks.append(operation.number)
-            else:
-                copies.append(operation.number)
+            if operation.kind != "copy_block":
                 self._copies[operation.number] = None
-        return Launched(plan, number, tuple(copies), tuple(blocks))
 
     def _job(self, operation: BlockOperation) -> Callable[[], None]:
         """The job that performs a copy."""
@@ -145,37 +121,39 @@ class Executor:
         done = [number for number in self._copies if self.streams.done(number)]
         return self._report(done)
 
-    def wait_for(self, launched: Launched) -> tuple[list[int], list[int]]:
+    def wait_for(self, plan: Plan) -> tuple[list[int], list[int]]:
         """Waits for a plan's forward; returns ended copies, to be reported before its commit.
 
         They include every copy that the forward waited for.
         """
-        if launched.forward is not None:
+        forward = forward_of(plan)
+        if forward is not None:
             begin = time.perf_counter()
-            self.streams.wait(launched.forward)
+            self.streams.wait(forward)
             self.waited += time.perf_counter() - begin
             if self.hazards is not None:
-                self.hazards.complete(launched.forward)
+                self.hazards.complete(forward)
         return self.poll()
 
-    def result(self, launched: Launched) -> Any:
-        """The value that the forward returned; can be read once.
+    def result(self, plan: Plan) -> Any:
+        """The value that a plan's forward returned; can be read once.
 
         Raises:
             Exception: the error that the forward raised.
         """
-        if launched.forward is None:
+        forward = forward_of(plan)
+        if forward is None:
             return None
-        broken = self.failed_blocks(launched)
+        broken = self.failed_blocks(plan)
         try:
-            found = self.streams.result(launched.forward)
+            found = self.streams.result(forward)
         finally:
-            self._forget(launched.forward)
+            self._forget(forward)
         if broken:  # `failed_blocks` was not called, so the whole forward counts as failed
             raise next(iter(broken.values()))
         return found
 
-    def failed_blocks(self, launched: Launched) -> dict[Hashable, Exception]:
+    def failed_blocks(self, plan: Plan) -> dict[Hashable, Exception]:
         """Requests that the forward computed on a block whose copy on write failed, and the errors.
 
         To be called before `result`, which raises if any is left; each is named once.
@@ -183,8 +161,8 @@ class Executor:
         errors = self.streams.errors
         return {
             operation.request_id: errors.pop(operation.number)
-            for operation in launched.plan.operations
-            if operation.number in launched.blocks and operation.number in errors
+            for operation in plan.operations
+            if operation.kind == "copy_block" and operation.number in errors
         }
 
     def drain(self) -> tuple[list[int], list[int]]:
@@ -213,7 +191,5 @@ class Executor:
         for stream, numbers in self._issued.items():
             keep = [n for n in numbers if n > number or not self.streams.done(n)]
             for gone in set(numbers) - set(keep):
-                self.streams.results.pop(gone, None)
-                if isinstance(self.streams, CudaStreams):
-                    self.streams.forget(gone)
+                self.streams.forget(gone)
             self._issued[stream] = keep

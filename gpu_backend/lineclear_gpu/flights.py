@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from lineclear.plan import Plan
-from lineclear_gpu.executor import Launched
 from lineclear_gpu.outputs import Decode, RequestOutput, Text
 from lineclear_gpu.params import SamplingParams
 
@@ -116,7 +115,6 @@ class DecodeRows:
 class Flight:
     """A step in flight on the device."""
 
-    launched: Launched
     plan: Plan
     number: int  # of the plan among those launched, from 1
     who: list[tuple[EngineRequest, int]]  # of each sample, by plan.sampling: request and branch

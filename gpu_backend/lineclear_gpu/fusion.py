@@ -188,40 +188,31 @@ def joined(layers: list[Any]) -> tuple[Tensor, Tensor | None]:
 
 def replace_gate(part: Any) -> bool:
     """down(activation(gate(x)) * up(x)), with gate and up merged and one kernel between."""
-    own = part.forward
-    kind = activation(part)
     layers = [part.gate_proj, part.up_proj]
     shapes = {(layer.in_features, layer.out_features, layer.bias is None) for layer in layers}
-    if kind not in GATES or len(shapes) > 1:
+    if activation(part) not in GATES or len(shapes) > 1:
         return False
-    given = like(part.gate_proj.weight, 1, 3, part.gate_proj.in_features)
-    wanted = own(given)
     weight, bias = joined(layers)
-
-    def forward(given: Tensor) -> Tensor:
-        both = functional.linear(given, weight, bias)
-        found: Tensor = part.down_proj(gated(both, kind))
-        return found
-
-    if not agrees(wanted, forward(given)):
-        return False
-    replace(part, forward)
-    return True
+    return use_gate(part, part.gate_proj, lambda given: functional.linear(given, weight, bias))
 
 
 def replace_merged_gate(part: Any) -> bool:
     """The same where the library has merged gate and up: one kernel for the gate's operations."""
-    own = part.forward
-    kind = activation(part)
-    if kind not in GATES or part.gate_up_proj.out_features % 2:
+    if activation(part) not in GATES or part.gate_up_proj.out_features % 2:
         return False
+    return use_gate(part, part.gate_up_proj, part.gate_up_proj)
+
+
+def use_gate(part: Any, first: Any, both: Callable[[Tensor], Tensor]) -> bool:
+    """Runs one kernel behind `both`, gate and up of what `first` is given, if the result is that of the part."""
+    kind: Any = activation(part)
 
     def forward(given: Tensor) -> Tensor:
-        found: Tensor = part.down_proj(gated(part.gate_up_proj(given), kind))
+        found: Tensor = part.down_proj(gated(both(given), kind))
         return found
 
-    given = like(part.gate_up_proj.weight, 1, 3, part.gate_up_proj.in_features)
-    if not agrees(own(given), forward(given)):
+    given = like(first.weight, 1, 3, first.in_features)
+    if not agrees(part.forward(given), forward(given)):
         return False
     replace(part, forward)
     return True

@@ -21,10 +21,6 @@ import torch
 from torch import Tensor
 
 
-class NotRecordable(RuntimeError):
-    """The work needs a device value on the host."""
-
-
 @dataclass(frozen=True, eq=False)
 class Recorded:
     """Work that can be replayed.
@@ -59,7 +55,7 @@ class Graphs(ABC):
         """Runs the work at least once and records it.
 
         Raises:
-            NotRecordable, RuntimeError: the work cannot be recorded.
+            RuntimeError: the work cannot be recorded.
         """
         with collector_off():
             return self._record(work)

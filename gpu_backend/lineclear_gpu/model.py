@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from lineclear_gpu.attention import AttentionBackend, Gather, Rows
-from lineclear_gpu.batch import Batch, slots_of
+from lineclear_gpu.batch import Batch
 from lineclear_gpu.fusion import fuse, fused
 from lineclear_gpu.kernels.storing import store_kv
 from lineclear_gpu.plug import (
@@ -296,24 +296,12 @@ def probe(model: Model, backend: AttentionBackend, length: int = 24) -> None:
     found: list[Tensor] = []
     cuts = (0, length // 2 + 1, length - 1, length)
     for start, end in pairwise(cuts):
-        positions = np.arange(start, end)
-        starts = np.array([0, end - start])
-        none = np.zeros(1, dtype=np.int64)
-        batch = Batch(
-            tokens=tokens[start:end].cpu().numpy(),
-            positions=positions,
-            row_starts=starts,
-            context_lens=np.array([end]),
-            tables=table,
-            slots=slots_of(table, starts, positions, size),
-            lanes=none,
-            sample_rows=none,
-        )
+        batch = Batch.of([tokens[start:end].cpu().numpy()], [end], table, size)
         rows = Rows.of(batch, size, model.dtype, model.device)
         forward = ForwardContext(
             rows, lambda n: pool[:, n], backend, store_kv, model.windows, model.cap
         )
-        where = torch.from_numpy(positions).to(model.device)
+        where = torch.from_numpy(batch.positions).to(model.device)
         keep = torch.arange(end - start, device=model.device)
         found.append(model.logits(tokens[start:end], where, keep, forward))
     with own_attention(model.module), torch.inference_mode():

@@ -13,6 +13,8 @@ import operator
 from dataclasses import dataclass
 from typing import Any
 
+from lineclear.request import MOST_PRIORITY
+
 #: Seeds are whole numbers below this; engines draw seeds of requests without one from elsewhere.
 SEEDS = 1 << 63
 #: The engine makes an object for each sequence before it asks the scheduler: without a limit one
@@ -20,8 +22,6 @@ SEEDS = 1 << 63
 MOST_SEQUENCES = 16_384
 #: Lanes hold temperatures in float32: a higher one would be infinite there.
 MOST_TEMPERATURE = 3e38
-#: Priorities beyond this are refused by the scheduler.
-MOST_PRIORITY = 10**300
 
 
 class ParamsError(ValueError):

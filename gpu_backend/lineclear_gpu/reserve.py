@@ -15,7 +15,7 @@ import torch
 
 from lineclear.config import Config
 from lineclear_gpu.attention import AttentionBackend
-from lineclear_gpu.batch import Batch, slots_of
+from lineclear_gpu.batch import Batch
 from lineclear_gpu.graphs import CudaGraphs
 from lineclear_gpu.model import Model
 from lineclear_gpu.pool import KVPool
@@ -41,21 +41,9 @@ def prompt_step(rows: int, length: int, size: int) -> Batch:
         length: tokens of each.
         size: tokens of a block.
     """
-    lengths = np.full(rows, length, dtype=np.int64)
-    widths = -(-lengths // size)
-    tables = np.arange(rows * int(widths[0]), dtype=np.int32).reshape(rows, -1)
-    starts = np.concatenate(([0], np.cumsum(lengths)))
-    positions = np.concatenate([np.arange(length) for length in lengths])
-    return Batch(
-        tokens=np.zeros(len(positions), dtype=np.int64),
-        positions=positions,
-        row_starts=starts,
-        context_lens=lengths,
-        tables=tables,
-        slots=slots_of(tables, starts, positions, size),
-        lanes=np.arange(rows),
-        sample_rows=np.arange(rows),
-    )
+    tables = np.arange(rows * -(-length // size), dtype=np.int32).reshape(rows, -1)
+    tokens = np.zeros((rows, length), dtype=np.int64)
+    return Batch.of(list(tokens), [length] * rows, tables, size)
 
 
 def reserve(

@@ -8,7 +8,7 @@ of every lane stays on the device, so the next step may use it before the host h
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,27 +21,10 @@ from lineclear_gpu.kernels.storing import store_kv
 from lineclear_gpu.model import Model
 from lineclear_gpu.paged import Paged, paged_here
 from lineclear_gpu.plug import ForwardContext, check_cap
+from lineclear_gpu.pool import KVPool
 from lineclear_gpu.sampling import sample
 from lineclear_gpu.staging import Staging
 from lineclear_gpu.steps import Steps, records
-
-
-class RunnerPool(Protocol):
-    """The interface of a block pool that a runner needs."""
-
-    @property
-    def gpu(self) -> Tensor:
-        """[num_blocks, layers, 2, block_size, kv_heads, head_dim]."""
-        ...
-
-    @property
-    def trash(self) -> int:
-        """The spare block of each layer's view, which no sequence holds."""
-        ...
-
-    def layer(self, index: int) -> Tensor:
-        """The view [num_blocks + 1, 2, block_size, kv_heads, head_dim] of one layer."""
-        ...
 
 
 def exact_float32() -> None:
@@ -74,7 +57,7 @@ class ModelRunner:
     def __init__(
         self,
         model: Model,
-        pool: RunnerPool,
+        pool: KVPool,
         *,
         lanes: int = 64,
         backend: AttentionBackend | None = None,

@@ -8,19 +8,56 @@ invariant ends the run and is among its figures. torch is imported only when it 
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import time
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import NONE_ACCEPTED, UsageError
+from lineclear.cli.progress import StatusLine
 from lineclear.simulation.metrics import spread
-from lineclear_gpu.progress import ProgressView
 
 if TYPE_CHECKING:
     from lineclear.workload.workload import Workload
+    from lineclear_gpu.engine import Engine
     from lineclear_gpu.llm import LLM
     from lineclear_gpu.outputs import RequestOutput
     from lineclear_gpu.params import SamplingParams
+
+
+#: Seconds between two lines about a run, where standard error is not a terminal.
+LINES = 10.0
+
+
+class Speed:
+    """What an engine has done since it was last looked at.
+
+    Attributes:
+        tokens: generated so far.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.tokens = 0
+        self._last = (0, 0, 0.0)  # tokens, steps and seconds of waiting at the last look
+
+    def line(self, passed: float) -> str:
+        """The figures of the last `passed` seconds."""
+        engine = self.engine
+        tokens, steps, waited = self._last
+        self._last = (self.tokens, engine.steps, engine.executor.waited)
+        done = max(1, engine.steps - steps)
+        device = (engine.executor.waited - waited) / done * 1e3
+        step = passed / done * 1e3
+        ledger, counters = engine.scheduler.ledger, engine.scheduler.counters
+        used = 1 - (ledger.gpu.free + len(ledger.resting)) / ledger.gpu.total
+        return (
+            f"{(self.tokens - tokens) / passed:,.0f} tokens/s   step {engine.steps:,}, "
+            f"{step:.2f} ms (host {max(0.0, step - device):.2f}, device waited for {device:.2f})   "
+            f"KV {used:.0%}   {len(ledger.running)} running, {len(ledger.waiting)} waiting, "
+            f"{len(ledger.swapped)} swapped   preempted: {counters.preemptions['swap']} swap, "
+            f"{counters.preemptions['recompute']} recompute"
+        )
 
 
 def params_of(workload: Workload, arguments: argparse.Namespace) -> list[SamplingParams]:
@@ -83,8 +120,8 @@ def serve(
     first: dict[Any, float] = {}
     last: dict[Any, float] = {}
     violations: list[str] = []
-    view = ProgressView(engine, quiet)
-    with view:
+    speed = Speed(engine)
+    with StatusLine(math.inf if quiet else LINES) as shown:
         try:
             while engine.busy and (arguments.steps is None or engine.steps < arguments.steps):
                 deltas = engine.step()
@@ -93,7 +130,8 @@ def serve(
                     if delta.token_ids:
                         first.setdefault(delta.request_id, now)
                         last[delta.request_id] = now
-                view.show(deltas)
+                speed.tokens += sum(len(delta.token_ids) for delta in deltas)
+                shown.show(speed.line)
         except (InvariantViolation, Hazard) as violation:
             violations.append(str(violation))
     seconds = time.perf_counter() - begin

@@ -22,10 +22,11 @@ from lineclear_gpu.attention import AttentionBackend, Rows
 from lineclear_gpu.batch import Batch
 from lineclear_gpu.buckets import Buckets, Field, bucket_sizes
 from lineclear_gpu.graphs import Graphs
-from lineclear_gpu.kernels.storing import store_every
+from lineclear_gpu.kernels.storing import store_kv
 from lineclear_gpu.model import Model
 from lineclear_gpu.paged import Paged
 from lineclear_gpu.plug import ForwardContext
+from lineclear_gpu.pool import KVPool
 
 #: Steps that take the most probable tokens; steps whose logits are sampled afterwards.
 GREEDY, SAMPLED = "greedy", "sampled"
@@ -62,7 +63,7 @@ class Steps:
         self,
         graphs: Graphs,
         model: Model,
-        pool: Any,
+        pool: KVPool,
         backend: AttentionBackend,
         memory: Tensor,
         max_rows: int,
@@ -215,7 +216,7 @@ class Steps:
         known = self.memory.index_select(0, inputs["lanes"])
         tokens = torch.where(inputs["tokens"] < 0, known, inputs["tokens"])
         forward = ForwardContext(
-            rows, self.pool.layer, self.backend, store_every, self.model.windows, self.model.cap
+            rows, self.pool.layer, self.backend, store_kv, self.model.windows, self.model.cap
         )
         scores = self.model.scores(tokens, inputs["positions"], keep, forward)
         if kind == SAMPLED:

@@ -13,9 +13,6 @@ from typing import Any
 
 import torch
 
-#: Kind of operation -> its stream.
-STREAMS = {"forward": "compute", "copy_block": "compute", "swap_out": "out", "swap_in": "in"}
-
 #: torch.cuda, whose streams carry no types.
 cuda: Any = torch.cuda
 
@@ -33,6 +30,7 @@ class Streams(ABC):
         self.results: dict[int, Any] = {}
         self.errors: dict[int, Exception] = {}
 
+    @abstractmethod
     def give(self, number: int, stream: str, after: list[int], job: Job) -> None:
         """Enqueues a job on a stream.
 
@@ -42,7 +40,6 @@ class Streams(ABC):
             after: for each other stream, its last operation to wait for.
             job: the work.
         """
-        self._give(number, stream, after, job)
 
     def _do(self, number: int, job: Job) -> None:
         """Runs the job now."""
@@ -52,16 +49,16 @@ class Streams(ABC):
             self.errors[number] = error
 
     @abstractmethod
-    def _give(self, number: int, stream: str, after: list[int], job: Job) -> None:
-        """Implements `give`."""
-
-    @abstractmethod
     def done(self, number: int) -> bool:
         """Whether the operation has ended."""
 
     @abstractmethod
     def wait(self, number: int) -> None:
         """Returns once the operation has ended."""
+
+    def forget(self, number: int) -> None:
+        """Drops what is kept of an operation that needs no further wait."""
+        self.results.pop(number, None)
 
     def result(self, number: int) -> Any:
         """The value that the operation returned; can be read once.
@@ -78,7 +75,8 @@ class Streams(ABC):
 class ImmediateStreams(Streams):
     """The caller's own thread: a job is done when `give` returns."""
 
-    def _give(self, number: int, stream: str, after: list[int], job: Job) -> None:
+    def give(self, number: int, stream: str, after: list[int], job: Job) -> None:
+        """See `Streams.give`."""
         self._do(number, job)
 
     def done(self, number: int) -> bool:
@@ -94,22 +92,20 @@ class CudaStreams(Streams):
 
     Args:
         device: the GPU.
-        single: use one stream for everything: always correct, no overlap.
     """
 
-    def __init__(self, device: torch.device, single: bool = False) -> None:
+    def __init__(self, device: torch.device) -> None:
         super().__init__()
         self.device = device
         # A stream of its own: the driver takes no batch of copies on the legacy default stream.
         compute = cuda.Stream(device)
         compute.wait_stream(cuda.current_stream(device))
-        self.streams: dict[str, Any] = {"compute": compute}
-        for name in ("out", "in"):
-            self.streams[name] = compute if single else cuda.Stream(device)
+        self.streams = {"compute": compute, "out": cuda.Stream(device), "in": cuda.Stream(device)}
         self.events: dict[int, Any] = {}
         self.spare: list[Any] = []
 
-    def _give(self, number: int, stream: str, after: list[int], job: Job) -> None:
+    def give(self, number: int, stream: str, after: list[int], job: Job) -> None:
+        """See `Streams.give`."""
         target = self.streams[stream]
         for earlier in after:
             event = self.events.get(earlier)
@@ -133,7 +129,8 @@ class CudaStreams(Streams):
             event.synchronize()
 
     def forget(self, number: int) -> None:
-        """Recycles the event of an operation that needs no further wait."""
+        """See `Streams.forget`; its event is used again."""
+        super().forget(number)
         event = self.events.pop(number, None)
         if event is not None:
             self.spare.append(event)

@@ -18,13 +18,13 @@ import torch
 from lineclear.config import Config
 from lineclear.monitor.audit import audit
 from lineclear.monitor.hazards import Hazards
-from lineclear.plan import BlockOperation
+from lineclear.plan import BlockOperation, Plan
 from lineclear.request import Accepted, Rejected, Request
 from lineclear.scheduler import Scheduler
 from lineclear_gpu.batch import Batch
 from lineclear_gpu.block_names import BlockNames
 from lineclear_gpu.book import Book
-from lineclear_gpu.executor import Executor, Launched
+from lineclear_gpu.executor import Executor
 from lineclear_gpu.graphs import Graphs
 from lineclear_gpu.pool import KVPool
 from lineclear_gpu.shape import KVShape
@@ -62,7 +62,7 @@ class FailingTransfer(Transfer):
 class TaggedFlight:
     """A plan in flight."""
 
-    launched: Launched
+    plan: Plan
     batch: Batch
     names: list[tuple[Hashable, int]]  # of its rows
     lives: list[int]  # of its rows
@@ -253,16 +253,16 @@ class TagRun:
         events["copy"] += len(plan.blocks_to_copy)
         forward = self.tags.prepare(batch) if plan.step is not None else None
         touched = self.book.accesses(batch) if self.hazards is not None else ()
-        launched = self.executor.launch(plan, forward, touched)
+        self.executor.launch(plan, forward, touched)
         self.launches += 1
         for operation in plan.operations:
-            if operation.number in launched.copies:
+            if operation.kind in ("swap_out", "swap_in"):
                 life = self.lives.get(operation.request_id)
                 self.copies[operation.number] = (life, self.launches)
         if plan.step is not None:
             names = [(row.request_id, row.branch) for row in plan.scheduled_seq_groups]
             lives = [self.lives[name] for name, _ in names]
-            self.flights.append(TaggedFlight(launched, batch, names, lives, self.launches))
+            self.flights.append(TaggedFlight(plan, batch, names, lives, self.launches))
         elif not self.flights:
             self._report(*self.executor.drain())  # nothing else is running meanwhile
         if self.hazards is not None:
@@ -286,8 +286,8 @@ class TagRun:
         if not self.flights:
             return
         flight = self.flights.popleft()
-        self._report(*self.executor.wait_for(flight.launched))
-        tokens, wrong = self.executor.result(flight.launched)
+        self._report(*self.executor.wait_for(flight.plan))
+        tokens, wrong = self.executor.result(flight.plan)
         self._wrong.append((flight, wrong))
         if self.pool.device.type == "cpu" or len(self._wrong) >= 256:
             self._look()
@@ -303,7 +303,7 @@ class TagRun:
     def _decide(self, flight: TaggedFlight, tokens: list[int]) -> None:
         """Forks, prunes and stops, decided from the tokens."""
         draw, load, scheduler = self.random, self.load, self.scheduler
-        plan = flight.launched.plan
+        plan = flight.plan
         dropped = set(scheduler.dropped(plan))
         sampled: list[Any] = []
         stopped: list[int] = []
@@ -370,7 +370,7 @@ class TagRun:
                     self.figures.events["excused"] += 1
                     continue
                 name, branch = flight.names[row]
-                who = f"step {flight.launched.plan.step}: request {name!r}, branch {branch}"
+                who = f"step {flight.plan.step}: request {name!r}, branch {branch}"
                 raise WrongTag(f"{who} read {count} slots whose content is not its own")
         self._wrong.clear()
 

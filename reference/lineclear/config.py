@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from lineclear.policies import BUILT_IN
 from lineclear.rules import OWN, RulesError, rules_of
 from lineclear_spec.kernel.records import Limits
 
@@ -18,21 +19,7 @@ from lineclear_spec.kernel.records import Limits
 #: gigabytes of the host's memory.
 MOST_BLOCKS = 1 << 24
 
-POLICIES = (
-    "fcfs",
-    "priority",
-    "aging",
-    "sjf",
-    "sjf_aging",
-    "edf",
-    "lpl",
-    "hybrid",
-    "ceiling",
-    "fair",
-    "vtc",
-    "drr",
-    "mlfq",
-)
+POLICIES = tuple(BUILT_IN)
 VICTIMS = ("last", "lowest_priority", "longest", "newest")
 MODES = ("swap", "recompute", "by_length", "auto", "groups")
 CACHING = ("off", "prompt", "all")
@@ -170,6 +157,11 @@ class Config:
 
     def __post_init__(self) -> None:
         """Rejects invalid values."""
+
+        def need(name: str, fits: bool, words: str) -> None:
+            if not fits:
+                raise ConfigError(f"{name} must be {words}, not {getattr(self, name)!r}")
+
         for name, least in (
             ("num_gpu_blocks", 1),
             ("num_cpu_blocks", 0),
@@ -182,10 +174,8 @@ class Config:
             ("max_bypasses", 0),
         ):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ConfigError(
-                    f"{name} must be a whole number of at least {least}, not {value!r}"
-                )
+            fits = isinstance(value, int) and not isinstance(value, bool) and value >= least
+            need(name, fits, f"a whole number of at least {least}")
         for name in ("num_gpu_blocks", "num_cpu_blocks"):
             if getattr(self, name) > MOST_BLOCKS:
                 raise ConfigError(
@@ -193,10 +183,7 @@ class Config:
                     "blocks (block_size) for a larger pool"
                 )
         most: Any = self.max_steps_in_flight
-        if type(most) is not int or most not in (1, 2):
-            raise ConfigError(
-                f"max_steps_in_flight must be 1 or 2, not {self.max_steps_in_flight!r}"
-            )
+        need("max_steps_in_flight", type(most) is int and most in (1, 2), "1 or 2")
         for name in (
             "enable_chunked_prefill",
             "enable_chunked_recompute",
@@ -204,9 +191,7 @@ class Config:
             "pause_after_preemption",
             "wait_for_prefix",
         ):
-            value = getattr(self, name)
-            if not isinstance(value, bool):
-                raise ConfigError(f"{name} must be true or false, not {value!r}")
+            need(name, isinstance(getattr(self, name), bool), "true or false")
         for name, least_not in (
             ("watermark", 1.0),
             ("schedule_conservativeness", math.inf),
@@ -215,35 +200,24 @@ class Config:
         ):
             value = getattr(self, name)
             number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not (number and 0 <= value < least_not):
-                raise ConfigError(f"{name} must be a number in [0, {least_not}), not {value!r}")
-        for name in ("max_waiting", "max_waiting_tokens", "long_prefill_token_threshold"):
+            need(name, number and 0 <= value < least_not, f"a number in [0, {least_not})")
+        for name, least in (
+            ("max_waiting", 0),
+            ("max_waiting_tokens", 0),
+            ("long_prefill_token_threshold", 0),
+            ("max_long_partial_prefills", 1),
+        ):
             value = getattr(self, name)
-            if value is not None and not (type(value) is int and value >= 0):
-                raise ConfigError(
-                    f"{name} must be a whole number of at least 0 or None, not {value!r}"
-                )
-        longs = self.max_long_partial_prefills
-        if longs is not None and not (type(longs) is int and longs >= 1):
-            raise ConfigError(
-                f"max_long_partial_prefills must be a whole number of at least 1 or None, not {longs!r}"
-            )
+            fits = value is None or (type(value) is int and value >= least)
+            need(name, fits, f"a whole number of at least {least} or None")
         for name in ("scheduling_policy", "rules"):
-            if not isinstance(getattr(self, name), str):
-                raise ConfigError(
-                    f"{name} must be a name or module:Class, not {getattr(self, name)!r}"
-                )
+            need(name, isinstance(getattr(self, name), str), "a name or module:Class")
         options = pairs_of(self.policy_options)
-        if options is None:
-            raise ConfigError(
-                f"policy_options must be (name, value) pairs, each name once, not {self.policy_options!r}"
-            )
+        need("policy_options", options is not None, "(name, value) pairs, each name once")
         object.__setattr__(self, "policy_options", options)
-        if ":" not in self.scheduling_policy and self.scheduling_policy not in POLICIES:
-            raise ConfigError(
-                f"scheduling_policy must be one of {', '.join(POLICIES)}, or module:Class, "
-                f"not {self.scheduling_policy!r}"
-            )
+        policy = self.scheduling_policy
+        words = f"one of {', '.join(POLICIES)}, or module:Class"
+        need("scheduling_policy", ":" in policy or policy in POLICIES, words)
         for name, known in (
             ("preemption_mode", MODES),
             ("victim", VICTIMS),
@@ -252,8 +226,7 @@ class Config:
             ("capacity_policy", CAPACITY),
         ):
             value = getattr(self, name)
-            if not isinstance(value, str) or value not in known:
-                raise ConfigError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+            need(name, isinstance(value, str) and value in known, f"one of {', '.join(known)}")
         try:
             needs = rules_of(self.rules).needs
         except RulesError as error:

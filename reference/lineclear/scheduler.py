@@ -34,13 +34,12 @@ from lineclear.request import (
 from lineclear.rules import load, rules_of
 from lineclear.scheduling.cache_calls import CacheCalls, check_callable
 from lineclear.scheduling.commit import Commit, CommitParts
-from lineclear.scheduling.counters import Counters
+from lineclear.scheduling.counters import Counters, PlanChanges
 from lineclear.scheduling.decode_batch import DecodeBatch
 from lineclear.scheduling.dispatch import Dispatch
 from lineclear.scheduling.eviction import EvictionKey
 from lineclear.scheduling.flight import InFlight
 from lineclear.scheduling.live_requests import LiveRequests
-from lineclear.scheduling.plan_changes import PlanChanges
 from lineclear.scheduling.policy_adapter import PolicyAdapter
 from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear.scheduling.step import Step, StepParts
@@ -90,7 +89,7 @@ class Scheduler(CacheCalls):
             load(rules_of(config.rules).step) if step_factory is None else step_factory
         )
         check_parts(policy, step, clock=clock, journal=journal, eviction=eviction)
-        ledger = self.ledger = new_ledger(config)
+        ledger = self.ledger = Ledger(config.limits())
         self.clock = clock
         adapter = self.adapter = PolicyAdapter(policy)
         ring = Ring()
@@ -374,8 +373,3 @@ def check_parts(policy: object, step_factory: object, **functions: object) -> No
     for name, function in functions.items():
         if function is not None:
             check_callable(name, function)
-
-
-def new_ledger(config: Config) -> Ledger:
-    """The ledger that a scheduler runs on."""
-    return Ledger(config.limits())

@@ -93,7 +93,7 @@ def test_the_text_says_what_happened(capsys: pytest.CaptureFixture[str]) -> None
 def test_a_line_now_and_then_when_it_is_piped(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lineclear_gpu.progress.LINES", 0.0)
+    monkeypatch.setattr("lineclear_gpu.serving.LINES", 0.0)
     assert main(["run", "--device", "cpu", "--num-requests", "3", "--eager"]) == 0
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) > 5

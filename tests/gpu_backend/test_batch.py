@@ -17,18 +17,9 @@ SIZE, BLOCKS = 4, 9
 def good() -> Batch:
     """A chunk of positions 3 to 5, and a decode of position 8 whose token is not known yet."""
     tables = np.array([[5, 2, 0], [1, 7, 3]], dtype=np.int32)
-    starts = np.array([0, 3, 4])
-    positions = np.array([3, 4, 5, 8])
-    return Batch(
-        tokens=np.array([11, 12, 13, -1]),
-        positions=positions,
-        row_starts=starts,
-        context_lens=np.array([6, 9]),
-        tables=tables,
-        slots=slots_of(tables, starts, positions, SIZE),
-        lanes=np.array([4, 2]),
-        sample_rows=np.array([1]),
-    )
+    rows = [np.array([11, 12, 13]), np.array([-1])]
+    lanes, sampled = np.array([4, 2]), np.array([1])
+    return Batch.of(rows, [6, 9], tables, SIZE, lanes=lanes, sample_rows=sampled)
 
 
 def test_a_good_batch() -> None:

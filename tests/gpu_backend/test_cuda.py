@@ -95,7 +95,6 @@ def test_kernels_do_what_torch_does(pool: KVPool) -> None:
     for source, target in pairs:
         there[target] = there[source]
     slots = torch.randperm(64 * shape.block_size)[:50]
-    slots[[4, 9]] = -1
     keys, values = (
         torch.randn(50, shape.kv_heads, shape.head_dim, dtype=shape.dtype) for _ in range(2)
     )
@@ -104,15 +103,13 @@ def test_kernels_do_what_torch_does(pool: KVPool) -> None:
     assert torch.equal(pool.gpu.cpu(), there)
 
 
-@pytest.mark.parametrize("single", [False, True])
 @pytest.mark.parametrize("depth", [1, 2])
 @pytest.mark.parametrize("mode", ["swap", "recompute", "auto"])
-def test_no_tag_is_wrong_under_pressure(depth: int, mode: str, single: bool) -> None:
+def test_no_tag_is_wrong_under_pressure(depth: int, mode: str) -> None:
     config = pressure(
         max_steps_in_flight=depth, preemption_mode=mode, scheduling_policy="priority"
     )
-    streams = CudaStreams(torch.device("cuda"), single)
-    run = TagRun(config, depth, device="cuda", streams=streams, load=Load(fail=0.05))
+    run = TagRun(config, depth, device="cuda", load=Load(fail=0.05))
     figures = run.run(400)
     assert figures.events["swap" if mode == "swap" else "recompute"] >= 10
     assert figures.events["fork"] >= 20
@@ -141,13 +138,13 @@ class SlowStreams(CudaStreams):
         super().__init__(torch.device("cuda"))
         self.slow = slow
 
-    def _give(self, number: int, stream: str, after: list[int], job: Any) -> None:
+    def give(self, number: int, stream: str, after: list[int], job: Any) -> None:
         def late() -> Any:
             if stream == self.slow:
                 torch.cuda._sleep(6_000_000)  # type: ignore[no-untyped-call]
             return job()
 
-        super()._give(number, stream, after, late)
+        super().give(number, stream, after, late)
 
 
 #: race: (kind without its wait, late stream)

@@ -51,11 +51,7 @@ def batch_of(
 ) -> Batch:
     """Rows as (lane, tokens), samples as (row, lane); each row has a block of its own."""
     count = len(rows)
-    lengths = [len(tokens) for _, tokens in rows]
-    starts = np.concatenate(([0], np.cumsum(lengths)))
-    positions = np.concatenate([start + np.arange(length) for length in lengths])
     tables = np.arange(count * 2, dtype=np.int32).reshape(count, 2)
-    owner = np.repeat(np.arange(count), lengths)
     how = None
     if samples is not None:
         zeros = np.zeros(len(samples), dtype=np.int64)
@@ -65,13 +61,11 @@ def batch_of(
             temperatures=zeros.astype(np.float32), top_ps=zeros.astype(np.float32),
         )  # fmt: skip
     chosen = range(count) if samples is None else [row for row, _ in samples]
-    return Batch(
-        tokens=np.concatenate([np.array(tokens, dtype=np.int64) for _, tokens in rows]),
-        positions=positions,
-        row_starts=starts,
-        context_lens=start + np.array(lengths),
-        tables=tables,
-        slots=tables[owner, positions // SIZE].astype(np.int64) * SIZE + positions % SIZE,
+    return Batch.of(
+        [np.array(tokens, dtype=np.int64) for _, tokens in rows],
+        [start + len(tokens) for _, tokens in rows],
+        tables,
+        SIZE,
         lanes=np.array([lane for lane, _ in rows]),
         sample_rows=np.array(list(chosen), dtype=np.int64),
         sampling=how,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from lineclear_gpu.batch import UNKNOWN, Batch, BatchError, Sampling, slots_of
+from lineclear_gpu.batch import UNKNOWN, Batch, BatchError, Sampling
 from lineclear_gpu.model import Model, load_model
 from lineclear_gpu.plug import own_attention
 from lineclear_gpu.pool import KVPool
@@ -34,21 +34,12 @@ def runner_of(model: Model, lanes: int = 8) -> ModelRunner:
 
 def batch_of(rows: list[tuple[int, list[int], int]], sample: list[int] | None = None) -> Batch:
     """Rows of (lane, tokens, first position); lane n holds blocks n, n + 8, n + 16 and so on."""
-    counts = [len(tokens) for _, tokens, _ in rows]
-    starts = np.concatenate(([0], np.cumsum(counts)))
     lanes = np.array([lane for lane, _, _ in rows])
     tables = (lanes[:, None] + 8 * np.arange(5)).astype(np.int32)
-    positions = np.concatenate([np.arange(at, at + len(tokens)) for _, tokens, at in rows])
-    return Batch(
-        tokens=np.concatenate([np.array(tokens) for _, tokens, _ in rows]),
-        positions=positions,
-        row_starts=starts,
-        context_lens=np.array([at + len(tokens) for _, tokens, at in rows]),
-        tables=tables,
-        slots=slots_of(tables, starts, positions, SIZE),
-        lanes=lanes,
-        sample_rows=np.arange(len(rows)) if sample is None else np.array(sample, dtype=np.int64),
-    )
+    ends = [at + len(tokens) for _, tokens, at in rows]
+    sampled = None if sample is None else np.array(sample, dtype=np.int64)
+    parts = [np.array(tokens) for _, tokens, _ in rows]
+    return Batch.of(parts, ends, tables, SIZE, lanes=lanes, sample_rows=sampled)
 
 
 def sampling(lanes: list[int], sequences: list[int], temperature: float = 1.0) -> Sampling:

@@ -22,7 +22,7 @@ from lineclear.request import Request
 from lineclear.scheduler import Scheduler
 from lineclear_gpu.batch import Batch, Sampling
 from lineclear_gpu.book import Book
-from lineclear_gpu.executor import Executor, Launched
+from lineclear_gpu.executor import Executor
 from lineclear_gpu.model import Model
 from lineclear_gpu.pool import KVPool
 from lineclear_gpu.runner import ModelRunner
@@ -73,21 +73,21 @@ class Drive:
             assert accepted, accepted
             book.add(index, prompt)
         outputs: dict[Any, list[int]] = {index: [] for index in range(len(prompts))}
-        flights: deque[tuple[Launched, Plan]] = deque()
+        flights: deque[Plan] = deque()
         while scheduler.entries or flights:
             if len(flights) < config.max_steps_in_flight and scheduler.entries:
                 plan = scheduler.schedule()
                 self.events.update(mode for _, mode in plan.preempted)
                 batch = self._sampled(book.batch(plan), plan)
-                launched = executor.launch(plan, partial(runner.forward, batch))
+                executor.launch(plan, partial(runner.forward, batch))
                 if plan.step is not None:
-                    flights.append((launched, plan))
+                    flights.append(plan)
                     self.events["steps"] += 1
                     self.events["rows"] += batch.rows
                 elif not flights:
                     scheduler.complete(executor.drain()[0])
             if len(flights) == config.max_steps_in_flight or (flights and plan.step is None):
-                self._commit(scheduler, executor, book, outputs, *flights.popleft())
+                self._commit(scheduler, executor, book, outputs, flights.popleft())
                 self._poison(scheduler, pool, len(flights))
             scheduler.complete(executor.poll()[0])
         return [outputs[index] for index in range(len(prompts))]
@@ -113,13 +113,12 @@ class Drive:
         executor: Executor,
         book: Book,
         outputs: dict[Any, list[int]],
-        launched: Launched,
         plan: Plan,
     ) -> None:
         """Commits the oldest step and stores its tokens."""
-        done, failed = executor.wait_for(launched)
+        done, failed = executor.wait_for(plan)
         scheduler.complete([*done, *failed], failed)
-        tokens: list[int] = executor.result(launched).tolist()
+        tokens: list[int] = executor.result(plan).tolist()
         for row, token in zip(plan.sampling, tokens, strict=True):
             if row.request_id in scheduler.entries:
                 outputs[row.request_id].append(token)

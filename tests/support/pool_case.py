@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lineclear_gpu.attention import AttentionBackend, Rows
-from lineclear_gpu.batch import Batch, slots_of
+from lineclear_gpu.batch import Batch
 from lineclear_gpu.kernels.storing import store_kv
 
 #: Accepted relative L2 error, by type.
@@ -33,9 +33,7 @@ class Case:
     ) -> None:
         self.size = size
         generator = torch.Generator().manual_seed(seed)
-        counts = [tokens for tokens, _ in rows]
         contexts = np.array([context for _, context in rows])
-        starts = np.concatenate(([0], np.cumsum(counts)))
         widths = -(-contexts // size)
         order = torch.randperm(int(widths.sum()) + 3, generator=generator).numpy()
         tables = np.zeros((len(rows), int(widths.max()) + 1), dtype=np.int32)
@@ -43,19 +41,8 @@ class Case:
         for row, width in enumerate(widths):
             tables[row, :width] = order[taken : taken + width]
             taken += width
-        positions = np.concatenate(
-            [np.arange(context - tokens, context) for tokens, context in rows]
-        )
-        self.batch = Batch(
-            tokens=np.zeros(int(starts[-1]), dtype=np.int64),
-            positions=positions,
-            row_starts=starts,
-            context_lens=contexts,
-            tables=tables,
-            slots=slots_of(tables, starts, positions, size),
-            lanes=np.arange(len(rows)),
-            sample_rows=np.arange(len(rows)),
-        )
+        zeros = [np.zeros(tokens, dtype=np.int64) for tokens, _ in rows]
+        self.batch = Batch.of(zeros, contexts, tables, size)
         self.batch.check(size, len(order))
         self.pool = torch.full(
             (len(order), 3, 2, size, kv_heads, head_dim), float("nan"), dtype=dtype
@@ -69,7 +56,7 @@ class Case:
             store_kv(self.layer, kv[:, 0], kv[:, 1], place)
             self.kv.append(kv)
         self.query = torch.randn(
-            int(starts[-1]), heads, head_dim, generator=generator, dtype=torch.float32
+            len(self.batch.tokens), heads, head_dim, generator=generator, dtype=torch.float32
         ).to(dtype)
         self.scale = head_dim**-0.5
 

@@ -267,7 +267,7 @@ class Machine(RuleBasedStateMachine):
         assert ledger.gpu.free == ledger.gpu.total
         assert ledger.cpu.free == ledger.cpu.total
         assert not world.scheduler.of
-        assert not world.scheduler.explicit
+        assert not world.scheduler.batch.explicit
         TOTALS.update(world.counts)
         if world.replays and world.seed % KV_EVERY == 0:
             wrong, asked = kv_of_a_journal(world.ring, ledger.limits)

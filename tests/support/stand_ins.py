@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 
 from lineclear.testing.operations import Dispatched, OperationRecord, Order
 from lineclear_gpu.attention import Gather
-from lineclear_gpu.graphs import Graphs, NotRecordable, Recorded
+from lineclear_gpu.graphs import Graphs, Recorded
 from lineclear_gpu.streams import Job, Streams
 
 #: Stream -> one kind of operation that runs on it, as orders name it.
@@ -44,7 +44,7 @@ class DelayedStreams(Streams):
         self.queued: dict[str, int] = {}  # stream -> the last job given to it
         self._order = order or Shuffled(seed)
 
-    def _give(self, number: int, stream: str, after: list[int], job: Job) -> None:
+    def give(self, number: int, stream: str, after: list[int], job: Job) -> None:
         earlier = self.queued.get(stream)
         before = (*after, *([] if earlier is None else [earlier]))
         self.queued[stream] = number
@@ -113,7 +113,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             leaf.dtype == torch.bool for leaf in inputs[1:]
         )
         if name in READ_BACK or masks:
-            raise NotRecordable(
+            raise RuntimeError(
                 f"aten.{name} reads a number from the device while work is recorded"
             )
         found = func(*args, **given)

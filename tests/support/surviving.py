@@ -166,7 +166,7 @@ def survive(config: Config, policy: Any, requests: int = 14) -> Run:
     ledger = run.scheduler.ledger
     assert (ledger.gpu.free, ledger.cpu.free) == (ledger.gpu.total, ledger.cpu.total)
     assert not run.scheduler.of
-    assert not run.scheduler.explicit
+    assert not run.scheduler.batch.explicit
     if twin is not None:
         assert run.results == twin.results
         assert len(run.scheduler.policy_failures) == 1

@@ -1,7 +1,8 @@
 # pyright: basic, reportOptionalMemberAccess=false, reportArgumentType=false
 """Stores new keys and values into the slots of a layer.
 
-Guarantees: each token with a slot is stored exactly there; a slot of -1 is skipped; nothing else changes.
+Guarantees: each token is stored exactly in its slot; nothing else changes. The host reads no slot, so that storing can
+be recorded.
 """
 
 from __future__ import annotations
@@ -35,14 +36,11 @@ if triton is not None:
     ):
         """One token's keys and values of one layer.
 
-        layer: [blocks, 2, block_size, heads * numbers]; keys, values: [tokens, heads, HEAD];
-        slots: block * block_size + offset, or -1. [tokens]
-
         Args:
             layer: [blocks, 2, block_size, heads * numbers]
             keys: [tokens, heads, HEAD]
             values: [tokens, heads, HEAD]
-            slots: block * block_size + offset, or -1. [tokens]
+            slots: block * block_size + offset. [tokens]
             block_stride, kv_stride, key_stride, key_head, value_stride, value_head: strides, in numbers.
             size: numbers of a token's keys.
             HEAD: numbers of a head.
@@ -51,18 +49,15 @@ if triton is not None:
         """
         token = tl.program_id(0).to(tl.int64)
         slot = tl.load(slots + token).to(tl.int64)
-        if slot >= 0:
-            at = tl.arange(0, WIDTH)
-            inside = at < size
-            block = slot // BLOCK_SIZE
-            place = block * block_stride + (slot % BLOCK_SIZE) * size + at
-            head, number = at // HEAD, at % HEAD
-            key = tl.load(keys + token * key_stride + head * key_head + number, mask=inside)
-            value = tl.load(
-                values + token * value_stride + head * value_head + number, mask=inside
-            )
-            tl.store(layer + place, key, mask=inside)
-            tl.store(layer + place + kv_stride, value, mask=inside)
+        at = tl.arange(0, WIDTH)
+        inside = at < size
+        block = slot // BLOCK_SIZE
+        place = block * block_stride + (slot % BLOCK_SIZE) * size + at
+        head, number = at // HEAD, at % HEAD
+        key = tl.load(keys + token * key_stride + head * key_head + number, mask=inside)
+        value = tl.load(values + token * value_stride + head * value_head + number, mask=inside)
+        tl.store(layer + place, key, mask=inside)
+        tl.store(layer + place + kv_stride, value, mask=inside)
 
 
 def store_kv_triton(
@@ -109,27 +104,7 @@ def store_kv(
         layer: one layer of a pool. [blocks, 2, block_size, kv_heads, head_dim]
         keys: of the new tokens. [tokens, kv_heads, head_dim]
         values: of the new tokens. [tokens, kv_heads, head_dim]
-        slots: block * block_size + offset of each, or -1 for none, int64. [tokens]
-    """
-    if layer.is_cuda and triton is not None:
-        store_kv_triton(layer, keys, values, slots)
-        return
-    kept = slots >= 0
-    if not bool(kept.all()):
-        keys, values, slots = keys[kept], values[kept], slots[kept]
-    store_every(layer, keys, values, slots)
-
-
-def store_every(
-    layer: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, slots: torch.Tensor
-) -> None:
-    """Like `store_kv` where no slot is -1: the host checks nothing, so the work can be recorded.
-
-    Args:
-        layer: see `store_kv`.
-        keys: see `store_kv`.
-        values: see `store_kv`.
-        slots: see `store_kv`.
+        slots: block * block_size + offset of each, int64. [tokens]
     """
     if layer.is_cuda and triton is not None:
         store_kv_triton(layer, keys, values, slots)

@@ -19,8 +19,8 @@ from lineclear.cli.progress import Progress
 from lineclear.cli.settings import add_settings, import_from_here, read_settings
 from lineclear.cli.simulate import (
     EMBEDDED_POOL,
+    add_run,
     add_workload,
-    check_every,
     check_prefix_ids,
     explain_step_time,
     load,
@@ -92,20 +92,7 @@ def add_parser(subparsers: Any) -> None:
     add_settings(parser)
     add_workload(parser)
     running = parser.add_argument_group("run")
-    running.add_argument(
-        "--step-time",
-        action="append",
-        default=[],
-        metavar="NAME=SECONDS",
-        help="change the step-time model; 'help' explains it",
-    )
-    running.add_argument(
-        "--check",
-        type=check_every,
-        default=0,
-        metavar="every|N|off",
-        help="check every invariant after every step, every N steps, or never (default: off)",
-    )
+    add_run(running, check="off")
     running.add_argument(
         "--slo-ttft",
         type=real(above=0),

@@ -7,7 +7,7 @@ was fully checked; a malformed line is an error with its number, field and remed
 from __future__ import annotations
 
 import argparse
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,8 @@ from lineclear.cli.progress import Progress
 
 if TYPE_CHECKING:
     from lineclear.checks.stage import Outcome
+    from lineclear.conform.events import Event
+    from lineclear.conform.header import Header
     from lineclear.conform.result import Conformance
 
 FORMATS = ("text", "json", "junit", "github", "markdown")
@@ -104,16 +106,11 @@ def run(arguments: argparse.Namespace) -> int:
                 result = conform(source)
                 table = [] if arguments.level == "rules" or result.violations else against(source)
                 if arguments.write_log is not None:  # once nothing can be an error any more
-                    write_log(source, arguments.write_log)
+                    write_log(arguments.write_log, source.header, source.events())
         except (EventError, JournalError) as error:
             raise UsageError(f"{arguments.log}, {error}") from error
     if arguments.reduced is not None and result.reduced is not None:
-        from lineclear.conform.reader import Writer
-
-        with writing(arguments.reduced) as file:
-            write = Writer(file, result.reduced.header, validate=False)
-            for event in result.reduced.events:
-                write(event)
+        write_log(arguments.reduced, result.reduced.header, result.reduced.events)
     code = code_of(result, table, strict=arguments.strict)
     report(arguments, result, table, code)
     return code
@@ -138,13 +135,13 @@ def named(name: str) -> Generator[Path]:
         yield path
 
 
-def write_log(source: Any, path: Path) -> None:
-    """Writes the events of a file as an event log."""
+def write_log(path: Path, header: Header, events: Iterable[Event]) -> None:
+    """Writes an event log."""
     from lineclear.conform.reader import Writer
 
     with writing(path) as file:
-        write = Writer(file, source.header, validate=False)
-        for event in source.events():
+        write = Writer(file, header, validate=False)
+        for event in events:
             write(event)
 
 

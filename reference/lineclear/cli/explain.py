@@ -112,12 +112,8 @@ def explain_code(name: str) -> tuple[dict[str, Any], str]:
     for title, text in parts.items():
         lines += ["", title, fill(text, 88, initial_indent="  ", subsequent_indent="  ")]
     content = {"name": name, "kind": "code", "sentence": row.title}
-    return {
-        **content,
-        "meaning": row.meaning,
-        "matters": row.matters,
-        "todo": row.todo,
-    }, "\n".join(lines)
+    content |= {"meaning": row.meaning, "matters": row.matters, "todo": row.todo}
+    return content, "\n".join(lines)
 
 
 def list_names() -> tuple[dict[str, Any], str]:

@@ -1,7 +1,6 @@
 """Output of every command: results on standard output, progress on standard error.
 
-Guarantees: JSON is one object and ends with a line break; colour is used on a terminal only, and
-never if NO_COLOR is set. rich is imported only for a console.
+Guarantees: JSON is one object and ends with a line break; text has no colour.
 """
 
 from __future__ import annotations
@@ -11,12 +10,9 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lineclear.cli.exits import UsageError
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 
 def add_format(parser: argparse.ArgumentParser) -> None:
@@ -79,13 +75,6 @@ def write_text(text: str) -> None:
 def write_json(result: Mapping[str, Any]) -> None:
     """Writes a result as one JSON object, keys in the order given."""
     emit(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-
-
-def console(*, error: bool = False) -> Console:
-    """A rich console; rich itself handles NO_COLOR and output to anything but a terminal."""
-    from rich.console import Console
-
-    return Console(stderr=error, highlight=False, soft_wrap=False)
 
 
 def open_streams() -> bool:

@@ -73,19 +73,19 @@ def run(arguments: argparse.Namespace) -> int:
         need_file(arguments.output)
         refuse_foreign(arguments.output)
     stood = asked()
-    shown = {name: (one, seen) for name, one, seen in seen_all(arguments.journals)}
-    table = cells(stood, {name: seen for name, (_, seen) in shown.items()})
-    code = code_of(table, [one.name for one, seen in shown.values() if isinstance(seen, NotShown)])
+    shown = seen_all(arguments.journals)
+    table = cells(stood, {one.name: seen for one, seen in shown})
+    code = code_of(table, [one.name for one, seen in shown if isinstance(seen, NotShown)])
     if arguments.format == "json":
-        write_json(policies_page.as_json(table, stood, shown.values()))
+        write_json(policies_page.as_json(table, stood, shown))
     elif arguments.format == "markdown":
-        page = policies_page.markdown(table, stood, shown.values())
+        page = policies_page.markdown(table, stood, shown)
         if arguments.output is None:
             write_text(page)
             return code
         return put(page, arguments.output, check=arguments.check) or code
     else:
-        write_text(policies_page.text(table, shown.values()))
+        write_text(policies_page.text(table, shown))
     return code
 
 
@@ -103,14 +103,14 @@ def asked() -> list[Standing]:
     return standings(((r.key, r.status) for r in results), every_key())
 
 
-def seen_all(folder: Path | None) -> list[tuple[str, Refutation, Demonstration | NotShown]]:
+def seen_all(folder: Path | None) -> list[tuple[Refutation, Demonstration | NotShown]]:
     """Runs every refutation."""
     from lineclear.evidence.refutations import REFUTATIONS
 
-    found: list[tuple[str, Refutation, Demonstration | NotShown]] = []
+    found: list[tuple[Refutation, Demonstration | NotShown]] = []
     with Progress("running", len(REFUTATIONS)) as progress:
         for refutation in REFUTATIONS:
-            found.append((refutation.name, refutation, seen(refutation, folder)))
+            found.append((refutation, seen(refutation, folder)))
             progress.step(refutation.name)
     return found
 
@@ -131,24 +131,17 @@ def seen(refutation: Refutation, folder: Path | None) -> Demonstration | NotShow
 
 def show(name: str, folder: Path | None, form: str) -> int:
     """One refutation: what happened, and where its journal is."""
-    from lineclear.evidence.refutations import NotShown, find
+    from lineclear.evidence.refutations import find
+    from lineclear.report.policies_page import run_as_json
 
     try:
         refutation = find(name)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    found = seen(refutation, folder)
+    content = run_as_json(refutation, seen(refutation, folder))
     file = None if folder is None else str(folder / f"{refutation.name}.jsonl")
-    content = {
-        "refutation": refutation.name,
-        "what": refutation.what,
-        "shown": not isinstance(found, NotShown),
-        "seen": str(found) if isinstance(found, NotShown) else found.sentence,
-        "figures": {} if isinstance(found, NotShown) else found.figures,
-        "journal": file,
-    }
     if form == "json":
-        write_json(content)
+        write_json({**content, "journal": file})
     else:
         lines = [f"{refutation.name}: {refutation.what}", f"  {content['seen']}"]
         lines += [f"  lineclear replay {file}"] if file is not None else []

@@ -7,13 +7,17 @@ prints a line in every such time, also while one part of it takes longer, as far
 
 from __future__ import annotations
 
+import math
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
-from types import TracebackType
+from typing import Any
 
 #: Seconds between two lines where standard error is not a terminal, and before the first.
 SILENCE = 20.0
+#: Seconds after which a line on a terminal changes.
+REDRAWN = 0.2
 
 
 class Progress:
@@ -75,15 +79,53 @@ class Progress:
         sys.stderr.write(line + "\n")
         sys.stderr.flush()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Removes the bar."""
         from lineclear_spec.parallel import while_waiting
 
         while_waiting.remove(self.tick)
         if self._bar is not None:
             self._stop()
+
+
+class StatusLine:
+    """What is known of work at this moment: a line that changes on a terminal, elsewhere a line now and then.
+
+    Args:
+        seconds: between two lines where standard error is not a terminal; infinite for none anywhere.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._live: Any = None
+        self._every = seconds
+        self._shown = time.monotonic()
+
+    def __enter__(self) -> StatusLine:
+        if math.isfinite(self._every) and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.live import Live
+
+            self._live = Live(console=Console(stderr=True), transient=True, auto_refresh=False)
+            self._live.start()
+            self._every = REDRAWN
+        return self
+
+    def show(self, line: Callable[[float], str]) -> None:
+        """Shows what `line` says, if it is time: it gets the seconds since it was asked last."""
+        now = time.monotonic()
+        passed = now - self._shown
+        if passed < self._every:
+            return
+        self._shown = now
+        if self._live is None:
+            sys.stderr.write(line(passed) + "\n")
+            sys.stderr.flush()
+        else:
+            from rich.text import Text
+
+            self._live.update(Text(line(passed)), refresh=True)
+
+    def __exit__(self, *_: object) -> None:
+        """Removes the line."""
+        if self._live is not None:
+            self._live.stop()

@@ -7,6 +7,7 @@ every step, and the last state equals the recorded one.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,8 +63,6 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Replays the journal."""
     from lineclear.journal.file import JournalError, NotAJournal, replay, state
-    from lineclear.monitor.audit import InvariantViolation, audit_ledger
-    from lineclear.monitor.observer import Observer
 
     path: str = arguments.journal
     saved = counterexample(path)
@@ -72,28 +71,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.emit_test is not None:
         raise UsageError(f"--emit-test needs a counterexample; {path} is not one")
     stop: int | None = arguments.step
-    checks = 0
-    violations: list[str] = []
-
-    observer: Observer | None = None
-
-    def after(name: str, done: tuple[object, ...], ledger: Ledger) -> bool:
-        nonlocal checks, observer
-        observer = observer or Observer(ledger)
-        try:
-            observer(name, done)
-            if name in ("", "issue_step"):
-                checks += 1
-                progress.step()
-                audit_ledger(ledger)
-                observer.check()
-        except InvariantViolation as violation:
-            violations.append(f"step {ledger.steps}: {violation}")
-        return bool(violations) or (name in ("", "issue_step") and ledger.steps == stop)
-
+    found: list[str] = []
     try:
         with reading(path) as file, Progress("steps replayed", None) as progress:
-            again = replay(file, after)
+            again = replay(file, checking(found, progress.step, stop))
     except NotAJournal as error:
         raise UsageError(f"{path}, {error}") from error
     except JournalError as error:
@@ -102,13 +83,14 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear.monitor.blocked import blocked
 
     steps = again.ledger.steps
+    violations = [f"step {steps}: {violation}" for violation in found]
     if stop is not None and steps < stop and not violations:
         raise UsageError(f"--step {stop}: {path} has {steps} steps")
     content = {
         "journal": path,
         "actions": again.actions,
         "steps": steps,
-        "invariant_checks": checks,
+        "invariant_checks": progress.done,
         "violations": violations,
         "complete": again.complete,
         "held": blocked(again.ledger),
@@ -120,6 +102,33 @@ def run(arguments: argparse.Namespace) -> int:
     if violations:
         return REFUTED
     return PASSED if again.complete or stop is not None else INCONCLUSIVE
+
+
+def checking(
+    broken: list[str], step: Callable[[], object] = lambda: None, stop: int | None = None
+) -> Callable[[str, tuple[object, ...], Ledger], bool]:
+    """What `replay` calls after each action: it checks every invariant before the first step and after each, and calls
+    `step` then, up to the step `stop` or the first violation, which is added to `broken`.
+    """
+    from lineclear.monitor.audit import InvariantViolation, audit_ledger
+    from lineclear.monitor.observer import Observer
+
+    observer: Observer | None = None
+
+    def after(name: str, done: tuple[object, ...], ledger: Ledger) -> bool:
+        nonlocal observer
+        observer = observer or Observer(ledger)
+        try:
+            observer(name, done)
+            if name in ("", "issue_step"):
+                step()
+                audit_ledger(ledger)
+                observer.check()
+        except InvariantViolation as violation:
+            broken.append(str(violation))
+        return bool(broken) or (name in ("", "issue_step") and ledger.steps == stop)
+
+    return after
 
 
 def counterexample(path: str) -> Counterexample | None:
@@ -195,27 +204,11 @@ def again_moves(saved: Counterexample, form: str, stop: int | None, target: Path
     """
     from lineclear.checks.again import occurs
     from lineclear.journal.file import JournalError, replay
-    from lineclear.monitor.audit import InvariantViolation, audit_ledger
-    from lineclear.monitor.observer import Observer
 
-    watching: list[Observer] = []
     broken: list[str] = []
-
-    def after(name: str, done: tuple[object, ...], ledger: Ledger) -> bool:
-        if not watching:
-            watching.append(Observer(ledger))
-        try:
-            watching[0](name, done)
-            if name in ("", "issue_step"):
-                audit_ledger(ledger)
-                watching[0].check()
-        except InvariantViolation as violation:
-            broken.append(str(violation))
-        return bool(broken)
-
     try:
         if saved.journal:
-            replay(saved.journal, after)
+            replay(saved.journal, checking(broken))
     except JournalError as error:
         broken.append(str(error))
     found = occurs(saved.again) if saved.again else ""

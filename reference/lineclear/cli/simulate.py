@@ -21,7 +21,7 @@ from lineclear.cli.summary import summary
 if TYPE_CHECKING:
     from lineclear.config import Config
     from lineclear.simulation.steptime import StepTime
-    from lineclear.theorems.bound_checks import BoundCheck, Holding
+    from lineclear.theorems.bound_checks import BoundCheck
     from lineclear.workload.workload import Workload
 
 EPILOG = """\
@@ -78,20 +78,7 @@ def add_parser(subparsers: Any) -> None:
     add_settings(parser)
     add_workload(parser)
     running = parser.add_argument_group("run")
-    running.add_argument(
-        "--step-time",
-        action="append",
-        default=[],
-        metavar="NAME=SECONDS",
-        help="change the step-time model; 'help' explains it",
-    )
-    running.add_argument(
-        "--check",
-        type=check_every,
-        default=1,
-        metavar="every|N|off",
-        help="check every invariant after every step, every N steps, or never (default: every)",
-    )
+    add_run(running, check="every")
     running.add_argument(
         "--journal", metavar="FILE", help="write every action, for lineclear replay"
     )
@@ -102,6 +89,24 @@ def add_parser(subparsers: Any) -> None:
         "beside the maximum observed",
     )
     add_format(parser)
+
+
+def add_run(running: Any, check: str) -> None:
+    """Adds the options of the run to their group; `check` is the default of --check."""
+    running.add_argument(
+        "--step-time",
+        action="append",
+        default=[],
+        metavar="NAME=SECONDS",
+        help="change the step-time model; 'help' explains it",
+    )
+    running.add_argument(
+        "--check",
+        type=check_every,
+        default=check_every(check),
+        metavar="every|N|off",
+        help=f"check every invariant after every step, every N steps, or never (default: {check})",
+    )
 
 
 def add_workload(parser: argparse.ArgumentParser) -> None:
@@ -149,7 +154,7 @@ def run(arguments: argparse.Namespace) -> int:
         return run_lesson(arguments)
     from lineclear.simulation.garbage import seldom_collected
     from lineclear.simulation.simulate import Simulation
-    from lineclear.theorems.bound_checks import broken_bounds
+    from lineclear.theorems.bound_checks import Holding, broken_bounds
 
     if "help" in arguments.step_time:
         arguments.parser.refuse_idle("--step-time help explains the model alone", "step_time")
@@ -160,7 +165,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = read_settings(arguments, defaults)
     model = step_time(arguments.step_time)
     workload = load(arguments)
-    holding = holding_of(config, workload) if arguments.guarantees else None
+    holding = Holding(config, workload) if arguments.guarantees else None
     check_prefix_ids(workload, config)
     journal_file = nullcontext() if arguments.journal is None else writing(arguments.journal)
     with journal_file as journal:
@@ -203,13 +208,6 @@ def check_prefix_ids(workload: Workload, config: Config) -> None:
             check_prefixes(workload, config.block_size)
         except WorkloadError as error:
             raise UsageError(str(error)) from error
-
-
-def holding_of(config: Config, workload: Workload) -> Holding:
-    """The listener that compares a run with the bounds of its policy's theorems."""
-    from lineclear.theorems.bound_checks import Holding
-
-    return Holding(config, workload)
 
 
 def lost_theorems(config: Config, workload: Workload) -> dict[str, str]:

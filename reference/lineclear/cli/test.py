@@ -16,6 +16,7 @@ from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
 from lineclear.cli.files import need_distinct, need_new, replace, writing
 from lineclear.cli.numbers import SEED, real, whole
 from lineclear.cli.output import add_backend, write_json, write_text
+from lineclear.cli.progress import StatusLine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +45,8 @@ examples:
 """
 
 FORMATS = ("text", "json", "junit", "github")
+#: Seconds between two lines about a search, where standard error is not a terminal.
+SILENCE = 15.0
 
 
 def add_parser(subparsers: Any) -> None:
@@ -102,36 +105,44 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(str(error)) from error
     mode = "exhaustive" if arguments.exhaustive else "random"
     campaign = Campaign(arguments.target, mode, arguments.seed)
-    with Ticker() as ticker:
-        try:
+    begin = time.monotonic()
+    try:
+        with StatusLine(SILENCE) as shown:
+
+            def tell(line: str) -> None:
+                shown.show(lambda _: f"{time.monotonic() - begin:.0f} s: {line}")
+
             if arguments.exhaustive:
-                search_all(
-                    campaign, arguments.seconds, requests=arguments.requests, progress=ticker
-                )
+                search_all(campaign, arguments.seconds, requests=arguments.requests, progress=tell)
             elif arguments.run is not None:
-                once(campaign, arguments.run, ticker)
+                once(campaign, arguments.run, tell)
             else:
                 search_random(
-                    campaign, arguments.seconds, workers=arguments.workers, progress=ticker
+                    campaign, arguments.seconds, workers=arguments.workers, progress=tell
                 )
-        except KeyboardInterrupt:
-            ticker.end()
-            sys.stderr.write(f"interrupted: {figures(campaign)}\n")
-            raise
-    again = command(campaign, arguments)
-    commit = commit_of(arguments.target)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"interrupted: {figures(campaign)}\n")
+        raise
+    campaign.commit = commit_of(arguments.target)
     if campaign.failure is not None:
         from lineclear.testing.emit import emit_test, write_log
 
         if arguments.emit_test is not None:
-            test = emit_test(arguments.target, campaign.failure, campaign.actions, again, commit)
+            again = command(campaign, arguments)
+            test = emit_test(
+                arguments.target, campaign.failure, campaign.actions, again, campaign.commit
+            )
             replace(arguments.emit_test, test)
         if arguments.log is not None:
             with writing(arguments.log) as file:
                 write_log(file, make, campaign.actions)
-    code = REFUTED if campaign.failure else PASSED if campaign.conclusive else INCONCLUSIVE
-    report(campaign, arguments, code, again, commit)
-    return code
+    report(campaign, arguments)
+    return code_of(campaign)
+
+
+def code_of(campaign: Campaign) -> int:
+    """The exit code."""
+    return REFUTED if campaign.failure else PASSED if campaign.conclusive else INCONCLUSIVE
 
 
 def command(campaign: Campaign, arguments: argparse.Namespace) -> str:
@@ -163,46 +174,27 @@ def figures(campaign: Campaign) -> str:
     )
 
 
-def report(
-    campaign: Campaign, arguments: argparse.Namespace, code: int, again: str, commit: str
-) -> None:
-    """Writes the result in the requested format.
+def report(campaign: Campaign, arguments: argparse.Namespace) -> None:
+    """Writes the result in the requested format."""
+    from lineclear.checks import formats
 
-    Args:
-        campaign: the searches and their finding.
-        arguments: of the command.
-        code: the exit code.
-        again: the command that repeats the finding.
-        commit: commit of the scheduler's sources, "" if unknown.
-    """
+    again = command(campaign, arguments)
     if arguments.format == "json":
-        write_json(as_dict(campaign, code, again, commit))
-    elif arguments.format in ("junit", "github"):
-        from lineclear.checks.formats import github, junit
-
-        outcome = as_outcome(campaign, again)
-        text = junit([outcome]) if arguments.format == "junit" else github([outcome], code)
-        write_text(text.replace("lineclear check", "lineclear test"))
+        write_json(as_dict(campaign, again))
+    elif arguments.format == "junit":
+        write_text(formats.junit([as_outcome(campaign, again)], "test"))
+    elif arguments.format == "github":
+        write_text(formats.github([as_outcome(campaign, again)], code_of(campaign), "test"))
     else:
-        write_text("\n".join(lines(campaign, arguments, code, again, commit)))
+        write_text("\n".join(lines(campaign, arguments, again)))
 
 
-def lines(
-    campaign: Campaign, arguments: argparse.Namespace, code: int, again: str, commit: str
-) -> list[str]:
-    """The result as text.
-
-    Args:
-        campaign: the searches and their finding.
-        arguments: of the command.
-        code: the exit code.
-        again: the command that repeats the finding.
-        commit: commit of the scheduler's sources, "" if unknown.
-    """
+def lines(campaign: Campaign, arguments: argparse.Namespace, again: str) -> list[str]:
+    """The result as text."""
     text = [f"{campaign.target}: {figures(campaign)}"]
     failure = campaign.failure
     if failure is None:
-        if code == PASSED:
+        if campaign.conclusive:
             text.append("no rule was broken; this is a test, not a proof")
         elif campaign.died is not None:
             text.append(
@@ -234,7 +226,8 @@ def lines(
             text.append(f"first seen as: {campaign.first.message}")
         text += [f"another finding while shrinking: {other.rule} at {other.place}: {other.message}"
                  for other in shrunk.slipped]  # fmt: skip
-    text += ["", f"again:   {again}" + (f"   (commit {commit})" if commit else "")]
+    commit = f"   (commit {campaign.commit})" if campaign.commit else ""
+    text += ["", f"again:   {again}{commit}"]
     if arguments.emit_test is not None:
         text.append(f"written: {arguments.emit_test}")
     if arguments.log is not None:
@@ -255,15 +248,8 @@ def failure_fields(failure: Failure, actions: Sequence[Action]) -> dict[str, Any
     }
 
 
-def as_dict(campaign: Campaign, code: int, again: str, commit: str) -> dict[str, Any]:
-    """The result, as JSON data.
-
-    Args:
-        campaign: the searches and their finding.
-        code: the exit code.
-        again: the command that repeats the finding.
-        commit: commit of the scheduler's sources, "" if unknown.
-    """
+def as_dict(campaign: Campaign, again: str) -> dict[str, Any]:
+    """The result, as JSON data."""
     from lineclear import __version__
 
     tally, seen, shrunk = campaign.tally, campaign.exhausted, campaign.shrunk
@@ -271,10 +257,10 @@ def as_dict(campaign: Campaign, code: int, again: str, commit: str) -> dict[str,
         "tool": "lineclear",
         "version": __version__,
         "target": campaign.target,
-        "commit": commit or None,
+        "commit": campaign.commit or None,
         "mode": campaign.mode,
         "seed": campaign.seed,
-        "exit_code": code,
+        "exit_code": code_of(campaign),
         "seconds": round(campaign.seconds, 3),
         "again": again,
     }
@@ -328,35 +314,3 @@ def as_outcome(campaign: Campaign, again: str) -> Any:
         )
     outcome.cases.append(ReportCase(campaign.target, campaign.mode, outcome.status, message))
     return outcome
-
-
-class Ticker:
-    """Progress of a search: one line, rewritten on a terminal, repeated now and then in a pipe."""
-
-    def __init__(self) -> None:
-        self.terminal = sys.stderr.isatty()
-        self.every = 0.2 if self.terminal else 15.0
-        self.last = self.begin = time.monotonic()
-        self.written = False
-
-    def __enter__(self) -> Ticker:
-        return self
-
-    def __call__(self, line: str) -> None:
-        """Writes the line if the last one is old enough."""
-        now = time.monotonic()
-        if now - self.last < self.every:
-            return
-        self.last, self.written = now, True
-        text = f"{now - self.begin:.0f} s: {line}"
-        sys.stderr.write(f"\r\x1b[K{text}" if self.terminal else f"{text}\n")
-        sys.stderr.flush()
-
-    def end(self) -> None:
-        """Removes the line."""
-        if self.terminal and self.written:
-            sys.stderr.write("\r\x1b[K")
-            self.written = False
-
-    def __exit__(self, *_: object) -> None:
-        self.end()

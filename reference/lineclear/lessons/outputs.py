@@ -12,7 +12,7 @@ from lineclear.lessons.figures import StateFigures
 from lineclear.lessons.lesson import Claim, Lesson
 from lineclear.lessons.run import SceneRun
 from lineclear.lessons.scene import Scene, SceneRequest
-from lineclear.lessons.scenes import FIVE_STEP
+from lineclear.lessons.scenes import FIVE_STEP, blocks
 from lineclear.plan import Plan
 from lineclear.request import InvalidRequest, Request
 from lineclear_spec.kernel.lifecycle import EVENTS, Phase
@@ -96,11 +96,6 @@ def admissions(run: SceneRun) -> str:
     return ", ".join(str(run.admitted(name)) for name in "AB")
 
 
-def blocks_of_16(tokens: int) -> int:
-    """Blocks of the default size."""
-    return -(-tokens // 16)
-
-
 def budget_claims(runs: Sequence[SceneRun]) -> list[Claim]:
     """Tokens and sequences of the first two steps."""
     shared, bare, marked, wide = runs
@@ -117,7 +112,7 @@ def budget_claims(runs: Sequence[SceneRun]) -> list[Claim]:
         Claim("steps in which A and B of five-step run, without a watermark",
               admissions(bare), admissions(marked), "",
               "and with one of 1 block: the lesson leaves it out, and no decision changes"),
-        Claim("blocks of 40 tokens, where a block has 32", blocks_of_16(40),
+        Claim("blocks of 40 tokens, where a block has 32", blocks(40),
               wide.rows[0].blocks("R"), "capacity",
               "the program prints what a block of 16 would need, whatever its own size"),
     ]  # fmt: skip

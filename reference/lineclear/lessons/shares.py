@@ -12,9 +12,8 @@ from lineclear.lessons.figures import StateFigures
 from lineclear.lessons.lesson import Claim, Lesson
 from lineclear.lessons.run import SceneRun
 from lineclear.lessons.scene import Scene, SceneRequest
+from lineclear.lessons.scenes import BLOCK_SIZE, blocks
 from lineclear.policies import make
-
-BLOCK_SIZE = 16
 
 # ---- fair --------------------------------------------------------------------------------------
 
@@ -42,7 +41,7 @@ def fair_claims(runs: Sequence[SceneRun]) -> list[Claim]:
     none = lesson_shares([entry.prompt for entry in MANY])
     again = sum("A is admitted" in row.events for row in two.rows)
     together = sum(wide.rows[0].blocks(name) > 0 for name in "AB")
-    need = sum(-(-entry.prompt // BLOCK_SIZE) for entry in WIDE)
+    need = sum(blocks(entry.prompt) for entry in WIDE)
     return [
         Claim("tokens used of a budget of 100, prompts of 10 and 200", sum(theirs),
               start.num_batched_tokens, "",

@@ -57,11 +57,11 @@ def audit_orders(scheduler: Readings) -> int:
     if scheduler.seats != sum(e.seats_taken for e in running):
         raise InvariantViolation("budget", "seats are counted wrong")
     explicit = {s for r in ledger.running for s in r.members if not s.in_decode_batch}
-    if explicit != set(scheduler.explicit):
+    if explicit != set(scheduler.batch.explicit):
         raise InvariantViolation(
             "queue", "running sequences that are not in the decode batch are listed wrong"
         )
-    if list(scheduler.members) != list(ledger.decode_batch):
+    if list(scheduler.batch.members) != list(ledger.decode_batch):
         raise InvariantViolation(
             "decode_batch", "the rows of sequences in the decode batch are not those of the ledger"
         )

@@ -66,7 +66,9 @@ class Watch:
         """Nothing has been seen."""
         self.scheduler = scheduler
         self.static = not (
-            scheduler.ranks or scheduler.tenants is not None or scheduler.reviews is not None
+            scheduler.adapter.ranks
+            or scheduler.tenants is not None
+            or scheduler.live.reviews is not None
         )
         self.order: list[tuple[Any, ...]] = []  # a heap of (order when it arrived, id)
         self.calls = self.longest = self.slowest = 0
@@ -172,7 +174,7 @@ class Watch:
         config = scheduler.config
         if config.lacking or config.rules != "lineclear" or config.cuts_recomputes:
             return None
-        shares, changes = hasattr(scheduler.policy, "share"), scheduler.reviews is not None
+        shares, changes = hasattr(scheduler.policy, "share"), scheduler.live.reviews is not None
         if shares and config.max_bypasses:
             return None
         sizes = Sizes(self.largest, self.largest, self.longest_output, self.widest, self.most_live)

@@ -52,7 +52,7 @@ def has_room(scheduler: Scheduler) -> bool:
     waiting = sum(entry.record.phase == Phase.WAITING for entry in queued)
     tokens = sum(e.user.prompt_tokens + e.n * e.user.max_tokens for e in queued)
     return (
-        not scheduler.draining
+        not scheduler.live.draining
         and (config.max_waiting is None or waiting < config.max_waiting)
         and (config.max_waiting_tokens is None or tokens < config.max_waiting_tokens)
     )
@@ -108,8 +108,12 @@ def check_books(scheduler: Scheduler, live: Iterable[Hashable]) -> None:
         ("the running order", set(scheduler.running.entries.values()), running),
         ("the queue", set(queued), entries - running),
         ("the queue, counted", len(queued), len(entries - running)),
-        ("sequences that run", {*scheduler.explicit, *scheduler.members}, sequences),
-        ("sequences in the decode batch", set(scheduler.joined), set(scheduler.members)),
+        ("sequences that run", {*scheduler.batch.explicit, *scheduler.batch.members}, sequences),
+        (
+            "sequences in the decode batch",
+            set(scheduler.batch.joined),
+            set(scheduler.batch.members),
+        ),
     ]
     for what, found, wanted in checks:
         if found != wanted:
@@ -206,7 +210,7 @@ class Charges:
         policy = scheduler.tenants
         if policy is None:
             return
-        steady = Counter(scheduler.of[s.request].tenant for s in scheduler.members)
+        steady = Counter(scheduler.of[s.request].tenant for s in scheduler.batch.members)
         for tenant, account in policy.accounts.items():
             unit = policy.unit * policy.weights.get(str(tenant), 1)  # what one unit stands for
             found, rate = account.rate * unit, policy.output_price * steady[tenant]

@@ -64,7 +64,7 @@ class Inspection:
 
     def check_places(self, orders: Orders, state: OracleState) -> None:
         """A built-in policy without memory puts each request where it put it at first."""
-        if self.scheduler.foreign or orders.reviews:
+        if self.scheduler.adapter.foreign or orders.reviews:
             return
         for live in state.lives:
             order, rank = live.order, live.rank

@@ -73,7 +73,7 @@ class Oracle:
         scheduler, memory, look = self.scheduler, self.memory, self._look()
         if request.request_id in memory.live:
             return scheduler.add(request)
-        if memory.live and not scheduler.foreign:
+        if memory.live and not scheduler.adapter.foreign:
             refuses(scheduler, replace(request, request_id=next(iter(memory.live))))
         state = look.observe()
         room = has_room(scheduler)
@@ -139,7 +139,7 @@ class Oracle:
         try:
             lost = [live.name for live in completed(state, orders, done, bad)]
         except Exception:
-            if not scheduler.foreign:
+            if not scheduler.adapter.foreign:
                 raise
             look.check_lists()  # the copy of the policy raised
             return failed_requests
@@ -219,7 +219,10 @@ class Oracle:
         """
         scheduler, memory, look = self.scheduler, self.memory, self._look()
         why = look.exemption()
-        if len(scheduler.flights) >= scheduler.config.max_steps_in_flight or scheduler.asking:
+        if (
+            len(scheduler.flights) >= scheduler.config.max_steps_in_flight
+            or scheduler.adapter.asking
+        ):
             return scheduler.schedule()  # which it refuses
         memory.forget_shelters(scheduler)
         state = look.observe()
@@ -229,7 +232,7 @@ class Oracle:
         if orders is not None:
             if not state.fcfs:
                 look.check_places(orders, state)
-            listed = {sequence: k for k, sequence in enumerate(scheduler.explicit)}
+            listed = {sequence: k for k, sequence in enumerate(scheduler.batch.explicit)}
 
             def position(branch: OracleSequence) -> int:
                 return listed.get(branch.sequence, -1)
@@ -237,7 +240,7 @@ class Oracle:
             try:
                 expected = Expected(state, orders, position)
             except Exception:
-                if not scheduler.foreign:
+                if not scheduler.adapter.foreign:
                     raise
                 why = "policy failed"  # the copy raised, and so will the policy
         fresh = [entry for entry in scheduler.entries.values() if not entry.started]

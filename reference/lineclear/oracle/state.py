@@ -251,7 +251,7 @@ def observe(
         protected: requests that are sheltered: see `Memory`.
         uses: what is remembered of blocks that can be found; nothing if None.
     """
-    listed = {sequence: k for k, sequence in enumerate(scheduler.explicit)}
+    listed = {sequence: k for k, sequence in enumerate(scheduler.batch.explicit)}
     names = BlockNumbers()
     entries = sorted(scheduler.entries.values(), key=lambda entry: entry.number)
     kept = set(protected)

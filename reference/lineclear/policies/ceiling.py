@@ -30,11 +30,6 @@ class Ceiling:
         self.ceiling = ceiling
         self.levels = levels
 
-    @property
-    def bypass(self) -> int:
-        """Later requests that may pass one, at most."""
-        return self.ceiling * (self.levels - 1)
-
     def key(self, request: View) -> float:
         """The number of the arrival, less the head start."""
         return request.number - self.ceiling * self.level(request)

@@ -51,16 +51,18 @@ def as_json(table: list[Cell], stood: Iterable[Standing], runs: Runs) -> dict[st
         "properties": PROPERTIES,
         "cells": [cell.as_dict() for cell in table],
         "theorems": [standing.as_dict() for standing in stood],
-        "refutations": [
-            {
-                "refutation": one.name,
-                "what": one.what,
-                "shown": not isinstance(seen, NotShown),
-                "seen": str(seen) if isinstance(seen, NotShown) else seen.sentence,
-                "figures": {} if isinstance(seen, NotShown) else seen.figures,
-            }
-            for one, seen in runs
-        ],
+        "refutations": [run_as_json(one, seen) for one, seen in runs],
+    }
+
+
+def run_as_json(one: Refutation, seen: Demonstration | NotShown) -> dict[str, Any]:
+    """What a refutation says and what its run showed."""
+    return {
+        "refutation": one.name,
+        "what": one.what,
+        "shown": not isinstance(seen, NotShown),
+        "seen": str(seen) if isinstance(seen, NotShown) else seen.sentence,
+        "figures": {} if isinstance(seen, NotShown) else seen.figures,
     }
 
 

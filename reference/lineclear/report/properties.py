@@ -74,18 +74,6 @@ def property_of(theorem: str) -> tuple[str, str]:
     return policy, ALIASES.get(name, name)
 
 
-def show_all(policy: str | None = None) -> dict[str, Demonstration | NotShown]:
-    """Runs every refutation, or those of one policy or preset."""
-    found: dict[str, Demonstration | NotShown] = {}
-    for refutation in REFUTATIONS:
-        if policy in (None, refutation.policy):
-            try:
-                found[refutation.name] = refutation.show()
-            except NotShown as error:
-                found[refutation.name] = error
-    return found
-
-
 def inapplicable(policy: str, name: str) -> str:
     """Why a property says nothing about a policy; empty if it does."""
     if any(property_of(theorem.name)[1] == name for theorem in CLAIMS[policy].theorems):

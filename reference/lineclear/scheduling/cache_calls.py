@@ -40,9 +40,15 @@ class CacheCalls(Readings):
         """
         self.adapter.refuse_reentry()
         found = next_to_name(self.live.find(request_id), request_id, branch)
-        if self.cache.enabled:
-            check_next(request_id, branch, found, first)
-            self.cache.extend(found, checked_names(names))
+        if not self.cache.enabled:
+            return
+        known = len(found.block_names)
+        if type(first) is not int or first != known:
+            raise SchedulerError(
+                f"request_id {request_id!r}, branch {branch} has names for {known} blocks: the next ones begin "
+                f"at {known}, not {first!r}"
+            )
+        self.cache.extend(found, checked_names(names))
 
     def ask_for_names(
         self, give: Callable[[Hashable, int, tuple[int, ...]], Iterable[int]]
@@ -136,23 +142,3 @@ def check_callable(name: str, function: object) -> None:
     """
     if not callable(function):
         raise SchedulerError(f"{name} must be a function, not {function!r}")
-
-
-def check_next(request_id: Hashable, branch: int, sequence: Sequence, first: int) -> None:
-    """The names are those of the next blocks.
-
-    Args:
-        request_id: for the message.
-        branch: for the message.
-        sequence: the sequence that gets names.
-        first: index of the first block that gets one.
-
-    Raises:
-        SchedulerError: the branch has names for fewer or more blocks than `first`.
-    """
-    known = len(sequence.block_names)
-    if type(first) is not int or first != known:
-        raise SchedulerError(
-            f"request_id {request_id!r}, branch {branch} has names for {known} blocks: the next ones begin "
-            f"at {known}, not {first!r}"
-        )

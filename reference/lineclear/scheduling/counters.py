@@ -1,8 +1,9 @@
-"""Counts of a scheduler's events since its start."""
+"""Counts of a scheduler's events since its start, and what the next plan must report of them."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 
@@ -25,3 +26,16 @@ class Counters:
     evicted: int = 0  # blocks
     preemptions: Counter[str] = field(default_factory=Counter[str])
     finished: Counter[str] = field(default_factory=Counter[str])
+
+
+@dataclass(slots=True)
+class PlanChanges:
+    """Changes since the last plan that the ledger does not record.
+
+    Attributes:
+        preempted: requests that were preempted, each with its mode, "swap" or "recompute".
+        ended: requests that finished or were aborted.
+    """
+
+    preempted: list[tuple[Hashable, str]] = field(default_factory=list[tuple[Hashable, str]])
+    ended: list[Hashable] = field(default_factory=list[Hashable])

@@ -10,11 +10,10 @@ from collections.abc import Sequence as Rows
 from dataclasses import dataclass
 
 from lineclear.plan import BlockOperation, Joined, NewBlock, NewBlocks, Plan, Scheduled, Table
-from lineclear.scheduling.counters import Counters
+from lineclear.scheduling.counters import Counters, PlanChanges
 from lineclear.scheduling.decode_batch import DecodeBatch
 from lineclear.scheduling.flight import InFlight, IssuedStep
 from lineclear.scheduling.live_requests import LiveRequests
-from lineclear.scheduling.plan_changes import PlanChanges
 from lineclear.scheduling.policy_adapter import PolicyAdapter
 from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear_spec import actions

@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from lineclear.config import Config
-from lineclear.scheduling.counters import Counters
+from lineclear.scheduling.counters import Counters, PlanChanges
 from lineclear.scheduling.decode_batch import DecodeBatch
 from lineclear.scheduling.live_request import LiveRequest
 from lineclear.scheduling.live_requests import LiveRequests
-from lineclear.scheduling.plan_changes import PlanChanges
 from lineclear.scheduling.policy_adapter import PolicyAdapter
 from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear.scheduling.sequence_demand import SequenceDemand

@@ -54,7 +54,10 @@ class Victims:
         have: Need,
         want: Need,
     ) -> list[LiveRequest] | None:
-        """The victims that make room for a waiting request, see `choose`.
+        """The victims that let `want` of a waiting request be met, or None if all candidates together would not.
+
+        Victims are chosen by the rule until they suffice; then each that turns out not to be needed is
+        spared, the most important first. By the rule `last` no more candidates are looked at than are chosen.
 
         Args:
             candidates: running requests, from the last in the order to the first.
@@ -62,58 +65,33 @@ class Victims:
             have: what is there.
             want: what the waiting request needs.
         """
-        return choose(candidates, gain, have, want, self.rule, self.ledger)
+        ranked = candidates
+        if self.rule != "last":
+            key = RULES[self.rule]
+            ranked = sorted(candidates, key=lambda entry: key(entry, self.ledger), reverse=True)
+        gains: dict[LiveRequest, Need] = {}
+        total, enough = have, have.covers(want)
+        for entry in () if enough else ranked:
+            gains[entry] = gain(entry)
+            total += gains[entry]
+            enough = total.covers(want)
+            if enough:
+                break
+        if not enough:
+            return None
+        chosen = list(gains)
+        for entry in reversed(tuple(chosen)):
+            rest = total - gains[entry]
+            if rest.covers(want):
+                chosen.remove(entry)
+                total = rest
+        return chosen
 
 
 def worst(candidates: Iterable[LiveRequest], rule: str, ledger: Ledger) -> LiveRequest | None:
     """The candidate that the rule preempts first."""
     key = RULES[rule]
     return max(candidates, key=lambda entry: key(entry, ledger), default=None)
-
-
-def choose(
-    candidates: Iterable[LiveRequest],
-    gain: Callable[[LiveRequest], Need],
-    have: Need,
-    want: Need,
-    rule: str,
-    ledger: Ledger,
-) -> list[LiveRequest] | None:
-    """The victims that let `want` be met, or None if all candidates together would not.
-
-    Victims are chosen by the rule until they suffice; then each that turns out not to be needed is
-    spared, the most important first. Candidates come from the last to the first in the order of
-    those that run; by the rule `last` no more of them are looked at than are chosen.
-
-    Args:
-        candidates: running requests, from the last in the order to the first.
-        gain: what preempting one of them gives.
-        have: what is there.
-        want: what the waiting request needs.
-        rule: a key of `RULES`.
-        ledger: for the tokens of a request.
-    """
-    key = RULES[rule]
-    ranked = candidates
-    if rule != "last":
-        ranked = sorted(candidates, key=lambda entry: key(entry, ledger), reverse=True)
-    gains: dict[LiveRequest, Need] = {}
-    total, enough = have, have.covers(want)
-    for entry in () if enough else ranked:
-        gains[entry] = gain(entry)
-        total += gains[entry]
-        enough = total.covers(want)
-        if enough:
-            break
-    if not enough:
-        return None
-    chosen = list(gains)
-    for entry in reversed(tuple(chosen)):
-        rest = total - gains[entry]
-        if rest.covers(want):
-            chosen.remove(entry)
-            total = rest
-    return chosen
 
 
 def swaps(config: Config, entry: LiveRequest, computed: int, ledger: Ledger) -> bool:

@@ -9,11 +9,9 @@ from __future__ import annotations
 import heapq
 from collections import deque
 
-from lineclear.plan import Plan
+from lineclear.plan import STREAMS, Plan
 from lineclear.simulation.metrics import Collector
 from lineclear.simulation.steptime import SimulatedDevice, StepTime
-
-STREAMS = {"forward": "compute", "copy_block": "compute", "swap_out": "out", "swap_in": "in"}
 
 
 class RunningOperations:

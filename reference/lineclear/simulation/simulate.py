@@ -147,7 +147,7 @@ class Simulation:
         return RunResult(
             workload=self.workload,
             config=self.config,
-            policy=self.scheduler.policy_name,
+            policy=self.scheduler.adapter.name,
             finished=self.finished,
             rejected=tuple(self.rejected),
             clipped=self.clipped,

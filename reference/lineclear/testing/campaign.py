@@ -43,6 +43,7 @@ class Campaign:
         seconds: time until the finding, or in total.
         shrinking: time spent shrinking.
         died: the runs that were under way when a worker process died, or None.
+        commit: of the scheduler's sources, "" if unknown.
     """
 
     target: str
@@ -56,6 +57,7 @@ class Campaign:
     seconds: float = 0.0
     shrinking: float = 0.0
     died: range | None = None
+    commit: str = ""
 
     @property
     def failure(self) -> Failure | None:

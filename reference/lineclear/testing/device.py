@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator
 
 from lineclear.monitor.hazards import Access, Hazards
-from lineclear.plan import BlockOperation, Plan, Scheduled
+from lineclear.plan import TIERS, BlockOperation, Plan, Scheduled
 from lineclear.testing.device_rows import (
     SURE,
     DeviceRow,
@@ -29,8 +29,6 @@ from lineclear.testing.operations import Dispatched, OperationRecord, Order
 #: A token, and the copies through which it came there.
 Content = tuple[int, frozenset[int]]
 
-#: (tier that is read, tier that is written) of each kind of copy.
-TIERS = {"swap_out": ("gpu", "cpu"), "swap_in": ("cpu", "gpu"), "copy_block": ("gpu", "gpu")}
 #: Token of a slot that a failed copy left behind.
 GARBAGE = 0
 

@@ -225,8 +225,8 @@ def test_looks_in_the_far_future_do_not_pile_up() -> None:
         scheduler.add(Request(request_id=number, prompt_tokens=1, max_tokens=1))
         plan = scheduler.schedule()
         scheduler.commit(plan, [7] * len(plan.sampling))
-    assert scheduler.reviews is not None
-    assert sum(map(len, scheduler.reviews.values())) < 100
+    assert scheduler.live.reviews is not None
+    assert sum(map(len, scheduler.live.reviews.values())) < 100
 
 
 def test_a_call_of_the_scheduler_is_refused_and_told() -> None:
@@ -258,7 +258,7 @@ def test_who_asks_itself_by_way_of_the_scheduler_is_still_being_asked() -> None:
     policy = Nested({})
     scheduler = policy.scheduler = Scheduler(CONFIG, policy)
     scheduler.add(asked(0))
-    assert not scheduler.draining
+    assert not scheduler.live.draining
     assert len(scheduler.policy_failures) == 1
 
 

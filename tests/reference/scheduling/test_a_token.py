@@ -119,7 +119,7 @@ class Run:
                     self.longest = max(self.longest, without - len(flights))
                     without = len(flights)
         self.longest = max(self.longest, without)
-        shares, changes = hasattr(scheduler.policy, "share"), scheduler.reviews is not None
+        shares, changes = hasattr(scheduler.policy, "share"), scheduler.live.reviews is not None
         self.most = steps_to_a_token(config, sizes, shares, changes)
         assert not scheduler.policy_failures
 
