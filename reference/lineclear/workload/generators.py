@@ -142,39 +142,24 @@ def made(prompt: int, output: int, **more: object) -> Arrival:
 SHORT, LONG = (PROMPTS.median // 4, OUTPUTS.median // 4), (PROMPTS.most, OUTPUTS.most)
 #: By policy: what is hostile to it, the one request that suffers, and those that keep coming.
 HOSTILE: dict[str, tuple[str, Arrival, Arrival]] = {
-    "fcfs": ("a long request stands before many short ones", made(*LONG), made(*SHORT)),
-    "fair": ("a long request stands before many short ones", made(*LONG), made(*SHORT)),
-    "priority": (
-        "more important requests never end",
-        made(*SHORT, priority=0),
-        made(*SHORT, priority=1),
+    **dict.fromkeys(
+        ("fcfs", "fair"),
+        ("a long request stands before many short ones", made(*LONG), made(*SHORT)),
     ),
-    "hybrid": (
-        "more important requests never end",
-        made(*SHORT, priority=0),
-        made(*SHORT, priority=1),
+    **dict.fromkeys(
+        ("priority", "hybrid", "ceiling", "aging"),
+        ("more important requests never end", made(*SHORT, priority=0), made(*SHORT, priority=1)),
     ),
-    "ceiling": (
-        "more important requests never end",
-        made(*SHORT, priority=0),
-        made(*SHORT, priority=1),
+    **dict.fromkeys(
+        ("sjf", "sjf_aging"), ("shorter requests never end", made(*LONG), made(*SHORT))
     ),
-    "aging": (
-        "more important requests never end",
-        made(*SHORT, priority=0),
-        made(*SHORT, priority=1),
-    ),
-    "sjf": ("shorter requests never end", made(*LONG), made(*SHORT)),
-    "sjf_aging": ("shorter requests never end", made(*LONG), made(*SHORT)),
-    "edf": (
-        "earlier deadlines never end",
-        made(*SHORT, deadline=1e9),
-        made(*SHORT, deadline=1.0),
-    ),
+    "edf": ("earlier deadlines never end", made(*SHORT, deadline=1e9), made(*SHORT, deadline=1.0)),
     "lpl": ("shorter prompts never end", made(*LONG), made(*SHORT)),
     "mlfq": ("shorter requests never end", made(*LONG), made(*SHORT)),
-    "vtc": ("one tenant asks for all there is", made(*SHORT, client="b"), made(*LONG, client="a")),
-    "drr": ("one tenant asks for all there is", made(*SHORT, client="b"), made(*LONG, client="a")),
+    **dict.fromkeys(
+        ("vtc", "drr"),
+        ("one tenant asks for all there is", made(*SHORT, client="b"), made(*LONG, client="a")),
+    ),
 }
 
 
