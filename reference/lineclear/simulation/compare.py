@@ -158,7 +158,7 @@ def row_of(
         model=model,
         check_every=check_every,
         policy=policy,
-        service=holding.listener,
+        service=holding,
         collector=history,
     )
     result = simulation.run()
