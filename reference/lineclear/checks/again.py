@@ -8,16 +8,14 @@ until the error is fixed. If a move is no longer possible, the finding does not 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lineclear.checks.counterexample import CounterexampleError
 from lineclear.checks.saved_moves import bounds_of, moves_of
-
-if TYPE_CHECKING:
-    from lineclear.explore.world import Trace, World
-
-#: How often a cycle is repeated before it counts as endless.
-ROUNDS = 12
+from lineclear.explore.findings import ROUNDS, made, unserved
+from lineclear.explore.keys import world_key
+from lineclear.explore.world import Trace, World
+from lineclear.monitor.liveness import Stalled
 
 
 def occurs(saved: Mapping[str, Any]) -> str:
@@ -26,9 +24,6 @@ def occurs(saved: Mapping[str, Any]) -> str:
     Raises:
         CounterexampleError: it was saved by a version that repeated workloads.
     """
-    from lineclear.explore.world import World
-    from lineclear.monitor.liveness import Stalled
-
     if saved["how"] != "moves":
         raise CounterexampleError("it was saved by an older lineclear check: save it again")
     cycle = moves_of(saved["cycle"])
@@ -50,15 +45,6 @@ def occurs(saved: Mapping[str, Any]) -> str:
     return {"LC501": stuck, "LC502": goes_round, "LC503": starves}[saved["code"]](world, cycle)
 
 
-def made(world: World, cycle: Trace) -> bool:
-    """Whether each move of a cycle is still a choice of the environment; makes the moves."""
-    for move in cycle:
-        if move not in set(world.moves()):
-            return False
-        world.do(move)
-    return True
-
-
 def stuck(world: World, cycle: Trace) -> str:
     """Nothing is outstanding, a request is live, and every step is empty."""
     for _ in range(ROUNDS):
@@ -73,8 +59,6 @@ def stuck(world: World, cycle: Trace) -> str:
 
 def goes_round(world: World, cycle: Trace) -> str:
     """Whether the same state recurs and no token is kept in between."""
-    from lineclear.explore.keys import world_key
-
     before = world_key(world)
     for _ in range(ROUNDS):
         if not made(world, cycle) or world_key(world) != before:
@@ -84,15 +68,5 @@ def goes_round(world: World, cycle: Trace) -> str:
 
 def starves(world: World, cycle: Trace) -> str:
     """Whether one request that is live throughout gets no token."""
-    known = tokens(world)
-    for _ in range(ROUNDS):
-        if not made(world, cycle):
-            return ""
-    now = tokens(world)
-    hungry = [name for name, count in known.items() if now.get(name) == count]
+    hungry = unserved(world, cycle)
     return f"request {hungry[0]!r} is never served while others come and go" if hungry else ""
-
-
-def tokens(world: World) -> dict[Any, int]:
-    """Known tokens of each live request."""
-    return {entry.request_id: entry.num_tokens(world.scheduler.ledger) for entry in world.live()}
