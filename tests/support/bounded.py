@@ -85,7 +85,7 @@ def hold(config: Config, workload: Workload) -> Holding:
     """Runs it to its end, and counts."""
     holding = Holding(config, workload)
     result = Simulation(
-        workload, config, check_every=0, policy=holding.policy, service=holding.listener
+        workload, config, check_every=0, policy=holding.policy, service=holding
     ).run()
     assert not result.stalled
     assert not result.failures
@@ -133,19 +133,19 @@ class Driven:
         )
         arrival = Arrival(name, time, prompt, (most,), most, client=client, **rest)
         self.arrivals.append(arrival)
-        self.holding.listener.arrive(arrival)
+        self.holding.arrive(arrival)
         return name
 
     def turn(self) -> list[str]:
         """One step; returns names of the admitted requests."""
         plan = self.scheduler.schedule()
         waited = set(self.holding.waits.waiting)
-        self.holding.listener.step(plan, float(self.turns))
+        self.holding.step(plan, float(self.turns))
         entered = [str(name) for name in waited - set(self.holding.waits.waiting)]
         swaps = [o.number for o in plan.operations if o.kind in ("swap_in", "swap_out")]
         if plan.step is not None:
             for finished in self.scheduler.commit(plan, [0] * len(plan.sampling)):
-                self.holding.listener.end(finished.request_id)
+                self.holding.end(finished.request_id)
         self.scheduler.complete([n for n in swaps if n in self.scheduler.ledger.operations])
         self.turns += 1
         return entered

@@ -16,8 +16,7 @@ from typing import Any
 
 from lineclear.config import Config
 from lineclear.conform import Header, Writer
-from lineclear.conform.journal_header import most_drafts
-from lineclear.conform.journal_log import journal_events
+from lineclear.conform.journal_log import journal_events, most_drafts
 from lineclear.conform.translator import Translator
 from lineclear.journal.file import JournalFile
 from lineclear.plan import Plan

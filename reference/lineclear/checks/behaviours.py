@@ -116,7 +116,7 @@ def finding(
         lines: details, after the moves.
         cycle: moves that repeat forever after `trace`.
     """
-    from lineclear.checks.saved_moves import by_moves
+    from lineclear.checks.again import by_moves
     from lineclear.explore.report import moves_text, record
 
     again = by_moves(code, "" if code in KINDS.values() else rule_of(what), bounds, trace, cycle)

@@ -9,16 +9,13 @@ executed states, which is what shows that they do not contradict each other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import ast
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
-from lineclear.checks.control_cases import (
-    accepts,
-    orders,
-    rests_on_nothing,
-    written,
-)
 from lineclear.checks.stage import Context, Finding, Outcome, ReportCase
 
 #: Statements with a construct that a formula and a number answer differently.
@@ -99,6 +96,66 @@ CONSISTENT = (
 )
 
 
+def written(
+    name: str, parameters: str, body: str, others: Mapping[str, Any] = MappingProxyType({})
+) -> Any:
+    """A function made of source text that the prover can look at, in a module with these others.
+
+    Args:
+        name: its name.
+        parameters: the text between its parentheses.
+        body: its statements.
+        others: what else its module has, by name.
+    """
+    from lineclear_spec.language.source import register
+
+    text = f"def {name}({parameters}):\n{textwrap.indent(body, '    ')}\n"
+    tree = ast.parse(text)
+    scope: dict[str, Any] = {"__name__": __name__, **others}
+    exec(compile(tree, f"<control {name}>", "exec"), scope)
+    (node,) = tree.body
+    assert isinstance(node, ast.FunctionDef)
+    register(scope[name], node)
+    return scope[name]
+
+
+def accepts(
+    make: Callable[[], Any], error: type[Exception], accepted: str = "it is accepted"
+) -> str:
+    """That something is accepted which must raise, or ""."""
+    try:
+        make()
+    except error:
+        return ""
+    return accepted
+
+
+def orders() -> Iterator[tuple[str, str]]:
+    """Policies whose order, rank or displacement depends on what kind of object it is handed."""
+    from lineclear_spec.language.dialect import check_policy
+    from lineclear_spec.language.source import Forbidden
+
+    for method, parameters in (
+        ("key", "self, request"),
+        ("rank", "self, request"),
+        ("may_displace", "self, waiting, running"),
+    ):
+        asking = written(method, parameters, "return isinstance(self, int)")
+        policy = type("Asking", (), {method: asking})()
+        yield (
+            f"a policy that asks in `{method}`",
+            accepts(partial(check_policy, policy), Forbidden),
+        )
+
+
+def rests_on_nothing() -> None:
+    """A theorem of which one obligation exists and another does not."""
+    from lineclear_spec.liveness.standings import expand
+    from lineclear_spec.liveness.theorems import Theorem
+
+    expand(Theorem("control", "a control", (), ("unit/", "lost/")), ("unit/progress/key",))
+
+
 def wrongly_accepted(make: Callable[[], Any], why: str) -> str:
     """What was accepted; "" if it was refused for that reason, or, without a reason, if something is
     not proved of it.
@@ -138,12 +195,8 @@ def false_statements() -> Iterator[tuple[str, str]]:
             yield construct, "it may stand in an action"
     for question in QUESTIONS:
         asking = written("have", "self, free", f"return {question}")
-        try:
-            refuse_questions(object, (asking,))
-        except Forbidden:
-            yield question, ""
-        else:
-            yield question, "it may be asked of a formula"
+        ask = partial(refuse_questions, object, (asking,))
+        yield question, accepts(ask, Forbidden, "it may be asked of a formula")
     plain = written("finish", "ledger, request", LIVE)
     yield (
         "one that is allowed, so that a refusal means something",

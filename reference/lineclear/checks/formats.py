@@ -11,7 +11,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from lineclear.checks.codes import CODES
-from lineclear.checks.stage import Finding, Outcome
+from lineclear.checks.stage import Finding, Outcome, ReportCase
 
 FORMATS = ("text", "json", "junit", "github", "markdown")
 #: Findings shown per stage on a screen; the other formats have them all.
@@ -116,12 +116,7 @@ def junit(outcomes: Sequence[Outcome], command: str = "check") -> str:
             ),
             time=f"{o.seconds:.2f}",
         )
-        if not o.cases:
-            case = ElementTree.SubElement(suite, "testcase", classname=o.name, name=o.name)
-            tag = {"skipped": "skipped", "refuted": "failure", "unknown": "error"}.get(o.status)
-            if tag is not None:
-                ElementTree.SubElement(case, tag, message=clean(o.left_out or o.summary))
-        for row in o.cases:
+        for row in o.cases or [ReportCase(o.name, o.name, o.status, o.left_out or o.summary)]:
             case = ElementTree.SubElement(
                 suite, "testcase", classname=clean(row.group), name=clean(row.name)
             )

@@ -176,7 +176,7 @@ def run(arguments: argparse.Namespace) -> int:
             check_every=arguments.check,
             journal=journal,
             policy=None if holding is None else holding.policy,
-            service=None if holding is None else holding.listener,
+            service=holding,
         )
         with Progress("requests", len(workload.requests)) as progress, seldom_collected():
             result = simulation.run(progress.step)

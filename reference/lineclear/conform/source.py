@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lineclear.conform import journal_header, journal_log, kv_events
+from lineclear.conform import journal_log, kv_events
 from lineclear.conform.events import Event, EventError
 from lineclear.conform.header import Header
 from lineclear.conform.reader import Reader
@@ -48,7 +48,7 @@ class Source:
         if type(content) is dict and "journal" in content:
             self.kind = "journal"
             with path.open(encoding="utf-8-sig") as file:
-                self._drafts = journal_header.most_drafts(file)
+                self._drafts = journal_log.most_drafts(file)
             with path.open(encoding="utf-8-sig") as file:
                 self.header: Header = journal_log.journal_events(file, self._drafts)[0]
         elif content is not None and kv_events.is_kv_line(content):

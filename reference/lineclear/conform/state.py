@@ -7,7 +7,8 @@ the log. It applies changes without checking them.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from lineclear.conform.events import DEFAULT_POOL, RequestId
 from lineclear.conform.header import Header
@@ -51,10 +52,11 @@ class LoggedPool:
         return set(range(self.first, self.last)) - self.held.keys() - self.published.keys()
 
 
+@dataclass(eq=False, slots=True)
 class LoggedTable:
     """The block table of one sequence in one pool, for one group of layers.
 
-    Args:
+    Attributes:
         sequence: whose table it is.
         pool: where its blocks are.
         group: group of layers, "" for the only one.
@@ -62,17 +64,12 @@ class LoggedTable:
         window: positions that a token of this group reads, its own included; None for all.
     """
 
-    __slots__ = ("blocks", "group", "pool", "sequence", "size", "window")
-
-    def __init__(
-        self, sequence: LoggedSequence, pool: LoggedPool, group: str, size: int, window: int | None
-    ) -> None:
-        self.sequence = sequence
-        self.pool = pool
-        self.group = group
-        self.size = size
-        self.window = window
-        self.blocks: list[int] = []
+    sequence: LoggedSequence
+    pool: LoggedPool
+    group: str
+    size: int
+    window: int | None
+    blocks: list[int] = field(default_factory=list[int])
 
 
 class LoggedSequence:
@@ -172,17 +169,12 @@ class LoggedRequest:
         return [(table.pool.name, b) for table in tables for b in table.blocks if b != HOLE]
 
 
-class Copying:
+class Copying(NamedTuple):
     """A copy that is not complete."""
 
-    __slots__ = ("dst", "op", "src")
-
-    def __init__(
-        self, op: int, src: list[tuple[LoggedPool, int]], dst: list[tuple[LoggedPool, int]]
-    ) -> None:
-        self.op = op
-        self.src = src
-        self.dst = dst
+    op: int
+    src: list[tuple[LoggedPool, int]]
+    dst: list[tuple[LoggedPool, int]]
 
 
 class LogState:

@@ -13,7 +13,7 @@ No cycle holds a block: progress presumes that holds end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -201,32 +201,43 @@ def fair(graph: Graph, inside: frozenset[Tracked], usable: Usable) -> bool:
     return free and {"submit", "commit"} <= kinds
 
 
-#: How often a cycle is gone round before it is believed of a policy of which nothing is known.
+#: How often a cycle is gone round before it counts as endless.
 ROUNDS = 12
 
 
 def believed(graph: Graph, found: list[ProgressFinding]) -> list[ProgressFinding]:
-    """Keeps findings whose cycle can be repeated while some request learns no token."""
-    bounds = graph.bounds
-    return [finding for finding in found if not bounds.own or goes_round(graph, finding)]
+    """Keeps findings whose cycle can be repeated while some request learns no token.
+
+    Of a policy of which nothing is known, which may make more of what it was shown.
+    """
+
+    def goes_round(finding: ProgressFinding) -> bool:
+        world = World(graph.bounds)
+        return made(world, finding.trace) and bool(unserved(world, finding.cycle))
+
+    return [finding for finding in found if not graph.bounds.own or goes_round(finding)]
 
 
-def goes_round(graph: Graph, finding: ProgressFinding) -> bool:
-    """Whether the moves of a cycle can be made ROUNDS times, and one request learns nothing."""
-    world = World(graph.bounds)
+def made(world: World, moves: Trace) -> bool:
+    """Whether each move is a choice of the environment when its turn comes; makes the moves."""
+    for move in moves:
+        if move not in set(world.moves()):
+            return False
+        world.do(move)
+    return True
 
-    def tokens() -> dict[Any, int]:
+
+def unserved(world: World, cycle: Trace) -> list[Hashable]:
+    """Requests that learn no token while a cycle is made ROUNDS times; none if it cannot be made."""
+
+    def tokens() -> dict[Hashable, int]:
         return {e.request_id: e.num_tokens(world.scheduler.ledger) for e in world.live()}
 
-    first: dict[Any, int] = {}
-    for turn, move in enumerate((*finding.trace, *finding.cycle * ROUNDS)):
-        if turn == len(finding.trace):
-            first = tokens()
-        if move not in set(world.moves()):
-            return False  # it led elsewhere: the policy made more of what it was shown
-        world.do(move)
-    last = tokens()
-    return any(last.get(name) == known for name, known in first.items())
+    known = tokens()
+    if not made(world, cycle * ROUNDS):
+        return []
+    now = tokens()
+    return [name for name, count in known.items() if now.get(name) == count]
 
 
 def timeless(graph: Graph) -> bool:

@@ -38,8 +38,8 @@ class WalkResult:
 
 def commit(world: World, draw: random.Random) -> Move:
     """Chooses the outputs of the oldest step: mostly one token each; groups fork until they are full."""
-    owners = world.bench.flights[0].owners
-    room = {owner: owner.seats - len(owner.branches) for owner in owners}
+    flight = world.bench.flights[0]
+    owners, room = flight.owners, world.bench.room(flight)
     choices: list[str] = []
     for position, options in enumerate(world.choices()):
         pick = "go" if "go" in options else options[0]

@@ -155,8 +155,8 @@ class Notes:
                 seen.add("a prompt is computed in several steps")
 
 
-def noted(scheduler: Scheduler, notes: Notes) -> tuple[type[Step], type[Step]]:
-    """The scheduler's way to build a step, and the same with its preemptions noted and judged.
+def noted(scheduler: Scheduler, notes: Notes) -> type[Step]:
+    """The scheduler's way to build a step, with its preemptions noted and judged from now on.
 
     That a victim stands behind is judged here by the ranks alone, whatever the rule has asked.
     """
@@ -180,4 +180,4 @@ def noted(scheduler: Scheduler, notes: Notes) -> tuple[type[Step], type[Step]]:
             return left
 
     scheduler._step = NotedStep  # pyright: ignore[reportPrivateUsage]
-    return plain, NotedStep
+    return NotedStep

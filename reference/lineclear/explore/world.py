@@ -101,7 +101,6 @@ class World:
         self.observer = Observer(self.scheduler.ledger)
         device = Device(bounds.config.block_size, hazards=Hazards())
         self.bench = Bench(self.scheduler, device, self.oracle)
-        self.handlers = self.observer.handlers
         self.outputs: OutputNames | None = None
         if bounds.config.prefix_caching == "all":
             self.outputs = OutputNames(bounds.config.block_size)
@@ -110,7 +109,7 @@ class World:
         self.names = 0  # submits so far, rejected ones among them: the next request has the next number as its name
         self.plan: Plan | None = None
         self.watch = Watch(self.scheduler) if watched else None
-        self._plain_step, self._step = noted(self.scheduler, self.notes)
+        self._step = noted(self.scheduler, self.notes)
         self._name_outputs()
 
     # ---- copies --------------------------------------------------------------------------------
@@ -128,7 +127,7 @@ class World:
         if not self.remembers:  # one that remembers is part of the state
             scheduler.policy = None  # type: ignore[assignment]
         scheduler._step = None  # type: ignore[assignment] # pyright: ignore
-        observer.handlers, self.bench.judge = {}, None
+        self.bench.judge = None
         try:
             parts = self.arrived, self.names, self.oracle.memory, self.outputs
             whole = (scheduler, observer, self.bench, *parts)
@@ -158,14 +157,10 @@ class World:
         self._attach()
 
     def _attach(self) -> None:
-        scheduler, observer = self.scheduler, self.observer
+        scheduler = self.scheduler
         scheduler.journal = scheduler.ledger.journal = self._told
         scheduler._step = self._step  # pyright: ignore[reportPrivateUsage]
         self.bench.judge = self.oracle
-        observer.handlers = {
-            name: getattr(observer, handler.__name__) for name, handler in self.handlers.items()
-        }
-
         self._name_outputs()
 
     def _name_outputs(self) -> None:

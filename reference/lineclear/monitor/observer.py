@@ -7,7 +7,7 @@ it finds out does not rest on the counters that it checks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from lineclear.monitor.audit import InvariantViolation
 from lineclear_spec.kernel.ledger import Ledger, pairs_of
@@ -37,28 +37,6 @@ class Observer:
         self.read: dict[Sequence, list[int]] = {}  # tables as who reads plans alone knows them
         # tokens and sequences of the step being built, the decode batch aside
         self.building = [0, 0]
-        self.handlers: dict[str, Callable[..., None]] = {
-            "submit": self._submit,
-            "reject": self._end,
-            "admit": self._admit,
-            "admit_cached": self._admit_cached,
-            "finish": self._end,
-            "finish_each": self._end_each,
-            "abort": self._end,
-            "schedule_tokens": self._schedule,
-            "issue_step": self._issue,
-            "join_batch": self._join,
-            "leave_batch": self._leave,
-            "fork": self._fork,
-            "rejoin": self._rejoin,
-            "prune": self._prune,
-            "copy_on_write": self._decided,
-            "swap_out": self._decided,
-            "swap_in": self._decided,
-            "recompute": self._lose,
-            "discard_swapped": self._lose,
-            "fail_copy": self._lose,
-        }
 
     def __call__(self, name: str, arguments: tuple[Any, ...]) -> None:
         """One action was done.
@@ -68,7 +46,7 @@ class Observer:
         """
         handler = self.handlers.get(name)
         if handler is not None:
-            handler(*arguments)
+            handler(self, *arguments)
 
     # ---- lives ---------------------------------------------------------------------------------
 
@@ -289,6 +267,30 @@ class Observer:
             raise InvariantViolation(
                 "attributed", f"{record} waits for copy {record.open_swap}, not {number}"
             )
+
+    #: What is done for an action.
+    handlers: ClassVar[dict[str, Callable[..., None]]] = {
+        "submit": _submit,
+        "reject": _end,
+        "admit": _admit,
+        "admit_cached": _admit_cached,
+        "finish": _end,
+        "finish_each": _end_each,
+        "abort": _end,
+        "schedule_tokens": _schedule,
+        "issue_step": _issue,
+        "join_batch": _join,
+        "leave_batch": _leave,
+        "fork": _fork,
+        "rejoin": _rejoin,
+        "prune": _prune,
+        "copy_on_write": _decided,
+        "swap_out": _decided,
+        "swap_in": _decided,
+        "recompute": _lose,
+        "discard_swapped": _lose,
+        "fail_copy": _lose,
+    }
 
 
 def unguarded(operation: Operation, tier: int, block_id: int) -> InvariantViolation:

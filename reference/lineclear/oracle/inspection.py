@@ -8,13 +8,13 @@ gives can be changed freely, and what is to be looked at is the memory's own, wh
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lineclear.oracle.books import check_books, check_shelters
 from lineclear.oracle.compare import compare, same
 from lineclear.oracle.memory import Memory
 from lineclear.oracle.orders import Orders, Uncopied
+from lineclear.oracle.own_orders import own_order
 from lineclear.oracle.own_tenants import Tenants
 from lineclear.oracle.rules import Undone
 from lineclear.oracle.state import Asked, OracleState, observe
@@ -25,21 +25,24 @@ if TYPE_CHECKING:
     from lineclear.scheduler import Scheduler
 
 
-@dataclass(frozen=True, slots=True)
 class Inspection:
     """Looks at a scheduler between its calls.
 
+    Args:
+        scheduler: which; it must be new.
+
     Attributes:
-        scheduler: which.
         memory: what is remembered of its past.
         asked: the names of output, if the scheduler asks for them.
         exempt: steps that were not judged, by the name of the exemption.
     """
 
-    scheduler: Scheduler
-    memory: Memory
-    asked: Asked | None
-    exempt: Counter[str]
+    def __init__(self, scheduler: Scheduler) -> None:
+        """Nothing is remembered."""
+        self.scheduler = scheduler
+        self.memory = Memory(own_order(scheduler.policy))
+        self.asked: Asked | None = None
+        self.exempt: Counter[str] = Counter()
 
     def exemption(self) -> str:
         """Why steps of this scheduler are not judged, or ""."""

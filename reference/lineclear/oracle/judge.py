@@ -18,12 +18,10 @@ from lineclear.oracle.cache import BlockNumbers, uses_of
 from lineclear.oracle.calls import committed, completed, sizes_of
 from lineclear.oracle.compare import compare, same
 from lineclear.oracle.inspection import Inspection
-from lineclear.oracle.memory import Memory
-from lineclear.oracle.own_orders import own_order
 from lineclear.oracle.own_tenants import Tenants
 from lineclear.oracle.publishing import publish_output
 from lineclear.oracle.rules import Undone
-from lineclear.oracle.state import Asked, OracleSequence, OracleState, live_of
+from lineclear.oracle.state import OracleSequence, OracleState, live_of
 from lineclear.oracle.step import Expected
 from lineclear.oracle.step_judge import check_levels, counters_of, judge
 from lineclear.request import Accepted, Rejected, Request, Sampled, SampledError
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
     from lineclear.scheduler import Scheduler
 
 
-class Oracle:
+class Oracle(Inspection):
     """Calls one scheduler and judges what it does; it is called in place of the scheduler.
 
     Args:
@@ -43,26 +41,14 @@ class Oracle:
 
     Attributes:
         judged: steps that were judged.
-        exempt: steps that were not, by the name of the exemption.
         limits: steps that did less than they could, by the rule that says so.
-        memory: what the oracle remembers of the scheduler's past.
-        asked: the names of output, if the scheduler asks for them.
     """
 
     def __init__(self, scheduler: Scheduler) -> None:
         """Nothing was judged."""
-        self.scheduler = scheduler
+        super().__init__(scheduler)
         self.judged = 0
-        self.exempt: Counter[str] = Counter()
         self.limits: Counter[str] = Counter()
-        self.memory = Memory(own_order(scheduler.policy))
-        self.asked: Asked | None = None
-
-    def _look(self) -> Inspection:
-        """The scheduler and what is remembered of it, as they are now."""
-        return Inspection(self.scheduler, self.memory, self.asked, self.exempt)
-
-    # ---- calls ---------------------------------------------------------------------------------
 
     def add(self, request: Request) -> Accepted | Rejected:
         """Calls `add`; a live id, tried first, is refused.
@@ -70,12 +56,12 @@ class Oracle:
         Raises:
             Undone: the answer is wrong, or something else changed.
         """
-        scheduler, memory, look = self.scheduler, self.memory, self._look()
+        scheduler, memory = self.scheduler, self.memory
         if request.request_id in memory.live:
             return scheduler.add(request)
         if memory.live and not scheduler.adapter.foreign:
             refuses(scheduler, replace(request, request_id=next(iter(memory.live))))
-        state = look.observe()
+        state = self.observe()
         room = has_room(scheduler)
         answer = scheduler.add(request)
         check_answer(scheduler, request, answer, room)
@@ -88,12 +74,12 @@ class Oracle:
             memory.live[request.request_id] = entry.number
             memory.aborted.pop(request.request_id, None)
             live = live_of(scheduler, entry, {}, False, BlockNumbers())
-            orders = look.orders(state) if look.own() is not None else None
+            orders = self.orders(state) if self.own() is not None else None
             if orders is not None:
                 orders.place(live)
                 orders.waits(live)
             state.lives.append(live)
-        look.check_state(state)
+        self.check_state(state)
         return answer
 
     def abort(self, request_id: Hashable) -> bool:
@@ -102,13 +88,13 @@ class Oracle:
         Raises:
             Undone: a live request is not ended, or something else changed.
         """
-        scheduler, memory, look = self.scheduler, self.memory, self._look()
-        state = look.observe()
+        scheduler, memory = self.scheduler, self.memory
+        state = self.observe()
         answer = scheduler.abort(request_id)
         same("abort", f"abort of request {request_id!r}", answer, request_id in memory.live)
         if memory.live.pop(request_id, None) is not None:
             memory.aborted[request_id] = None
-        orders = look.orders(state) if look.own() is not None else None
+        orders = self.orders(state) if self.own() is not None else None
         waited = set[Hashable]() if orders is None else orders.waiting_tenants()
         gone = [live for live in state.lives if live.name == request_id]
         for live in gone:
@@ -117,8 +103,8 @@ class Oracle:
         state.lives = [live for live in state.lives if live.name != request_id]
         if orders is not None:
             orders.ended(gone, waited)
-        look.check_state(state)
-        look.check_cache(state)
+        self.check_state(state)
+        self.check_cache(state)
         return answer
 
     def complete(self, operations: Iterable[int], failed: Iterable[int] = ()) -> list[Hashable]:
@@ -127,13 +113,13 @@ class Oracle:
         Raises:
             Undone: another request failed than the one whose copy failed, or something else changed.
         """
-        scheduler, memory, look = self.scheduler, self.memory, self._look()
+        scheduler, memory = self.scheduler, self.memory
         done, bad = list(operations), list(failed)
-        state = look.observe()
-        orders = look.orders(state)
+        state = self.observe()
+        orders = self.orders(state)
         failed_requests = scheduler.complete(done, bad)
         if orders is None or (scheduler.policy_failures and not state.fcfs):
-            look.check_lists()
+            self.check_lists()
             return failed_requests
         running = {live.name for live in state.of_phase(Phase.RUNNING)}
         try:
@@ -141,14 +127,14 @@ class Oracle:
         except Exception:
             if not scheduler.adapter.foreign:
                 raise
-            look.check_lists()  # the copy of the policy raised
+            self.check_lists()  # the copy of the policy raised
             return failed_requests
         same("blocks", "requests whose copy failed", failed_requests, lost)
         for name in lost:
             if name in running:
                 memory.void[name] = (memory.live[name], state.steps)
-        look.check_state(state)
-        look.check_cache(state, sure=len(lost) <= 1)
+        self.check_state(state)
+        self.check_cache(state, sure=len(lost) <= 1)
         return failed_requests
 
     def commit(self, plan: Plan, sampled: Sampled, stopped: Iterable[Any] = ()) -> list[Finished]:
@@ -157,9 +143,9 @@ class Oracle:
         Raises:
             Undone: a token is lost or made, or another request ends than those that should.
         """
-        scheduler, memory, look = self.scheduler, self.memory, self._look()
+        scheduler, memory = self.scheduler, self.memory
         stops = list(stopped)
-        state = look.observe()
+        state = self.observe()
         counters = scheduler.counters
         before = counters.generated_tokens, sum(counters.finished.values())
         if plan.step in memory.issued:
@@ -174,7 +160,7 @@ class Oracle:
         def kept(row: Scheduled) -> bool:
             return memory.keeps(plan, row, issued)
 
-        orders = look.orders(state) if look.own() is not None else None
+        orders = self.orders(state) if self.own() is not None else None
         waited = set[Hashable]() if orders is None else orders.waiting_tenants()
         before_it, had = list(state.lives), sum(len(live.outputs) for live in state.lives)
         ended, generated = committed(state, plan, kept, sampled, stops, later)
@@ -207,8 +193,8 @@ class Oracle:
         }
         for name in learned:
             memory.sheltered.pop(name, None)
-        look.check_state(state)
-        look.check_cache(state, sure=over <= 1)
+        self.check_state(state)
+        self.check_cache(state, sure=over <= 1)
         return finished
 
     def schedule(self) -> Plan:
@@ -217,21 +203,21 @@ class Oracle:
         Raises:
             Undone: it is not the step that the rules give.
         """
-        scheduler, memory, look = self.scheduler, self.memory, self._look()
-        why = look.exemption()
+        scheduler, memory = self.scheduler, self.memory
+        why = self.exemption()
         if (
             len(scheduler.flights) >= scheduler.config.max_steps_in_flight
             or scheduler.adapter.asking
         ):
             return scheduler.schedule()  # which it refuses
         memory.forget_shelters(scheduler)
-        state = look.observe()
+        state = self.observe()
         before = counters_of(scheduler)
-        orders = None if why else look.orders(state)
+        orders = None if why else self.orders(state)
         expected = None
         if orders is not None:
             if not state.fcfs:
-                look.check_places(orders, state)
+                self.check_places(orders, state)
             listed = {sequence: k for k, sequence in enumerate(scheduler.batch.explicit)}
 
             def position(branch: OracleSequence) -> int:
@@ -255,10 +241,10 @@ class Oracle:
             self.exempt[why or "no copy"] += 1
             memory.uses = uses_of(scheduler)
             memory.looked = dict(scheduler.cache.pending)
-            look.check_lists()
+            self.check_lists()
             return plan
         judge(scheduler, expected, plan, before)
-        own = look.own()
+        own = self.own()
         if isinstance(own, Tenants):
             tenant = {live.name: live.user.tenant for live in expected.state.lives}
             own.sampled(tenant[row[0]] for row in expected.rows if row[5])
@@ -267,7 +253,7 @@ class Oracle:
         for name, _ in expected.preempted:  # it may have entered again in this step
             memory.sheltered.pop(name, None)
         memory.sheltered.update(dict.fromkeys(expected.sheltered))
-        look.check_lists()
+        self.check_lists()
         self.judged += 1
         if expected.reason:
             self.limits[expected.reason] += 1

@@ -6,8 +6,13 @@ Guarantees: a missing method raises when the hook is installed, not when it is c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from operator import attrgetter
 from typing import Any
+
+#: A method of an engine.
+Method = Callable[..., Any]
 
 
 class MissingHook(RuntimeError):
@@ -39,11 +44,24 @@ class Hooks:
                     "the recorder was written for, or adapt the recorder"
                 )
 
-    def put(self, instance: Any, name: str, wrap: Callable[[Callable[..., Any]], Any]) -> None:
+    def need_below(self, instance: Any, names: Mapping[str, tuple[str, ...]]) -> None:
+        """Checks that attributes exist of what is found by each path from an instance.
+
+        Raises:
+            MissingHook: names the first missing one.
+        """
+        for path, wanted in names.items():
+            self.need(attrgetter(path)(instance) if path else instance, *wanted)
+
+    def put(self, instance: Any, name: str, wrap: Callable[[Method], Any]) -> None:
         """Replaces a method of this instance alone by `wrap(method)`."""
         self.need(instance, name)
         setattr(instance, name, wrap(getattr(instance, name)))
         self._hooked.append((instance, name))
+
+    def around(self, instance: Any, name: str, hook: Callable[..., Any]) -> None:
+        """Calls `hook(method, ...)` where this instance's method is called with `...`."""
+        self.put(instance, name, lambda method: partial(hook, method))
 
     def remove(self) -> None:
         """Removes every hook."""

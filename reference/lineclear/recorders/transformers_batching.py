@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from lineclear.conform import Header
-from lineclear.recorders.hooks import Hooks, MissingHook
+from lineclear.recorders.hooks import Hooks, Method, MissingHook
 from lineclear.testing.difference import Event, check_event, difference
 from lineclear.testing.judge import header_of as header_of_limits
 from lineclear.testing.observed import frozen
@@ -38,13 +38,6 @@ READ: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def reach(processor: Any, path: str) -> Any:
-    """An attribute, by its path."""
-    for name in filter(None, path.split(".")):
-        processor = getattr(processor, name)
-    return processor
-
-
 def allocator_of(processor: Any) -> Any:
     """The only allocator.
 
@@ -62,8 +55,7 @@ def allocator_of(processor: Any) -> Any:
 def limits_of(processor: Any) -> Limits:
     """The sizes of the engine."""
     hooks = Hooks(ENGINE)
-    for path, names in READ.items():
-        hooks.need(reach(processor, path), *names)
+    hooks.need_below(processor, READ)
     allocator, pool = allocator_of(processor), processor.cache.pool
     hooks.need(allocator, "block_table", "ledger", "tokens_per_block", "index")
     hooks.need(allocator.ledger, "block_to_hash")
@@ -117,13 +109,13 @@ class TransformersRecorder:
         self.left: dict[str, str] = {}  # how unreported requests left
         self.hooks = Hooks(ENGINE)
         scheduler, tensors = processor.scheduler, processor.inputs_and_outputs
-        self.hooks.put(scheduler, "add_waiting_request", self._add)
-        self.hooks.put(scheduler, "clear_cancelled_requests", self._cancel)
-        self.hooks.put(scheduler, "finish_request", self._finish)
-        self.hooks.put(processor, "_handle_request_error", self._fail)
-        self.hooks.put(processor, "prepare_next_batch", self._prepare)
-        self.hooks.put(processor, "update_batch", self._update)
-        self.hooks.put(tensors, "prepare_batch_tensors", self._issue)
+        self.hooks.around(scheduler, "add_waiting_request", self._add)
+        self.hooks.around(scheduler, "clear_cancelled_requests", self._cancel)
+        self.hooks.around(scheduler, "finish_request", self._finish)
+        self.hooks.around(processor, "_handle_request_error", self._fail)
+        self.hooks.around(processor, "prepare_next_batch", self._prepare)
+        self.hooks.around(processor, "update_batch", self._update)
+        self.hooks.around(tensors, "prepare_batch_tensors", self._issue)
         self.seen = frozen(self.observe())
 
     def detach(self) -> None:
@@ -177,100 +169,79 @@ class TransformersRecorder:
 
     # ---- hooks ---------------------------------------------------------------------------------
 
-    def _add(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        def add_waiting_request(state: Any) -> Any:
-            answer = method(state)
-            name = state.request_id
-            again = self.left.pop(name, None) is not None  # it was preempted, and waits again
-            if not again and name not in self.live:
-                prompt = len(state.initial_tokens)
-                event: Event = {"e": "submit", "r": name, "prompt": prompt}
-                if state.max_new_tokens is not None:
-                    event["max"] = state.max_new_tokens
-                self.write(event)
-            self.live[name] = state
-            return answer
+    def _add(self, method: Method, state: Any) -> Any:
+        answer = method(state)
+        name = state.request_id
+        again = self.left.pop(name, None) is not None  # it was preempted, and waits again
+        if not again and name not in self.live:
+            prompt = len(state.initial_tokens)
+            event: Event = {"e": "submit", "r": name, "prompt": prompt}
+            if state.max_new_tokens is not None:
+                event["max"] = state.max_new_tokens
+            self.write(event)
+        self.live[name] = state
+        return answer
 
-        return add_waiting_request
-
-    def _cancel(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        def clear_cancelled_requests() -> Any:
-            cancelled = method()
-            for state in cancelled:
-                self.leave(state.request_id, "abort")
-            if cancelled:
-                self.look()
-                self.ends()
-            return cancelled
-
-        return clear_cancelled_requests
-
-    def _finish(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        def finish_request(request_id: str) -> Any:
-            answer = method(request_id)
-            self.leave(request_id, "finish")
-            return answer
-
-        return finish_request
-
-    def _fail(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        def handle_request_error(error: Exception, state: Any) -> Any:
-            answer = method(error, state)
-            self.leave(state.request_id, "fail")
-            return answer
-
-        return handle_request_error
-
-    def _prepare(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        def prepare_next_batch() -> Any:
-            self.issued = False
-            answer = method()
-            if not self.issued:
-                self.look()
-                self.write({"e": "idle"})
-            return answer
-
-        return prepare_next_batch
-
-    def _issue(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        def prepare_batch_tensors(requests_in_batch: Any, *rest: Any, **named: Any) -> Any:
-            rows: dict[str, Row] = {}
-            states: dict[str, tuple[Any, int]] = {}
-            for future in requests_in_batch:
-                state = future.state
-                name, start = state.request_id, state.position_offset  # the method moves it
-                given, most = state.generated_len() + self.flying(name), state.max_new_tokens
-                # with two steps in flight, a request may have a row past its end
-                samples = bool(future.has_new_token) and (most is None or given < most)
-                rows[name] = Row(name, start, future.query_length, (), samples)
-                states[name] = state, int(samples)
-            self.look(rows)
-            self.step += 1
-            self.issued = True
-            self.flights.append(RecordedStep(self.step, states))
-            listed = [[r.request_id, r.start, r.tokens, int(r.samples)] for r in rows.values()]
-            self.write({"e": "step", "n": self.step, "rows": listed})
-            return method(requests_in_batch, *rest, **named)
-
-        return prepare_batch_tensors
-
-    def _update(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        def update_batch() -> Any:
-            flight = self.flights[0] if self.flights else None
-            rows = {} if flight is None else flight.rows
-            before = {name: state.generated_len() for name, (state, _) in rows.items()}
-            answer = method()
-            if flight is not None:
-                self.flights.popleft()
-                kept = [
-                    [name, state.generated_len() - before[name]]
-                    for name, (state, samples) in rows.items()
-                    if name in self.live and state.generated_len() - before[name] != samples
-                ]
-                event: Event = {"e": "settle", "n": flight.step}
-                self.write({**event, "kept": kept} if kept else event)
+    def _cancel(self, method: Method) -> Any:
+        cancelled = method()
+        for state in cancelled:
+            self.leave(state.request_id, "abort")
+        if cancelled:
             self.look()
             self.ends()
-            return answer
+        return cancelled
 
-        return update_batch
+    def _finish(self, method: Method, request_id: str) -> Any:
+        answer = method(request_id)
+        self.leave(request_id, "finish")
+        return answer
+
+    def _fail(self, method: Method, error: Exception, state: Any) -> Any:
+        answer = method(error, state)
+        self.leave(state.request_id, "fail")
+        return answer
+
+    def _prepare(self, method: Method) -> Any:
+        self.issued = False
+        answer = method()
+        if not self.issued:
+            self.look()
+            self.write({"e": "idle"})
+        return answer
+
+    def _issue(self, method: Method, requests_in_batch: Any, *rest: Any, **named: Any) -> Any:
+        rows: dict[str, Row] = {}
+        states: dict[str, tuple[Any, int]] = {}
+        for future in requests_in_batch:
+            state = future.state
+            name, start = state.request_id, state.position_offset  # the method moves it
+            given, most = state.generated_len() + self.flying(name), state.max_new_tokens
+            # with two steps in flight, a request may have a row past its end
+            samples = bool(future.has_new_token) and (most is None or given < most)
+            rows[name] = Row(name, start, future.query_length, (), samples)
+            states[name] = state, int(samples)
+        self.look(rows)
+        self.step += 1
+        self.issued = True
+        self.flights.append(RecordedStep(self.step, states))
+        listed = [[r.request_id, r.start, r.tokens, int(r.samples)] for r in rows.values()]
+        self.write({"e": "step", "n": self.step, "rows": listed})
+        return method(requests_in_batch, *rest, **named)
+
+    def _update(self, method: Method) -> Any:
+        flight = self.flights[0] if self.flights else None
+        rows = {} if flight is None else flight.rows
+        before = {name: state.generated_len() for name, (state, _) in rows.items()}
+        answer = method()
+        if flight is not None:
+            self.flights.popleft()
+            kept = [
+                [name, state.generated_len() - before[name]]
+                for name, (state, samples) in rows.items()
+                if name in self.live and state.generated_len() - before[name] != samples
+            ]
+            event: Event = {"e": "settle", "n": flight.step}
+            self.write({**event, "kept": kept} if kept else event)
+        self.look()
+        self.ends()
+        return answer

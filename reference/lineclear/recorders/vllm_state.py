@@ -42,11 +42,7 @@ def unsupported(scheduler: Any) -> str:
         MissingHook: names an attribute that the engine lacks.
     """
     hooks = Hooks(ENGINE)
-    for path, names in READ.items():
-        instance = scheduler
-        for part in filter(None, path.split(".")):
-            instance = getattr(instance, part)
-        hooks.need(instance, *names)
+    hooks.need_below(scheduler, READ)
     managers = scheduler.kv_cache_manager.coordinator.single_type_managers
     if len(managers) != 1:
         return f"{len(managers)} groups of layers with separate tables: use a model with one"

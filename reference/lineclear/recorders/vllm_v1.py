@@ -11,17 +11,16 @@ again is in the log. Free blocks and queues are read from the engine after each 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from lineclear.recorders.hooks import Hooks, MissingHook
+from lineclear.recorders.hooks import Hooks, Method, MissingHook
 from lineclear.recorders.vllm_state import ENGINE, VllmState, header_of
 
 __all__ = ["VllmRecorder", "header_of"]
 
 Event = dict[str, Any]
-#: A method, and its replacement.
-Method = Callable[..., Any]
 #: How requests end, by the name of their status; every other end is a finish.
 ENDS = {"FINISHED_ABORTED": "abort", "FINISHED_ERROR": "fail"}
 
@@ -57,19 +56,19 @@ class VllmRecorder:
         self.flights: list[RecordedPlan] = []
         self.hooks = Hooks(ENGINE)
         coordinator, pool = self.state.coordinator, self.state.pool
-        self.hooks.put(scheduler, "add_request", self._add)
-        self.hooks.put(scheduler, "schedule", self._schedule)
-        self.hooks.put(scheduler, "update_from_output", self._update)
-        self.hooks.put(scheduler, "finish_requests", self._checked)
-        self.hooks.put(scheduler, "reset_prefix_cache", self._checked)
-        self.hooks.put(scheduler, "_preempt_request", self._preempt)
-        self.hooks.put(scheduler, "_free_request", self._end)
-        self.hooks.put(coordinator, "allocate_new_computed_blocks", self._grow("hit"))
-        self.hooks.put(coordinator, "allocate_new_blocks", self._grow("alloc"))
-        self.hooks.put(coordinator, "free", self._free)
-        self.hooks.put(pool, "cache_full_blocks", self._publish)
-        self.hooks.put(pool, "_remove_cached_block_hashes", self._evict)
-        self.hooks.put(pool, "reset_prefix_cache", self._reset)
+        self.hooks.around(scheduler, "add_request", self._add)
+        self.hooks.around(scheduler, "schedule", self._schedule)
+        self.hooks.around(scheduler, "update_from_output", self._update)
+        self.hooks.around(scheduler, "finish_requests", self._checked)
+        self.hooks.around(scheduler, "reset_prefix_cache", self._checked)
+        self.hooks.around(scheduler, "_preempt_request", self._preempt)
+        self.hooks.around(scheduler, "_free_request", self._end)
+        self.hooks.around(coordinator, "allocate_new_computed_blocks", partial(self._grow, "hit"))
+        self.hooks.around(coordinator, "allocate_new_blocks", partial(self._grow, "alloc"))
+        self.hooks.around(coordinator, "free", self._free)
+        self.hooks.around(pool, "cache_full_blocks", self._publish)
+        self.hooks.around(pool, "_remove_cached_block_hashes", self._evict)
+        self.hooks.around(pool, "reset_prefix_cache", self._reset)
 
     def detach(self) -> None:
         """Removes the hooks."""
@@ -99,168 +98,134 @@ class VllmRecorder:
 
     # ---- requests and steps --------------------------------------------------------------------
 
-    def _add(self, method: Method) -> Method:
-        def add_request(request: Any) -> None:
-            if request.resumable:
-                raise MissingHook(f"{ENGINE}: the recorder does not support streaming input")
-            method(request)
-            name = request.request_id
-            self.live[name], self.contents[name] = request, []
-            priority = {"priority": request.priority} if request.priority else {}
-            prompt = request.num_prompt_tokens
-            self.write(
-                {"e": "submit", "r": name, "prompt": prompt, "max": request.max_tokens, **priority}
-            )
+    def _add(self, method: Method, request: Any) -> None:
+        if request.resumable:
+            raise MissingHook(f"{ENGINE}: the recorder does not support streaming input")
+        method(request)
+        name = request.request_id
+        self.live[name], self.contents[name] = request, []
+        priority = {"priority": request.priority} if request.priority else {}
+        prompt = request.num_prompt_tokens
+        self.write(
+            {"e": "submit", "r": name, "prompt": prompt, "max": request.max_tokens, **priority}
+        )
 
-        return add_request
+    def _schedule(self, method: Method, *rest: Any, **named: Any) -> Any:
+        plan = method(*rest, **named)
+        cached = plan.scheduled_cached_reqs
+        starts = {new.req_id: new.num_computed_tokens for new in plan.scheduled_new_reqs}
+        starts.update(zip(cached.req_ids, cached.num_computed_tokens, strict=True))
+        rows: list[list[Any]] = []
+        for name, tokens in plan.num_scheduled_tokens.items():
+            samples = int(not self.live[name].is_prefill_chunk)
+            rows.append([name, starts[name], tokens, samples])
+        if rows:
+            self.step += 1
+            planned = {row[0]: (self.live[row[0]], row[3]) for row in rows}
+            self.flights.append(RecordedPlan(plan, self.step, planned))
+            self.write({"e": "step", "n": self.step, "rows": rows})
+        else:
+            self.write({"e": "idle"})
+        self.write(self.state.check())
+        return plan
 
-    def _schedule(self, method: Method) -> Method:
-        def schedule(*rest: Any, **named: Any) -> Any:
-            plan = method(*rest, **named)
-            cached = plan.scheduled_cached_reqs
-            starts = {new.req_id: new.num_computed_tokens for new in plan.scheduled_new_reqs}
-            starts.update(zip(cached.req_ids, cached.num_computed_tokens, strict=True))
-            rows: list[list[Any]] = []
-            for name, tokens in plan.num_scheduled_tokens.items():
-                samples = int(not self.live[name].is_prefill_chunk)
-                rows.append([name, starts[name], tokens, samples])
-            if rows:
-                self.step += 1
-                planned = {row[0]: (self.live[row[0]], row[3]) for row in rows}
-                self.flights.append(RecordedPlan(plan, self.step, planned))
-                self.write({"e": "step", "n": self.step, "rows": rows})
-            else:
-                self.write({"e": "idle"})
-            self.write(self.state.check())
-            return plan
-
-        return schedule
-
-    def _update(self, method: Method) -> Method:
-        def update_from_output(plan: Any, result: Any) -> Any:
-            flights = [flight for flight in self.flights if flight.plan is plan]
-            self.flights = [flight for flight in self.flights if flight.plan is not plan]
-            rows = [
-                (name, request, samples, request.num_tokens)
-                for flight in flights
-                for name, (request, samples) in flight.rows.items()
-                if name in self.live and self.live[name] is request
+    def _update(self, method: Method, plan: Any, result: Any) -> Any:
+        flights = [flight for flight in self.flights if flight.plan is plan]
+        self.flights = [flight for flight in self.flights if flight.plan is not plan]
+        rows = [
+            (name, request, samples, request.num_tokens)
+            for flight in flights
+            for name, (request, samples) in flight.rows.items()
+            if name in self.live and self.live[name] is request
+        ]
+        self._held = []  # the step is over before its requests end; what it kept comes later
+        try:
+            return method(plan, result)
+        finally:
+            events, self._held = self._held, None
+            kept = [
+                [name, request.num_tokens - before]
+                for name, request, samples, before in rows
+                if request.num_tokens - before != samples
             ]
-            self._held = []  # the step is over before its requests end; what it kept comes later
-            try:
-                return method(plan, result)
-            finally:
-                events, self._held = self._held, None
-                kept = [
-                    [name, request.num_tokens - before]
-                    for name, request, samples, before in rows
-                    if request.num_tokens - before != samples
-                ]
-                for flight in flights:
-                    event: Event = {"e": "settle", "n": flight.step}
-                    self.write({**event, "kept": kept} if kept else event)
-                for event in events:
-                    self.write(event)
-                self.write(self.state.check())
+            for flight in flights:
+                event: Event = {"e": "settle", "n": flight.step}
+                self.write({**event, "kept": kept} if kept else event)
+            for event in events:
+                self.write(event)
+            self.write(self.state.check())
 
-        return update_from_output
+    def _checked(self, method: Method, *rest: Any, **named: Any) -> Any:
+        answer = method(*rest, **named)
+        if self._held is None:  # else it is part of a call that checks at its end
+            self.write(self.state.check())
+        return answer
 
-    def _checked(self, method: Method) -> Method:
-        def called(*rest: Any, **named: Any) -> Any:
-            answer = method(*rest, **named)
-            if self._held is None:  # else it is part of a call that checks at its end
-                self.write(self.state.check())
-            return answer
+    def _preempt(self, method: Method, request: Any, *rest: Any, **named: Any) -> None:
+        method(request, *rest, **named)
+        event: Event = {"e": "preempt", "r": request.request_id, "how": "recompute"}
+        if request.drop_stale_output and request.num_stale_output_tokens:
+            event["lost"] = True
+        self.write(event)
 
-        return called
-
-    def _preempt(self, method: Method) -> Method:
-        def preempt_request(request: Any, *rest: Any, **named: Any) -> None:
-            method(request, *rest, **named)
-            event: Event = {"e": "preempt", "r": request.request_id, "how": "recompute"}
-            if request.drop_stale_output and request.num_stale_output_tokens:
-                event["lost"] = True
-            self.write(event)
-
-        return preempt_request
-
-    def _end(self, method: Method) -> Method:
-        def free_request(request: Any, *rest: Any, **named: Any) -> Any:
-            answer = method(request, *rest, **named)
-            name = request.request_id
-            if self.live.pop(name, None) is not None:
-                del self.contents[name]
-                self.write({"e": ENDS.get(request.status.name, "finish"), "r": name})
-            return answer
-
-        return free_request
+    def _end(self, method: Method, request: Any, *rest: Any, **named: Any) -> Any:
+        answer = method(request, *rest, **named)
+        name = request.request_id
+        if self.live.pop(name, None) is not None:
+            del self.contents[name]
+            self.write({"e": ENDS.get(request.status.name, "finish"), "r": name})
+        return answer
 
     # ---- blocks --------------------------------------------------------------------------------
 
-    def _grow(self, kind: str) -> Callable[[Method], Method]:
-        def wrap(method: Method) -> Method:
-            def grow(request_id: str, *rest: Any, **named: Any) -> Any:
-                size = len(self.state.table(request_id))
-                answer = method(request_id, *rest, **named)
-                blocks = self.state.table(request_id)[size:]
-                if blocks:
-                    event: Event = {"e": kind, "r": request_id, "blocks": blocks}
-                    if kind == "hit":
-                        event["keys"] = self.keys(request_id, size, size + len(blocks))
-                    self.write(event)
-                return answer
+    def _grow(self, kind: str, method: Method, request_id: str, *rest: Any, **named: Any) -> Any:
+        size = len(self.state.table(request_id))
+        answer = method(request_id, *rest, **named)
+        blocks = self.state.table(request_id)[size:]
+        if blocks:
+            event: Event = {"e": kind, "r": request_id, "blocks": blocks}
+            if kind == "hit":
+                event["keys"] = self.keys(request_id, size, size + len(blocks))
+            self.write(event)
+        return answer
 
-            return grow
+    def _free(self, method: Method, request_id: str) -> None:
+        blocks = self.state.table(request_id)
+        method(request_id)
+        left = len(self.state.table(request_id))
+        if blocks[left:]:
+            self.write({"e": "free", "r": request_id, "at": left, "blocks": blocks[left:]})
 
-        return wrap
+    def _publish(
+        self,
+        method: Method,
+        request: Any,
+        blocks: Any,
+        num_cached_blocks: int,
+        num_full_blocks: int,
+        *rest: Any,
+        **named: Any,
+    ) -> None:
+        first, last = num_cached_blocks, num_full_blocks
+        before = [block.block_hash for block in blocks[first:last]]
+        method(request, blocks, first, last, *rest, **named)
+        find = self.state.pool.cached_block_hash_to_block.contain
+        keys = self.keys(request.request_id, first, last)
+        for block, old, key in zip(blocks[first:last], before, keys, strict=True):
+            new = block.block_hash
+            if new is not None and new != old and find(new, block.block_id):
+                self.write({"e": "store", "blocks": [block.block_id], "keys": [key]})
 
-    def _free(self, method: Method) -> Method:
-        def free(request_id: str) -> None:
-            blocks = self.state.table(request_id)
-            method(request_id)
-            left = len(self.state.table(request_id))
-            if blocks[left:]:
-                self.write({"e": "free", "r": request_id, "at": left, "blocks": blocks[left:]})
+    def _evict(self, method: Method, block: Any) -> Any:
+        removed = method(block)
+        if removed:
+            self.write({"e": "evict", "blocks": [block.block_id]})
+        return removed
 
-        return free
-
-    def _publish(self, method: Method) -> Method:
-        def cache_full_blocks(
-            request: Any,
-            blocks: Any,
-            num_cached_blocks: int,
-            num_full_blocks: int,
-            *rest: Any,
-            **named: Any,
-        ) -> None:
-            first, last = num_cached_blocks, num_full_blocks
-            before = [block.block_hash for block in blocks[first:last]]
-            method(request, blocks, first, last, *rest, **named)
-            find = self.state.pool.cached_block_hash_to_block.contain
-            keys = self.keys(request.request_id, first, last)
-            for block, old, key in zip(blocks[first:last], before, keys, strict=True):
-                new = block.block_hash
-                if new is not None and new != old and find(new, block.block_id):
-                    self.write({"e": "store", "blocks": [block.block_id], "keys": [key]})
-
-        return cache_full_blocks
-
-    def _evict(self, method: Method) -> Method:
-        def remove_cached_block_hashes(block: Any) -> Any:
-            removed = method(block)
-            if removed:
-                self.write({"e": "evict", "blocks": [block.block_id]})
-            return removed
-
-        return remove_cached_block_hashes
-
-    def _reset(self, method: Method) -> Method:
-        def reset_prefix_cache() -> Any:
-            before = sorted(self.state.published())
-            answer = method()
-            gone = [block for block in before if block not in self.state.published()]
-            if gone:
-                self.write({"e": "evict", "blocks": gone})
-            return answer
-
-        return reset_prefix_cache
+    def _reset(self, method: Method) -> Any:
+        before = sorted(self.state.published())
+        answer = method()
+        gone = [block for block in before if block not in self.state.published()]
+        if gone:
+            self.write({"e": "evict", "blocks": gone})
+        return answer

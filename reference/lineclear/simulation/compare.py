@@ -50,7 +50,6 @@ class PolicyRow:
         attained: share of the requests that reached the goal.
         goodput: requests that reached the goal, a second.
         passed: the most requests that were let pass one that came before them.
-        waits: the longest time a request waited to be scheduled first.
         times: by request, arrival, first token and end, in seconds.
         history: what happened when.
         held: each theorem of the policy, how it stands for these settings and this workload, its
@@ -158,7 +157,7 @@ def row_of(
         model=model,
         check_every=check_every,
         policy=policy,
-        service=holding.listener,
+        service=holding,
         collector=history,
     )
     result = simulation.run()

@@ -7,6 +7,7 @@ checker of the log decides whether the events are allowed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
@@ -69,13 +70,12 @@ def difference(
         number: the first free number of a copy.
         after_step: the last step before the copies.
     """
-    pools = PoolMap(limits)
+    between = Between(before, after, limits, copies)
+    pools = between.pools
     first: list[Event] = []  # blocks without copies
     taken: list[Event] = []
     moved: dict[str, tuple[list[Event], list[Event]]] = {}  # by request: allocated, then freed
-    owner = {block: name for name, table in after.tables.items() for block in table}
-    copies = lasting(copies, owner)
-    movers = dict.fromkeys(owner[copy.target] for copy in copies if copy.target in owner)
+    movers = dict.fromkeys(between.owner[copy.target] for copy in between.copies)
     for name in sorted({*before.tables, *after.tables}):
         old, new = before.tables.get(name, ()), after.tables.get(name, ())
         same = common(old, new)
@@ -83,8 +83,7 @@ def difference(
         replaced = in_place(old, new, same)
         for k in replaced:
             first.append(event("free", pools.of(old[k]), r=name, at=k, blocks=[old[k]]))
-            (one,) = acquired(before, after, limits, pools, name, new[: k + 1], k, row, copies)
-            taken.append({**one, "at": k})
+            taken.append({**between.acquired_at(name, k, row), "at": k})
         if replaced:
             same = min(len(old), len(new))
         was_out = any(pools.of(b) == HOST for b in old)
@@ -92,32 +91,27 @@ def difference(
         if was_out and new and not is_out:
             first.append(event("resume", r=name, how="swap"))
         if was_out and not new and name not in ended:  # what was swapped out is recomputed
-            first += released(pools, name, old, same)
+            first += between.released(name, same)
             first += [event("resume", r=name), event("preempt", r=name, how="recompute")]
             continue
-        if name not in ended and preempted(name, before, after, is_out and not was_out):
+        if name not in ended and between.preempted(name, is_out and not was_out):
             first.append(event("preempt", r=name, how="swap" if is_out else "recompute"))
-        gone = released(pools, name, old, same)
-        got = acquired(before, after, limits, pools, name, new, same, row, copies)
+        gone = between.released(name, same)
+        got = between.acquired(name, same, row)
         if name in movers:
             moved[name] = got, gone
         else:
             first += gone
             taken += got
-    stored, evicted = published(before, after, pools)
+    stored, evicted = between.published()
     held = {block for table in before.tables.values() for block in table}
     early = [e for e in stored if held.issuperset(e["blocks"])]
     hits = {b for e in taken if e["e"] == "hit" for b in e["blocks"]}
     found = [e for e in evicted if hits.issuperset(e["blocks"])]  # found first, then evicted
     events = [*early, *first, *[e for e in evicted if e not in found]]
-    matched: set[int] = set()
     for name in movers:  # in the order of the copies: a block that one vacates, the next may take
         got, gone = moved.get(name, ([], []))
-        mine = [k for k, c in enumerate(copies) if owner.get(c.target) == name]
-        matched.update(mine)
-        events += [*got, *moves(copies, mine, pools, number, after_step), *gone]
-    rest = [k for k in range(len(copies)) if k not in matched]
-    events += moves(copies, rest, pools, number, after_step)
+        events += [*got, *between.moves(name, number, after_step), *gone]
     withdrawn = {b for e in found for b in e["blocks"]}  # new publications come last
     later = [e for e in stored if e not in early]
     anew = [e for e in later if not withdrawn.isdisjoint(e["blocks"])]
@@ -156,105 +150,121 @@ def in_place(old: Sequence[int], new: Sequence[int], same: int) -> list[int]:
     return differ if differ and differ[-1] + 1 < size else []
 
 
-def preempted(name: str, before: Observation, after: Observation, swapped: bool) -> bool:
-    """Whether a live request stopped running between two observations.
+class Between:
+    """What happened to blocks between two observations.
 
     Args:
-        name: request id.
-        before: the first observation.
+        before: the first.
         after: the second.
-        swapped: whether its blocks moved to the host in between.
+        limits: limits of the scheduler.
+        copies: copies between them, in order.
+
+    Attributes:
+        owner: the request in whose table a block is, by block.
+        copies: those to blocks that a table names.
     """
-    if swapped:
-        return True
-    if before.running is not None and after.waiting is not None:
-        return name in before.running and name in after.waiting
-    return bool(before.tables.get(name)) and not after.tables.get(name)
 
+    def __init__(
+        self, before: Observation, after: Observation, limits: Limits, copies: Sequence[Copy]
+    ) -> None:
+        self.before, self.after = before, after
+        self.size = limits.block_size
+        self.pools = PoolMap(limits)
+        tables = after.tables
+        self.owner = {block: name for name, table in tables.items() for block in table}
+        self.copies = lasting(copies, self.owner)
+        self._targets = {copy.target for copy in self.copies}
+        self._named = Counter(block for table in tables.values() for block in set(table))
 
-def released(pools: PoolMap, name: str, old: Sequence[int], at: int) -> list[Event]:
-    """Entries from `at` on are freed; positions are counted within each pool.
+    def preempted(self, name: str, swapped: bool) -> bool:
+        """Whether a live request stopped running; `swapped`: whether its blocks moved to the host."""
+        before, after = self.before, self.after
+        if swapped:
+            return True
+        if before.running is not None and after.waiting is not None:
+            return name in before.running and name in after.waiting
+        return bool(before.tables.get(name)) and not after.tables.get(name)
 
-    Args:
-        pools: says of which pool a block is.
-        name: request id.
-        old: its table before.
-        at: first entry that is freed.
-    """
-    events: list[Event] = []
-    for pool, blocks in pools.parts(old[at:]):
-        kept = [b for b in old[:at] if pools.of(b) == pool]
-        events.append(event("free", pool, r=name, at=len(kept), blocks=blocks))
-    return events
+    def released(self, name: str, at: int) -> list[Event]:
+        """Entries from `at` on are freed; positions are counted within each pool."""
+        old, pools = self.before.tables.get(name, ()), self.pools
+        events: list[Event] = []
+        for pool, blocks in pools.parts(old[at:]):
+            kept = [b for b in old[:at] if pools.of(b) == pool]
+            events.append(event("free", pool, r=name, at=len(kept), blocks=blocks))
+        return events
 
+    def acquired(self, name: str, at: int, row: Row | None) -> list[Event]:
+        """Entries from `at` on are new: found by content, or allocated.
 
-def acquired(
-    before: Observation,
-    after: Observation,
-    limits: Limits,
-    pools: PoolMap,
-    name: str,
-    new: Sequence[int],
-    at: int,
-    row: Row | None,
-    copies: Sequence[Copy],
-) -> list[Event]:
-    """Entries from `at` on are new: found by content, or allocated.
+        Args:
+            name: request id.
+            at: first entry that is new.
+            row: its row in the forward pass between both, None without one.
+        """
+        events: list[Event] = []
+        for k in range(at, len(self.after.tables.get(name, ()))):
+            one = self.acquired_at(name, k, row)
+            last = events[-1] if events else None
+            if last is not None and (last["e"], last.get("pool")) == (one["e"], one.get("pool")):
+                last["blocks"] += one["blocks"]
+            else:
+                events.append(one)
+        return events
 
-    Args:
-        before: the observation before.
-        after: the observation after.
-        limits: of the scheduler.
-        pools: says of which pool a block is.
-        name: request id.
-        new: its table after.
-        at: first entry that is new.
-        row: its row in the forward pass between both, None without one.
-        copies: copies of that forward pass.
-    """
-    events: list[Event] = []
-    targets = {copy.target for copy in copies}
-    others = {b for other, table in after.tables.items() if other != name for b in table}
-    for k in range(at, len(new)):
-        block = new[k]
-        shared = block in others or (
-            block in before.cached and before.cached[block] == after.cached.get(block, NEVER)
+    def acquired_at(self, name: str, k: int, row: Row | None) -> Event:
+        """One such entry."""
+        block = self.after.tables[name][k]
+        before, after = self.before.cached, self.after.cached
+        shared = self._named[block] > 1 or (
+            block in before and before[block] == after.get(block, NEVER)
         )
-        if block in targets:
+        if block in self._targets:
             found = False
         elif row is None:
             found = shared
         else:  # blocks before the row were found; a block in which it begins may be its own
-            end = (k + 1) * limits.block_size
-            found = row.start >= end or (row.start > k * limits.block_size and shared)
-        kind = "hit" if found else "alloc"
-        last = events[-1] if events else None
-        if last is not None and (last["e"], last.get("pool", "gpu")) == (kind, pools.of(block)):
-            last["blocks"].append(block)
-        else:  # no key: the model decides which content the request needs
-            events.append(event(kind, pools.of(block), r=name, blocks=[block]))
-    return events
+            found = row.start >= (k + 1) * self.size or (row.start > k * self.size and shared)
+        # no key: the model decides which content the request needs
+        return event("hit" if found else "alloc", self.pools.of(block), r=name, blocks=[block])
+
+    def published(self) -> tuple[list[Event], list[Event]]:
+        """Blocks that became findable, and blocks that no longer are, one event for each."""
+
+        def lost(
+            kind: str, old: Mapping[int, Hashable], new: Mapping[int, Hashable]
+        ) -> list[Event]:
+            """An event for each block that is in `old` and not the same in `new`."""
+            events: list[Event] = []
+            for block, key in old.items():
+                if block not in new or new[block] != key:
+                    named = {"keys": [text(key)]} if key is not None else {}
+                    events.append(event(kind, self.pools.of(block), blocks=[block], **named))
+            return events
+
+        before, after = self.before.cached, self.after.cached
+        return lost("store", after, before), lost("evict", before, after)
+
+    def moves(self, name: str, number: int, after_step: int) -> list[Event]:
+        """The copies to a request's blocks, each after every previous step, and complete before the next.
+
+        Args:
+            name: request id.
+            number: number of the first copy of the pass.
+            after_step: the last step that was issued, 0 for none.
+        """
+        events: list[Event] = []
+        waits = {"after_step": after_step} if after_step else {}
+        for k, copy in enumerate(self.copies):
+            if self.owner[copy.target] == name:
+                src, dst = ([[self.pools.of(b), b]] for b in (copy.source, copy.target))
+                events.append({"e": "copy", "op": number + k, "src": src, "dst": dst, **waits})
+                events.append({"e": "done", "op": number + k})
+        return events
 
 
 #: Compares unequal to every key.
 NEVER = object()
-
-
-def published(
-    before: Observation, after: Observation, pools: PoolMap
-) -> tuple[list[Event], list[Event]]:
-    """Blocks that became findable, and blocks that no longer are, one event for each."""
-    stored: list[Event] = []
-    evicted: list[Event] = []
-    for block, key in before.cached.items():
-        if block not in after.cached or after.cached[block] != key:
-            named = {"keys": [text(key)]} if key is not None else {}
-            evicted.append(event("evict", pools.of(block), blocks=[block], **named))
-    for block, key in after.cached.items():
-        if block not in before.cached or before.cached[block] != key:
-            named = {"keys": [text(key)]} if key is not None else {}
-            stored.append(event("store", pools.of(block), blocks=[block], **named))
-    return stored, evicted
 
 
 def lasting(copies: Sequence[Copy], owner: Mapping[int, str]) -> list[Copy]:
@@ -270,28 +280,6 @@ def lasting(copies: Sequence[Copy], owner: Mapping[int, str]) -> list[Copy]:
             made.pop(copy.target, None)
             made[copy.target] = Copy(source, copy.target)
     return list(made.values())
-
-
-def moves(
-    copies: Sequence[Copy], chosen: Sequence[int], pools: PoolMap, number: int, after_step: int
-) -> list[Event]:
-    """Some of the copies, each after every previous step, and complete before the next.
-
-    Args:
-        copies: copies of the forward pass.
-        chosen: indices of those that are reported.
-        pools: says of which pool a block is.
-        number: number of the first copy of the pass.
-        after_step: the last step that was issued, 0 for none.
-    """
-    events: list[Event] = []
-    for k in chosen:
-        source, target = copies[k].source, copies[k].target
-        ends = {"src": [[pools.of(source), source]], "dst": [[pools.of(target), target]]}
-        waits = {"after_step": after_step} if after_step else {}
-        events.append({"e": "copy", "op": number + k, **ends, **waits})
-        events.append({"e": "done", "op": number + k})
-    return events
 
 
 def check_event(seen: Observation, limits: Limits, dying: Collection[str] = ()) -> Event:

@@ -91,72 +91,52 @@ def exhaust(
         first = Machine(make)
     except Failure as failure:
         return Exhausted(failure=failure, complete=False)
-    chosen = shapes(first.limits) if chosen is None else chosen
-    sizes = ", ".join(f"{len(s.prompt)}+{s.max_new}" for s in chosen)
+    offered = shapes(first.limits) if chosen is None else chosen
+    sizes = ", ".join(f"{len(s.prompt)}+{s.max_new}" for s in offered)
     result = Exhausted(scope=f"up to {requests} requests of {sizes} tokens")
+
+    def search(most: int) -> None:
+        """The search with at most this many requests."""
+        nodes = [Node((), (), 0)]
+        numbers: dict[Hashable, int] = {(state_key(first), 0): 0}
+        queue = deque([0])
+        following: dict[int, int] = {}  # state with live requests -> the state after a step
+        while queue:
+            state = queue.popleft()
+            node = nodes[state]
+            for action in moves(node, offered, most, first.limits.aborts):
+                if until() or result.states >= max_states:
+                    result.complete = False
+                    return
+                result.transitions += 1
+                trace = (*node.trace, action)
+                try:
+                    machine = at(make, trace)
+                    submitted = node.submitted + (action[0] == "submit")
+                    key = state_key(machine), submitted
+                    target = numbers.get(key)
+                    if target is None:
+                        target = numbers[key] = len(nodes)
+                        nodes.append(Node(trace, tuple(machine.live), submitted))
+                        queue.append(target)
+                        result.states = len(nodes)
+                        result.depth = max(result.depth, len(trace))
+                        progress(result)
+                    if action == STEP and node.live:
+                        following[state] = target
+                        if goes_round(following, state):
+                            replay(make, trace)  # the checker decides whether it is endless
+                except Failure as failure:
+                    result.failure = failure
+                    result.complete = False
+                    return
+
     for most in range(1, requests + 1):  # few requests first: most findings need no more
         result.states = 1
-        search(make, first, chosen, most, max_states, until, progress, result)
+        search(most)
         if not result.complete:
             break
     return result
-
-
-def search(
-    make: Make,
-    first: Machine,
-    chosen: Sequence[Shape],
-    requests: int,
-    max_states: int,
-    until: Callable[[], bool],
-    progress: Callable[[Exhausted], object],
-    result: Exhausted,
-) -> None:
-    """The search with at most this many requests.
-
-    Args:
-        make: creates the scheduler.
-        first: a scheduler without requests.
-        chosen: requests that may be submitted.
-        requests: maximum number of submitted requests.
-        max_states: maximum number of states.
-        until: called now and then; True ends the search.
-        progress: called with the result for each new state.
-        result: gets the counts and the finding.
-    """
-    nodes = [Node((), (), 0)]
-    numbers: dict[Hashable, int] = {(state_key(first), 0): 0}
-    queue = deque([0])
-    following: dict[int, int] = {}  # state with live requests -> the state after a step
-    while queue:
-        state = queue.popleft()
-        node = nodes[state]
-        for action in moves(node, chosen, requests, first.limits.aborts):
-            if until() or result.states >= max_states:
-                result.complete = False
-                return
-            result.transitions += 1
-            trace = (*node.trace, action)
-            try:
-                machine = at(make, trace)
-                submitted = node.submitted + (action[0] == "submit")
-                key = state_key(machine), submitted
-                target = numbers.get(key)
-                if target is None:
-                    target = numbers[key] = len(nodes)
-                    nodes.append(Node(trace, tuple(machine.live), submitted))
-                    queue.append(target)
-                    result.states = len(nodes)
-                    result.depth = max(result.depth, len(trace))
-                    progress(result)
-                if action == STEP and node.live:
-                    following[state] = target
-                    if goes_round(following, state):
-                        replay(make, trace)  # the checker decides whether it is endless
-            except Failure as failure:
-                result.failure = failure
-                result.complete = False
-                return
 
 
 STEP: Action = ("step",)

@@ -203,10 +203,6 @@ class Expectations:
         entry = self.scheduler.entries.get(name)
         return entry is None or entry.record.phase in (Phase.RUNNING, Phase.SWAPPED)
 
-    def width(self, live: BenchRequest) -> int:
-        """Number of sequences of a request."""
-        return len(live.branches)
-
     def room(self, flight: BenchFlight) -> Counter[BenchRequest]:
         """Maximum number of forks of each request in a step."""
         return Counter({live: live.seats - len(live.branches) for live in flight.owners})

@@ -6,8 +6,7 @@ what was observed and the model's data alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import chain
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lineclear.conform.schema import shown
@@ -21,10 +20,8 @@ def frozen(seen: Observation) -> Observation:
     Raises:
         TypeError: it is not an observation; the message names the field and the value.
     """
-    if not sound(seen):
-        wrong = malformed(seen)
-        if wrong:
-            raise TypeError(f"observe returned {wrong}")
+    if wrong := malformed(seen):
+        raise TypeError(f"observe returned {wrong}")
     return Observation(
         tables={name: tuple(table) for name, table in seen.tables.items() if table},
         free=tuple(seen.free),
@@ -35,51 +32,15 @@ def frozen(seen: Observation) -> Observation:
     )
 
 
-def sound(seen: Any) -> bool:
-    """Whether the types are plainly right: a quick test, before `malformed` says what is wrong."""
-    try:
-        hash((*seen.cached.values(), *seen.extra.values()))
-        lengths = (len(seen.free), *map(len, seen.tables.values()))  # a generator has none
-        blocks = chain(seen.free, *seen.tables.values())
-        names = chain(seen.waiting or (), seen.running or ())
-        return (
-            isinstance(seen, Observation)
-            and min(lengths) >= 0
-            and {int}.issuperset(map(type, blocks))
-            and {str}.issuperset(map(type, names))
-            and str not in (type(seen.waiting), type(seen.running))
-        )
-    except (AttributeError, TypeError):
-        return False
-
-
 def malformed(seen: Any) -> str:
     """What is wrong with the types of an observation; "" if nothing."""
     if not isinstance(seen, Observation):
         return f"{shown(seen)}; it must return a lineclear.testing.Observation"
-    wanted: list[tuple[str, Any, bool, str]] = [
-        (
-            "tables",
-            seen.tables,
-            all(ids(t) for t in values(seen.tables)),
-            "block ids (int) by request id",
-        ),
-        ("free", seen.free, ids(seen.free), "block ids (int)"),
-        ("cached", seen.cached, all(map(hashed, values(seen.cached))), "keys by block id"),
-        ("waiting", seen.waiting, names(seen.waiting), "request ids, or None"),
-        ("running", seen.running, names(seen.running), "request ids, or None"),
-        ("extra", seen.extra, all(map(hashed, values(seen.extra))), "hashable values by name"),
-    ]
-    for name, value, good, what in wanted:
-        mapping = name in ("tables", "cached", "extra")
-        if not good or mapping != isinstance(value, Mapping):
+    for name, mapping, good, what in FIELDS:
+        value = getattr(seen, name)
+        if mapping != isinstance(value, Mapping) or not good(value):
             return f"{name} = {shown(value)}; it must be {what}"
     return ""
-
-
-def values(mapping: Any) -> list[Any]:
-    """The values of a mapping; none of anything else, which is reported by its type."""
-    return list(mapping.values()) if hasattr(mapping, "values") else []
 
 
 def each(value: Any, kind: type[Any]) -> bool:
@@ -101,13 +62,29 @@ def names(value: Any) -> bool:
     return value is None or each(value, str)
 
 
+def tables(value: Any) -> bool:
+    """Block ids by any name."""
+    return all(map(ids, value.values()))
+
+
 def hashed(value: Any) -> bool:
-    """Whether a value can be compared and counted."""
+    """By any name, what can be compared and counted."""
     try:
-        hash(value)
+        hash(tuple(value.values()))
     except TypeError:
         return False
     return True
+
+
+#: Each field of an observation: whether it is a mapping, what its values are, and that in words.
+FIELDS: tuple[tuple[str, bool, Callable[[Any], bool], str], ...] = (
+    ("tables", True, tables, "block ids (int) by request id"),
+    ("free", False, ids, "block ids (int)"),
+    ("cached", True, hashed, "keys by block id"),
+    ("waiting", False, names, "request ids, or None"),
+    ("running", False, names, "request ids, or None"),
+    ("extra", True, hashed, "hashable values by name"),
+)
 
 
 def picture(seen: Observation, model: SlotModel | None) -> list[str]:

@@ -6,20 +6,21 @@ is reported as such: then the theorem, its premises or the scheduler is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from lineclear.config import Config
+from lineclear.plan import Plan
 from lineclear.policies import Policy, make
 from lineclear.policies.tenants import TenantPolicy
 from lineclear.policies.units import shown
 from lineclear.theorems.guarantees import Guarantee, claims_of, guarantees
 from lineclear.theorems.order_oracle import TENANTS
-from lineclear.theorems.service import Listeners, Service
+from lineclear.theorems.service import Service
 from lineclear.theorems.wait_times import Waits
-from lineclear.workload.workload import Workload
+from lineclear.workload.workload import Arrival, Workload
 
 #: Beyond a bound by less than this share of it is rounding, if one of the two is a float: keys that
 #: are seconds are. What is counted is a whole number or a fraction, and rounds nothing.
@@ -86,7 +87,7 @@ class BoundCheck:
 
 
 class Holding:
-    """Receives a run (`listener`), and then compares what was seen with the bounds of the policy.
+    """Receives a run, and then compares what was seen with the bounds of the policy.
 
     Args:
         config: the settings of the run.
@@ -103,7 +104,21 @@ class Holding:
         self.policy = policy
         self.waits = Waits(config, claims_of(config) or "", self.policy)
         self.service = service_of(self.policy, workload)
-        self.listener = Listeners(self.waits, self.service)
+
+    def arrive(self, arrival: Arrival) -> None:
+        """A request was accepted."""
+        self.waits.arrive(arrival)
+        self.service.arrive(arrival)
+
+    def end(self, request_id: Hashable) -> None:
+        """A request has ended."""
+        self.waits.end(request_id)
+        self.service.end(request_id)
+
+    def step(self, plan: Plan, now: float) -> None:
+        """A plan was made."""
+        self.waits.step(plan, now)
+        self.service.step(plan, now)
 
     def rows(self) -> list[BoundCheck]:
         """Every theorem of the policy."""

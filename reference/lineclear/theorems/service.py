@@ -37,29 +37,6 @@ class Listener(Protocol):
         """A plan was made."""
 
 
-class Listeners:
-    """Passes everything on to several listeners."""
-
-    def __init__(self, *listeners: Listener) -> None:
-        """In this order."""
-        self.listeners = listeners
-
-    def arrive(self, arrival: Arrival) -> None:
-        """A request was accepted."""
-        for listener in self.listeners:
-            listener.arrive(arrival)
-
-    def end(self, request_id: Hashable) -> None:
-        """A request has ended."""
-        for listener in self.listeners:
-            listener.end(request_id)
-
-    def step(self, plan: Plan, now: float) -> None:
-        """A plan was made."""
-        for listener in self.listeners:
-            listener.step(plan, now)
-
-
 class Service:
     """Service by tenant: prompt tokens once for each request, and sampled tokens.
 

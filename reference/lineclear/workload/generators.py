@@ -21,11 +21,6 @@ from lineclear.workload.workload import (
 )
 
 
-def poisson(count: int, rate: float, seed: int) -> Workload:
-    """Exponential gaps, log-normal lengths."""
-    return synthetic(count, rate, seed)
-
-
 def bursty(count: int, rate: float, seed: int) -> Workload:
     """Gaps of a gamma distribution whose deviation is four times its mean: bursts, then calm."""
     drawn = synthetic(count, rate, seed)
@@ -37,7 +32,7 @@ def bursty(count: int, rate: float, seed: int) -> Workload:
     for arrival in drawn.requests:
         arrivals.append(replace(arrival, arrival_time=now))
         now += gamma(shape, draw) / (shape * rate)
-    return renamed(drawn, "bursty", count, rate, seed, arrivals)
+    return replace(drawn, requests=tuple(arrivals))
 
 
 def gamma(shape: float, draw: Callable[[], float]) -> float:
@@ -58,8 +53,7 @@ def gamma(shape: float, draw: Callable[[], float]) -> float:
 def heavy_tail(count: int, rate: float, seed: int) -> Workload:
     """Exponential gaps; one output in a hundred is as long as forty usual ones."""
     outputs = Lengths(median=60, sigma=1.5, least=2, most=2_048)
-    drawn = synthetic(count, rate, seed, outputs=outputs)
-    return renamed(drawn, "heavy_tail", count, rate, seed, list(drawn.requests))
+    return synthetic(count, rate, seed, outputs=outputs)
 
 
 def closed(count: int, rate: float, seed: int) -> Workload:
@@ -68,10 +62,7 @@ def closed(count: int, rate: float, seed: int) -> Workload:
         raise WorkloadError(f"a closed workload needs a whole number of users, not {rate:g}")
     drawn = synthetic(count, 1.0, seed)
     arrivals = [replace(arrival, arrival_time=0.0) for arrival in drawn.requests]
-    made = renamed(drawn, "closed", count, rate, seed, arrivals)
-    return replace(
-        made, name=f"closed, {count} requests, {rate:g} users, seed {seed}", users=int(rate)
-    )
+    return replace(drawn, requests=tuple(arrivals), users=int(rate))
 
 
 def tenants(count: int, rate: float, seed: int) -> Workload:
@@ -82,28 +73,12 @@ def tenants(count: int, rate: float, seed: int) -> Workload:
         replace(arrival, client="abcdef"[0 if draw() < 0.4 else int(draw() * 6)])
         for arrival in drawn.requests
     ]
-    return renamed(drawn, "tenants", count, rate, seed, arrivals)
+    return replace(drawn, requests=tuple(arrivals))
 
 
-def renamed(
-    drawn: Workload, kind: str, count: int, rate: float, seed: int, arrivals: list[Arrival]
-) -> Workload:
-    """The workload under the name of its generator.
-
-    Args:
-        drawn: the workload.
-        kind: name of the generator.
-        count: number of requests.
-        rate: requests per second.
-        seed: its seed.
-        arrivals: its requests.
-    """
-    name = f"{kind}, {count} requests, {rate:g} in a second, seed {seed}"
-    return Workload(name, kind, tuple(arrivals), drawn.clipped)
-
-
+#: By name; `poisson` has exponential gaps and log-normal lengths.
 GENERATORS: dict[str, Callable[[int, float, int], Workload]] = {
-    "poisson": poisson,
+    "poisson": synthetic,
     "bursty": bursty,
     "heavy_tail": heavy_tail,
     "closed": closed,
@@ -142,39 +117,24 @@ def made(prompt: int, output: int, **more: object) -> Arrival:
 SHORT, LONG = (PROMPTS.median // 4, OUTPUTS.median // 4), (PROMPTS.most, OUTPUTS.most)
 #: By policy: what is hostile to it, the one request that suffers, and those that keep coming.
 HOSTILE: dict[str, tuple[str, Arrival, Arrival]] = {
-    "fcfs": ("a long request stands before many short ones", made(*LONG), made(*SHORT)),
-    "fair": ("a long request stands before many short ones", made(*LONG), made(*SHORT)),
-    "priority": (
-        "more important requests never end",
-        made(*SHORT, priority=0),
-        made(*SHORT, priority=1),
+    **dict.fromkeys(
+        ("fcfs", "fair"),
+        ("a long request stands before many short ones", made(*LONG), made(*SHORT)),
     ),
-    "hybrid": (
-        "more important requests never end",
-        made(*SHORT, priority=0),
-        made(*SHORT, priority=1),
+    **dict.fromkeys(
+        ("priority", "hybrid", "ceiling", "aging"),
+        ("more important requests never end", made(*SHORT, priority=0), made(*SHORT, priority=1)),
     ),
-    "ceiling": (
-        "more important requests never end",
-        made(*SHORT, priority=0),
-        made(*SHORT, priority=1),
+    **dict.fromkeys(
+        ("sjf", "sjf_aging"), ("shorter requests never end", made(*LONG), made(*SHORT))
     ),
-    "aging": (
-        "more important requests never end",
-        made(*SHORT, priority=0),
-        made(*SHORT, priority=1),
-    ),
-    "sjf": ("shorter requests never end", made(*LONG), made(*SHORT)),
-    "sjf_aging": ("shorter requests never end", made(*LONG), made(*SHORT)),
-    "edf": (
-        "earlier deadlines never end",
-        made(*SHORT, deadline=1e9),
-        made(*SHORT, deadline=1.0),
-    ),
+    "edf": ("earlier deadlines never end", made(*SHORT, deadline=1e9), made(*SHORT, deadline=1.0)),
     "lpl": ("shorter prompts never end", made(*LONG), made(*SHORT)),
     "mlfq": ("shorter requests never end", made(*LONG), made(*SHORT)),
-    "vtc": ("one tenant asks for all there is", made(*SHORT, client="b"), made(*LONG, client="a")),
-    "drr": ("one tenant asks for all there is", made(*SHORT, client="b"), made(*LONG, client="a")),
+    **dict.fromkeys(
+        ("vtc", "drr"),
+        ("one tenant asks for all there is", made(*SHORT, client="b"), made(*LONG, client="a")),
+    ),
 }
 
 
@@ -191,7 +151,11 @@ def generate(kind: str, count: int, rate: float, seed: int) -> Workload:
         WorkloadError: there is none of that name, or an argument is out of its range.
     """
     if kind in GENERATORS:
-        return GENERATORS[kind](count, rate, seed)
+        drawn = GENERATORS[kind](count, rate, seed)
+        if kind == "poisson":  # which the workload calls synthetic
+            return drawn
+        rates = f"{rate:g} users" if drawn.users else f"{rate:g} in a second"
+        return replace(drawn, name=f"{kind}, {count} requests, {rates}, seed {seed}", kind=kind)
     name, _, policy = kind.partition(":")
     if name == "hostile" and policy in HOSTILE:
         if count < 2 or not rate > 0:

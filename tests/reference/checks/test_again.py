@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from faulty import BROKEN_WORLDS
 
+from lineclear.checks.again import bounds_of
 from lineclear.checks.behaviours import look
 from lineclear.checks.counterexample import Counterexample, CounterexampleError
 from lineclear.checks.itf import dumps, emit_test, read
-from lineclear.checks.saved_moves import bounds_of
 from lineclear.checks.stage import Finding
 from lineclear.explore.bounds import RequestShape, SearchBounds
 from lineclear.explore.policy_worlds import of_policy

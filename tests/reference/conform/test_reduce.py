@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from conforming import WORLDS, log_of
 from mutations import mutants
+from stories import e
 
-from lineclear.conform import Checker, Header, Violation
+from lineclear.conform import Checker, Header
 from lineclear.conform.picture import draw, draw_state
 from lineclear.conform.reduce import reduce_log
 
@@ -31,10 +32,6 @@ def test_requests_that_have_no_part_in_it_are_dropped(world: str) -> None:
     assert reduced.before == len(log)
     assert reduced.events == LATE  # without the submit the first finish would break the rule
     assert reduced.violation.message.startswith("finish of 'late'")
-
-
-def e(kind: str, **fields: Any) -> dict[str, Any]:
-    return {"e": kind, **fields}
 
 
 A = [
@@ -61,12 +58,8 @@ def test_a_short_log_breaks_the_rule_with_the_same_values(
     found = Checker(header).run(log)
     reduced = reduce_log(header, lambda: log, found)
     assert any(message in violation.message for violation in found)
-    assert message in "".join(v.message for v in again(header, reduced.events))
+    assert message in "".join(v.message for v in Checker(header).run(reduced.events))
     assert len(reduced.events) == events
-
-
-def again(header: Header, events: list[dict[str, Any]]) -> list[Violation]:
-    return Checker(header).run(events)
 
 
 def test_a_log_that_stays_long_with_the_same_values_is_reduced_without_them() -> None:

@@ -9,7 +9,7 @@ import pytest
 from conforming import WORLDS, Run
 
 from lineclear.conform import Header, LayerGroup, PoolSize
-from lineclear.conform.journal_header import header_of
+from lineclear.conform.journal_log import header_of
 from lineclear.conform.observe import Observed
 from lineclear.conform.why import GUARDS, RequestState, Snapshot, judge, lines, why
 from lineclear.monitor.relief import CANNOT_HELP, HELPS, NOTHING, fewest

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import io
 import os
-import random
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,6 +17,7 @@ from transitions import drive, replay_transitions
 from lineclear.config import MODES, VICTIMS
 from lineclear.explore.bounds import RequestShape, SearchBounds
 from lineclear.explore.cycles import components, walk
+from lineclear.explore.findings import unserved
 from lineclear.explore.keys import world_key
 from lineclear.explore.report import Report, explore, markdown, record, summary, unreached
 from lineclear.explore.search import search
@@ -171,14 +171,8 @@ def test_a_broken_preset_starves_a_request_and_its_journal_replays(name: str) ->
     finding = report.starvation[0]
     world = drive(report.graph.bounds, finding.trace)
     before = world_key(world)
-    known = {entry.request_id: entry.num_tokens(world.scheduler.ledger) for entry in world.live()}
-    for move in finding.cycle * 5:
-        world.do(move)
+    assert unserved(world, finding.cycle)
     assert world_key(world) == before
-    ledger = world.scheduler.ledger
-    assert any(
-        e.request_id in known and e.num_tokens(ledger) == known[e.request_id] for e in world.live()
-    )
     file = io.StringIO()
     record(report.graph.bounds, (*finding.trace, *finding.cycle * 3), file)
     assert replay(file.getvalue().splitlines()).complete
@@ -283,31 +277,6 @@ def test_the_reduced_search_is_the_unreduced_one_canonised() -> None:
     large_graph = search(limited, key=keep(plain, unreduced_key))
     assert large_graph.states > small_graph.states == len(reduced)
     assert plain == reduced
-
-
-def test_worlds_with_equal_keys_have_equal_successors() -> None:
-    """Walks at random that meet a known key by another way agree on every move."""
-    draw = random.Random(7)
-    first: dict[Any, dict[Any, Any]] = {}
-    again = 0
-    for _ in range(60):
-        world = World(TWO)
-        for _ in range(25):
-            key, frozen = world_key(world), world.freeze()
-            after: dict[Any, Any] = {}
-            moves = list(world.moves())
-            if key not in first or draw.random() < 0.2:
-                for move in moves:
-                    world.thaw(frozen)
-                    world.do(move)
-                    after[move] = world_key(world)
-                if key in first:
-                    again += 1
-                    assert after == first[key]
-                first[key] = after
-            world.thaw(frozen)
-            world.do(draw.choice(moves))
-    assert again > 50
 
 
 def test_the_hash_seed_does_not_matter() -> None:

@@ -21,7 +21,7 @@ from lineclear.explore.policy_worlds import (
 )
 from lineclear.explore.report import explore, markdown
 from lineclear.explore.search import search
-from lineclear.explore.small import small
+from lineclear.explore.small import LONG, SHORT, small
 from lineclear.explore.world import World
 from lineclear.oracle.inspection import Inspection
 from lineclear.policies import BUILT_IN, load_claims
@@ -33,12 +33,12 @@ from lineclear_spec.liveness.theorems import CLAIMS
 
 #: Policies of which a request may wait for ever here: all have a deadline, and tenants are few.
 STARVING = {"priority", "hybrid", "sjf", "lpl"}
+TWO = SearchBounds("two", small(max_num_batched_tokens=2), (LONG, SHORT))
 
 
-def disagreements(policy: str, walks: int = 12, length: int = 40) -> tuple[int, int]:
+def disagreements(bounds: SearchBounds, walks: int = 12, length: int = 40) -> tuple[int, int]:
     """Walks at random that meet a known key by another way: how often, and how often they differ."""
     draw = random.Random(11)
-    bounds = of_policy(policy, "last", "swap", chunked=True, live=2)
     first: dict[Any, dict[Any, Any]] = {}
     again = wrong = 0
     for _ in range(walks):
@@ -61,9 +61,14 @@ def disagreements(policy: str, walks: int = 12, length: int = 40) -> tuple[int, 
     return again, wrong
 
 
-@pytest.mark.parametrize("policy", list(BUILT_IN))
-def test_worlds_with_equal_keys_have_equal_successors(policy: str) -> None:
-    again, wrong = disagreements(policy)
+def of(policy: str) -> SearchBounds:
+    """A small world of a policy."""
+    return of_policy(policy, "last", "swap", chunked=True, live=2)
+
+
+@pytest.mark.parametrize("bounds", [TWO, *map(of, BUILT_IN)], ids=lambda bounds: bounds.name)
+def test_worlds_with_equal_keys_have_equal_successors(bounds: SearchBounds) -> None:
+    again, wrong = disagreements(bounds, 60 if bounds is TWO else 12)
     assert wrong == 0
     assert again > 50
 
@@ -76,14 +81,14 @@ def test_without_the_policys_part_the_key_is_seen_to_be_too_small(
         return ()
 
     monkeypatch.setattr("lineclear.explore.keys.kept", nothing)
-    again, wrong = disagreements(policy)
+    again, wrong = disagreements(of(policy))
     assert again > 50
     assert wrong > 0
 
 
 @pytest.mark.slow
 def test_worlds_that_differ_in_who_may_be_displaced_are_two_states() -> None:
-    world = World(of_policy("priority", "last", "swap", chunked=True, live=2))
+    world = World(of("priority"))
     world.do(("submit", 0))
     world.do(("schedule",))
     (entry,) = world.scheduler.running.entries.values()

@@ -16,7 +16,7 @@ from lineclear.simulation.history import History
 from lineclear.simulation.simulate import Simulation
 from lineclear.simulation.steady_steps import SteadySteps
 from lineclear.simulation.steptime import StepTime
-from lineclear.theorems.service import Listeners
+from lineclear.theorems.service import Service
 from lineclear.workload.workload import Workload, synthetic
 
 AMPLE = Config(num_gpu_blocks=2000, max_model_len=1024, max_num_seqs=24)
@@ -143,7 +143,7 @@ def test_who_looks_at_steps_or_copies_has_a_plan_for_each(
         raise AssertionError("it was asked")
 
     monkeypatch.setattr(SteadySteps, "run", refused)
-    listener = Listeners() if looked_at == "service" else None
+    listener = Service([""]) if looked_at == "service" else None
     simulation = Simulation(
         few_at_a_time(count=1), AMPLE, check_every=int(looked_at == "checks"), service=listener
     )

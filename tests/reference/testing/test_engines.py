@@ -27,10 +27,10 @@ def given(variable: str) -> str:
     return str(Path(folder).resolve())
 
 
-def search(adapter: str, *arguments: str, **environment: str) -> tuple[int, dict[str, Any]]:
-    command = ("-m", "lineclear", "test", f"examples/{adapter}:make_scheduler", "--format", "json")
+def called(adapter: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     parts = [str(ROOT / part) for part in ("spec", "reference", "gpu_backend")]
-    done = subprocess.run(
+    command = ("-m", "lineclear", "test", f"examples/{adapter}:make_scheduler")
+    return subprocess.run(
         [sys.executable, *command, *arguments],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(parts), **environment},
@@ -38,6 +38,10 @@ def search(adapter: str, *arguments: str, **environment: str) -> tuple[int, dict
         text=True,
         timeout=300,
     )
+
+
+def search(adapter: str, *arguments: str, **environment: str) -> tuple[int, dict[str, Any]]:
+    done = called(adapter, "--format", "json", *arguments, **environment)
     return done.returncode, json.loads(done.stdout)
 
 
@@ -59,20 +63,6 @@ def test_the_bug_that_nano_vllm_has_fixed_is_found_in_its_older_sources() -> Non
 
 
 def test_an_adapter_says_where_it_looks_for_the_sources() -> None:
-    variable, adapter = "NANO_VLLM", ENGINES["NANO_VLLM"]
-    done = subprocess.run(
-        [sys.executable, "-m", "lineclear", "test", f"examples/{adapter}:make_scheduler"],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            variable: "/nowhere",
-            "PYTHONPATH": os.pathsep.join(
-                str(ROOT / part) for part in ("spec", "reference", "gpu_backend")
-            ),
-        },
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = called(ENGINES["NANO_VLLM"], NANO_VLLM="/nowhere")
     assert done.returncode == 2
-    assert f"set {variable}" in done.stderr
+    assert "set NANO_VLLM" in done.stderr

@@ -23,7 +23,7 @@ from lineclear.policies.view import View
 from lineclear.simulation.simulate import Simulation
 from lineclear.theorems.bound_checks import BoundCheck
 from lineclear.theorems.bounds import cap
-from lineclear.theorems.service import Listeners
+from lineclear.theorems.service import Service
 
 
 def tiny(**changes: Any) -> Config:
@@ -192,11 +192,11 @@ def test_a_token_is_charged_twice_with_two_steps_in_flight_and_swaps() -> None:
     )
     charged: Counter[Any] = Counter()
 
-    class Counting(Listeners):
+    class Counting(Service):
         def step(self, plan: Plan, now: float) -> None:
             charged.update(row.request_id for row in plan.sampling)
 
-    assert not Simulation(workload, config, service=Counting()).run().stalled
+    assert not Simulation(workload, config, service=Counting([])).run().stalled
     most = {one.request_id: cap(config, one) for one in workload.requests}
     assert [(name, n, most[name]) for name, n in charged.items() if n > most[name]] == [
         ("35", 5, 4)

@@ -14,7 +14,7 @@ from spare_records import assert_apart
 
 from lineclear.config import Config
 from lineclear.simulation.simulate import Simulation
-from lineclear.workload.generators import poisson
+from lineclear.workload.workload import synthetic
 from lineclear_spec.kernel import blocks
 from lineclear_spec.kernel.records import Limits
 from lineclear_spec.modelcheck.explore import apply
@@ -59,7 +59,7 @@ def test_nothing_leads_to_spare_records_in_a_table_proved_harmless(
 @pytest.mark.parametrize("mode", ["swap", "recompute"])
 def test_nothing_leads_to_spare_records_in_a_long_run(mode: str) -> None:
     config = Config(num_gpu_blocks=150, num_cpu_blocks=60, preemption_mode=mode)
-    simulation = Simulation(poisson(30, 50.0, 1), config, check_every=500)
+    simulation = Simulation(synthetic(30, 50.0, 1), config, check_every=500)
     turns = 0
     while simulation.turn():
         turns += 1

@@ -9,14 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 from lineclear.config import Config
-from lineclear.evidence.refutations.drive import Drive, NotShown
+from lineclear.evidence.refutations.drive import Drive, NotShown, Refutation, Script
 
 STEPS = 400
 PROMPT, OUTPUT, BUDGET = 12, 4, 8
 #: Steps in a row without a token, at most: C6 of two steps for a prompt.
 MOST = 2 * 2 + 1
 
-Script = Callable[[Drive], tuple[str, dict[str, Any]]]
 Made = Callable[[int], dict[str, Any]]
 
 
@@ -72,21 +71,24 @@ def descend(asks: Made) -> Script:
     return script
 
 
-SCRIPTS: tuple[tuple[str, str, Config, Script], ...] = (
-    (
+REFUTATIONS = (
+    Refutation(
         "priority",
+        "P6b",
         "priorities rise without end (without W)",
         settings("priority"),
         descend(lambda k: {"priority": k}),
     ),
-    (
+    Refutation(
         "edf",
+        "P6b",
         "deadlines come ever earlier (without W)",
         settings("edf"),
         descend(lambda k: {"deadline": float(STEPS - k)}),
     ),
-    (
+    Refutation(
         "aging",
+        "P6b",
         "priorities rise faster than requests age (without W)",
         settings("aging", seconds_per_level=10.0),
         descend(lambda k: {"priority": k}),

@@ -1,12 +1,13 @@
-"""A scheduler driven by hand: one step after the other, every copy and every token at once.
+"""A scheduler driven by hand, one step after the other, every copy and every token at once; refutations.
 
-Guarantees: the same requests give the same rows, and every invariant is checked twice in each step.
+Guarantees: the same requests give the same rows, and every invariant is checked twice in each step;
+`Refutation.show` returns only if the property was seen to fail.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
 from lineclear.config import Config
@@ -157,3 +158,67 @@ class Drive:
             if all(seen[k] == seen[k - period] for k in range(period, rows)):
                 return period
         return None
+
+
+Figures = dict[str, Any]
+#: Drives a run, and returns the sentence and the numbers.
+Script = Callable[[Drive], tuple[str, Figures]]
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """What was seen in a run.
+
+    Attributes:
+        sentence: in words, with the numbers of the run.
+        figures: the numbers.
+        steps: calls of `schedule`.
+    """
+
+    sentence: str
+    figures: Figures
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refutation:
+    """One property that one policy or preset does not have.
+
+    Attributes:
+        policy: name of the policy or preset.
+        fails: P1 to P13.
+        what: what fails, without numbers.
+        config: settings of the run.
+        script: drives the run, and returns the sentence and the numbers.
+        about: the row of table D of the lesson's systems, if it is one.
+    """
+
+    policy: str
+    fails: str
+    what: str
+    config: Config
+    script: Script
+    about: str = ""
+
+    @property
+    def name(self) -> str:
+        """As tools print it, and as files are called."""
+        return f"{self.policy}.{self.fails}{f'.{self.about}' if self.about else ''}"
+
+    def show(self, journal: TextIO | None = None, policy: str | None = None) -> Demonstration:
+        """Runs it.
+
+        Args:
+            journal: where every action is written.
+            policy: another one in its place, to see that the check notices.
+
+        Raises:
+            NotShown: the property does not fail in this run.
+        """
+        config = self.config
+        if policy is not None:
+            config = replace(config, scheduling_policy=policy, policy_options=())
+        drive = Drive(config, journal)
+        sentence, figures = self.script(drive)
+        drive.end()
+        return Demonstration(sentence, figures, len(drive.rows))

@@ -5,16 +5,12 @@ Guarantees: the order is read from the plans.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from lineclear.config import Config
-from lineclear.evidence.refutations.drive import Drive, NotShown
+from lineclear.evidence.refutations.drive import Drive, NotShown, Refutation, Script
 from lineclear.evidence.refutations.starving import settings
 from lineclear.policies import BUILT_IN
-
-Script = Callable[[Drive], tuple[str, dict[str, Any]]]
 
 
 def overtake(early: dict[str, Any], late: dict[str, Any]) -> Script:
@@ -93,9 +89,9 @@ AGED = settings("lpl", seconds_per_token=0.05)
 ROWS = {**{policy: settings(policy) for policy in BUILT_IN}, "lpl_aging": AGED}
 
 
-SCRIPTS: tuple[tuple[str, str, str, Config, Script], ...] = (
+REFUTATIONS = (
     *[
-        (
+        Refutation(
             policy,
             "P3",
             "a request that would fit waits behind a head that does not",
@@ -105,7 +101,7 @@ SCRIPTS: tuple[tuple[str, str, str, Config, Script], ...] = (
         for policy, config in ROWS.items()
     ],
     *[
-        (
+        Refutation(
             policy,
             "P8",
             "a request that arrives later is admitted first",
@@ -114,7 +110,7 @@ SCRIPTS: tuple[tuple[str, str, str, Config, Script], ...] = (
         )
         for policy in EARLY_LATE
     ],
-    (
+    Refutation(
         "mlfq",
         "P10",
         "two requests preempt each other in turn",

@@ -6,14 +6,13 @@ hand (docs/trust.md names the sources), and the default preset does not fail in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any
 
-from lineclear.config import PRESETS, Config
-from lineclear.evidence.refutations.drive import Drive, DrivenStep, NotShown
+from lineclear.config import PRESETS
+from lineclear.evidence.refutations.drive import Drive, DrivenStep, NotShown, Refutation, Script
 
-Script = Callable[[Drive], tuple[str, dict[str, Any]]]
 #: Call of `schedule` before which it arrives, name, prompt, output.
 Arriving = tuple[tuple[int, Hashable, int, int], ...]
 
@@ -117,40 +116,40 @@ ARRIVING: Arriving = ((0, "first", 16, 60), *((k, str(k), 16, 1) for k in range(
 V0, CHUNKED, NANO = (PRESETS[name] for name in ("vllm_v0", "vllm_v0_chunked", "nano_vllm"))
 SMALL: dict[str, Any] = {"block_size": 4, "num_cpu_blocks": 40, "max_num_seqs": 8}
 
-SCRIPTS: tuple[tuple[str, str, str, str, Config, Script], ...] = (
-    (
-        "vllm_v0", "P1", "D1", "a request as large as the pool is swapped out and never comes back",
+REFUTATIONS = (
+    Refutation(
+        "vllm_v0", "P1", "a request as large as the pool is swapped out and never comes back",
         replace(V0, num_gpu_blocks=100, num_cpu_blocks=200, preemption_mode="swap"),
-        standstill(D1, 204, 200),
+        standstill(D1, 204, 200), about="D1",
     ),
-    (
-        "vllm_v0", "P2", "D4", "a request is swapped out and in by turns though no block is needed",
+    Refutation(
+        "vllm_v0", "P2", "a request is swapped out and in by turns though no block is needed",
         replace(V0, num_gpu_blocks=30, num_cpu_blocks=60, preemption_mode="swap"),
-        to_and_fro(D4_SWAP, 16, 7),
+        to_and_fro(D4_SWAP, 16, 7), about="D4",
     ),
-    (
-        "vllm_v0", "P2", "D4-recompute", "two requests recompute each other though no block is needed",
+    Refutation(
+        "vllm_v0", "P2", "two requests recompute each other though no block is needed",
         replace(V0, num_gpu_blocks=6, num_cpu_blocks=0, preemption_mode="recompute"),
-        to_and_fro(D4_RECOMPUTE, 17, 8),
+        to_and_fro(D4_RECOMPUTE, 17, 8), about="D4-recompute",
     ),
-    (
-        "vllm_v0", "P7", "", "decodes wait while prompts arrive",
+    Refutation(
+        "vllm_v0", "P7", "decodes wait while prompts arrive",
         replace(V0, num_gpu_blocks=100), starved(ARRIVING, 58, "first", 50),
     ),
-    (
-        "vllm_v0_chunked", "P1", "D6", "a swapped prompt longer than the budget never comes back",
+    Refutation(
+        "vllm_v0_chunked", "P1", "a swapped prompt longer than the budget never comes back",
         replace(CHUNKED, **SMALL, num_gpu_blocks=16, max_num_batched_tokens=16, preemption_mode="swap"),
-        standstill(D6, 140, 100),
+        standstill(D6, 140, 100), about="D6",
     ),
-    (
-        "vllm_v0_chunked", "P4", "D7", "a later arrival takes the blocks of the preempted request",
+    Refutation(
+        "vllm_v0_chunked", "P4", "a later arrival takes the blocks of the preempted request",
         replace(
             CHUNKED, **SMALL, num_gpu_blocks=12, max_num_batched_tokens=64, preemption_mode="recompute"
         ),
-        overtaken,
+        overtaken, about="D7",
     ),
-    (
-        "nano_vllm", "P7", "", "decodes wait while prompts arrive",
+    Refutation(
+        "nano_vllm", "P7", "decodes wait while prompts arrive",
         replace(NANO, num_gpu_blocks=100), starved(ARRIVING, 58, "first", 50),
     ),
 )  # fmt: skip

@@ -6,12 +6,11 @@ the prices that the virtual token counter has by default.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any
 
-from lineclear.config import Config
-from lineclear.evidence.refutations.drive import Drive, NotShown
+from lineclear.evidence.refutations.drive import Drive, NotShown, Refutation
 from lineclear.evidence.refutations.ordering import ROWS
 
 SEATS, PROMPT, OUTPUT, REQUESTS = 2, 8, 4, 24
@@ -52,9 +51,8 @@ def flood(drive: Drive) -> tuple[str, dict[str, Any]]:
     )
 
 
-Script = Callable[[Drive], tuple[str, dict[str, Any]]]
-SCRIPTS: tuple[tuple[str, str, str, Config, Script], ...] = tuple(
-    (
+REFUTATIONS = tuple(
+    Refutation(
         policy,
         "P12",
         "a tenant that sends many requests at once keeps another one waiting",

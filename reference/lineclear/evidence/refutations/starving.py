@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lineclear.config import Config
-from lineclear.evidence.refutations.drive import Drive, NotShown
+from lineclear.evidence.refutations.drive import Drive, NotShown, Refutation, Script
 
 STEPS = 300
 #: Of the last so many steps the plans must repeat.
@@ -18,7 +18,6 @@ LOOKED_AT = 120
 #: Later requests that must have ended before the victim has computed anything.
 PASSED = 40
 
-Script = Callable[[Drive], tuple[str, dict[str, Any]]]
 Made = Callable[[int], dict[str, Any]]
 
 
@@ -91,39 +90,45 @@ def asks(prompt: int, output: int, **more: Any) -> Made:
 
 
 MORE_IMPORTANT = "more important requests that arrive later go before it without end"
-SCRIPTS: tuple[tuple[str, str, Config, Script], ...] = (
-    (
+REFUTATIONS = (
+    Refutation(
         "priority",
+        "P7",
         MORE_IMPORTANT,
         settings("priority"),
         starve(asks(8, 4, priority=0), asks(8, 4, priority=1)),
     ),
-    (
+    Refutation(
         "hybrid",
+        "P7",
         MORE_IMPORTANT,
         settings("hybrid"),
         starve(asks(8, 4, priority=0), asks(8, 4, priority=1)),
     ),
-    (
+    Refutation(
         "sjf",
+        "P7",
         "shorter requests that arrive later go before it without end",
         settings("sjf"),
         starve(asks(8, 40), asks(8, 4)),
     ),
-    (
+    Refutation(
         "lpl",
+        "P7",
         "requests with a shorter prompt that arrive later go before it without end",
         settings("lpl"),
         starve(asks(40, 4), asks(8, 4)),
     ),
-    (
+    Refutation(
         "edf",
+        "P7",
         "it has no deadline, and later requests that have one go before it without end (A3)",
         settings("edf"),
         starve(asks(8, 4), lambda k: {"prompt": 8, "output": 4, "deadline": 10.0 * k}),
     ),
-    (
+    Refutation(
         "vtc",
+        "P7",
         "its tenant was served before, and new tenants that arrive later go before it without end "
         "(A4)",
         settings("vtc"),
