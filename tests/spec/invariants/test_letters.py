@@ -1,3 +1,4 @@
+# pyright: basic
 """The letters of a predicate's variables say their domains."""
 
 from __future__ import annotations
