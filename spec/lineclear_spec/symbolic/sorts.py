@@ -11,14 +11,14 @@ import z3
 from lineclear_spec.logic import Misuse
 
 
-def truth(formula: z3.ExprRef) -> bool:
+def truth(self: z3.ExprRef) -> bool:
     """Of true, false and `a == a` alone. z3 itself answers `bool(a == b)` by how the two are written, so that `if`,
     `and`, `not` and `in` in a clause or a contract took one branch.
     """
-    same = z3.is_eq(formula) and formula.arg(0).eq(formula.arg(1))
-    if not (same or z3.is_true(formula) or z3.is_false(formula)):
-        raise Misuse(f"the formula {formula} has no truth value: use lineclear_spec.logic")
-    return not z3.is_false(formula)
+    same = z3.is_eq(self) and self.arg(0).eq(self.arg(1))
+    if not (same or z3.is_true(self) or z3.is_false(self)):
+        raise Misuse(f"the formula {self} has no truth value: use lineclear_spec.logic")
+    return not z3.is_false(self)
 
 
 z3.ExprRef.__bool__ = truth
