@@ -126,10 +126,6 @@ class Readings:
         """Decides which request comes first."""
         return self.adapter.policy
 
-    @policy.setter
-    def policy(self, policy: Policy) -> None:
-        self.adapter.policy = policy
-
     @property
     def policy_name(self) -> str:
         """The name under which the policy's failures are reported."""
