@@ -15,7 +15,7 @@ from lineclear_gpu.outputs import Delta, RequestOutput
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """The id of the request that is one sequence of a group; it equals no id that a caller chooses, as a tuple would."""
+    """The id of the request that is one sequence of a group; a tuple might equal an id that a caller chose."""
 
     group: Hashable
     number: int
