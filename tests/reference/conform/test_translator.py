@@ -38,7 +38,7 @@ def test_drafts_are_accepted_beside_blocks_that_the_same_commit_publishes() -> N
     file = io.StringIO()
     settings = config(num_lookahead_slots=2)
     scheduler = Scheduler(settings, journal=JournalFile(file, settings.limits()))
-    scheduler.ask_for_names(lambda request_id, _, names: [ord(request_id) + 200 * len(names)])
+    scheduler.ask_for_names(lambda request_id, _, names: [ord(str(request_id)) + 200 * len(names)])
     ask(scheduler, "a", (1, 2), most=9)
     for number in range(8):
         if number == 2:
