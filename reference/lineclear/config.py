@@ -209,7 +209,7 @@ class Config:
                 raise ConfigError(f"{name} must be true or false, not {value!r}")
         for name, least_not in (
             ("watermark", 1.0),
-            ("schedule_conservativeness", math.inf),
+            ("schedule_conservativeness", 1e9),  # more would be no number once it is multiplied
             ("swap_token_cost", math.inf),
             ("recompute_token_cost", math.inf),
         ):

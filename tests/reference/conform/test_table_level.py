@@ -166,7 +166,8 @@ def test_the_table_allows_forks_beside_blocks_that_are_published_and_branches_th
     settings = config(num_gpu_blocks=40)
     scheduler = Scheduler(settings, journal=JournalFile(file, settings.limits()))
     ask(scheduler, "a", (1, 2), most=9, n=3)
-    for samples in ([[[7], [8]]], [[[7], [8]], []], [7, []]):
+    steps: list[list[Any]] = [[[[7], [8]]], [[[7], [8]], []], [7, []]]
+    for samples in steps:
         plan = scheduler.schedule()
         assert len(plan.sampling) == len(samples)
         scheduler.commit(plan, samples)
