@@ -229,10 +229,19 @@ class Engine:
         The output of a request that `LLM.generate` or a stream of `LLM` reads is given to that reader and not returned.
 
         Raises:
-            EngineError: requests are live but none can progress, as while `scheduler.pause` holds all of them.
+            EngineError: requests are live but none can progress, as while `scheduler.pause` holds all of them; or an
+                error broke an earlier step off.
+            Exception: a step was broken off, and the engine has to be made anew; a forward or a copy that raises
+                breaks none off.
         """
         with self._whole:
-            self._step()
+            try:
+                self._step()
+            except EngineError:  # no request can progress; nothing is half done
+                raise
+            except Exception as error:
+                self._whole.broken = error_text(error)
+                raise
         return self.results.take()
 
     def _step(self) -> None:

@@ -3,7 +3,7 @@
 Guarantees: within a section Ctrl-C waits for its end, so that an interrupted step is a whole one; only
 a second Ctrl-C does not. What is put off, such as the abort of a stream that the garbage collector
 finds while a step runs, is done at the end of the section. After a section that was broken off all
-the same, every later one is refused: its state is not known.
+the same, by a second Ctrl-C or by an error in the middle of a step, every later one is refused: its state is not known.
 """
 
 from __future__ import annotations

@@ -8,13 +8,14 @@ with the same seed would have. What the sequences share of their prompt is left 
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from lineclear_gpu.outputs import Delta, RequestOutput
 
 
-class Branch(NamedTuple):
-    """The id of the request that is one sequence of a group."""
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """The id of the request that is one sequence of a group; a tuple might equal an id that a caller chose."""
 
     group: Hashable
     number: int

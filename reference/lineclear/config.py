@@ -194,7 +194,7 @@ class Config:
             need(name, isinstance(getattr(self, name), bool), "true or false")
         for name, least_not in (
             ("watermark", 1.0),
-            ("schedule_conservativeness", math.inf),
+            ("schedule_conservativeness", 1e9),  # more would be no number once it is multiplied
             ("swap_token_cost", math.inf),
             ("recompute_token_cost", math.inf),
         ):

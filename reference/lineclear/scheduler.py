@@ -3,9 +3,9 @@
 Guarantees: every change to a request or a block is an action of `lineclear_spec.actions`, but for the names
 that callers give (`name_blocks`, `ask_for_names`); a call that raises an error of its own has changed nothing; the same
 calls give the same journal. If a function that the caller gave (`watch_prefix_cache`, `ask_for_names`) raises, or the
-policy raises what is no `Exception` (such as KeyboardInterrupt), the call during which it came is finished, and the
-next call raises it and does nothing else. If it came during `add`, `add` aborts the request and raises it. What a
-journal raises comes out at once: discard the scheduler then.
+policy or the key of `eviction` raises what is no `Exception` (such as KeyboardInterrupt), the call during which it came
+is finished, and the next call raises it and does nothing else. If it came during `add`, `add` aborts the request and
+raises it. What a journal raises comes out at once: discard the scheduler then.
 
 A request passes these modules of `lineclear.scheduling`, in this order: `live_requests` takes it in,
 `step` chooses it, `transitions` lets it run, `dispatch` issues the step, `commit` applies its result.
@@ -39,9 +39,11 @@ from lineclear.scheduling.decode_batch import DecodeBatch
 from lineclear.scheduling.dispatch import Dispatch
 from lineclear.scheduling.eviction import EvictionKey
 from lineclear.scheduling.flight import InFlight
+from lineclear.scheduling.live_request import LiveRequest
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.policy_adapter import PolicyAdapter
 from lineclear.scheduling.prefix_cache import PrefixCache
+from lineclear.scheduling.receiver import AskedKey
 from lineclear.scheduling.step import Step, StepParts
 from lineclear.scheduling.swap_reports import SwapReports
 from lineclear.scheduling.transitions import Transitions
@@ -101,7 +103,8 @@ class Scheduler(CacheCalls):
         self.in_flight = InFlight(config.max_steps_in_flight)
         batch = self.batch = DecodeBatch(ledger, live, self.in_flight, adapter)
         changes = self.changes = PlanChanges()
-        cache = self.cache = PrefixCache(config, ledger, counters, eviction)
+        key = None if eviction is None else AskedKey(eviction, adapter)
+        cache = self.cache = PrefixCache(config, ledger, counters, key)
         transitions = Transitions(config, ledger, live, batch, changes, counters, adapter, cache)
         self.transitions = transitions
         victims = Victims(config.victim, ledger, live)
@@ -154,9 +157,13 @@ class Scheduler(CacheCalls):
         entry = self.live.find(request_id)
         if entry is None:
             return False
+        self._abort(entry)
+        return True
+
+    def _abort(self, entry: LiveRequest) -> None:
+        """The request, which is live, ends."""
         self.transitions.end(entry, actions.abort)
         self.counters.aborted += 1
-        return True
 
     def restart(self, request_id: Hashable) -> bool:
         """Starts a live request again, whose KV is lost; False if it is not live.
@@ -179,10 +186,11 @@ class Scheduler(CacheCalls):
 
     def abort_all(self) -> list[Hashable]:
         """Aborts every live request; returns their ids."""
-        names = list(self.entries)
-        for name in names:
-            self.abort(name)
-        return names
+        self.adapter.check_caller()
+        entries = list(self.entries.values())
+        for entry in entries:
+            self._abort(entry)
+        return [entry.request_id for entry in entries]
 
     def drain(self) -> int:
         """Rejects new requests from now on; returns the number of live ones."""

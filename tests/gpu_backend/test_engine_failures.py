@@ -151,3 +151,35 @@ def test_an_engine_that_is_paused_says_so_and_goes_on_when_it_is_resumed(mode: s
     while ours.busy:
         ours.step()
     assert output.outputs[0].token_ids == expected()[0]
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize(
+    ("part", "method"),
+    [
+        ("book", "batch"),
+        ("executor", "launch"),
+        ("executor", "wait_for"),
+        ("executor", "poll"),
+        ("scheduler", "commit"),
+    ],
+)
+def test_an_error_in_the_middle_of_a_step_is_the_last_and_later_calls_name_it(
+    part: str, method: str, depth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = made(max_steps_in_flight=depth).engine
+    engine.add("a", prompts()[0], GREEDY)
+    engine.step()
+
+    def full(*_: Any) -> Any:
+        raise MemoryError("the device\nis lost")
+
+    monkeypatch.setattr(getattr(engine, part), method, full)
+    with pytest.raises(MemoryError):
+        engine.step()
+    monkeypatch.undo()
+    said = "^MemoryError: the device is lost broke off a step, .* make a new one$"
+    with pytest.raises(EngineError, match=said):
+        engine.step()
+    with pytest.raises(EngineError, match=said):
+        engine.add("b", prompts()[1], GREEDY)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from served import made
+from served import GREEDY, expected, made, prompts
 
 from lineclear.request import InvalidRequest
 from lineclear_gpu.engine import EngineError
@@ -138,3 +138,14 @@ def test_a_stream_of_a_split_group_yields_all_of_it() -> None:
     next(left)
     left.close()
     assert not llm.engine.live
+
+
+def test_its_sequences_have_ids_that_nobody_else_can_choose() -> None:
+    llm = made(**SMALL)
+    other = llm.engine.add(("g", 0), prompts()[0], GREEDY)
+    output = group(llm)
+    assert not llm.engine.abort(("g", 1))
+    assert llm.engine.output_of(("g", 1)) is None
+    llm.engine.run()
+    assert other.outputs[0].token_ids == expected()[0]
+    assert all(each.finish_reason == "length" for each in output.outputs)

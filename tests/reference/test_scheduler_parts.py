@@ -40,7 +40,7 @@ def test_a_function_that_is_false_is_the_function(part: str) -> None:
     scheduler = Scheduler(Config(**SMALL), **{part: given})
     used: dict[str, object] = {"clock": scheduler.clock, "journal": scheduler.journal}
     order = scheduler.cache.order
-    used["eviction"] = order and order.key
+    used["eviction"] = order and getattr(order.key, "key", None)  # behind what asks it
     assert used[part] is given
 
 

@@ -15,6 +15,7 @@ from small_scheduler import finish_all, make, request, step
 from lineclear.journal.file import digest
 from lineclear.monitor.audit import audit
 from lineclear.request import (
+    Accepted,
     InvalidRequest,
     PlanError,
     Rejected,
@@ -296,6 +297,12 @@ def test_what_is_refused_is_named_with_the_limit_and_a_remedy() -> None:
 WRONG_CALLS: list[tuple[str, tuple[Any, ...], type[SchedulerError], str]] = [
     ("add", (None,), InvalidRequest, "request must be a lineclear.Request, not None"),
     ("add", ({},), InvalidRequest, "request must be a lineclear.Request"),
+    (
+        "add",
+        (Accepted("b"),),
+        InvalidRequest,
+        r"request must be a lineclear.Request, not Accepted",
+    ),
     ("add", (request(float("nan")),), InvalidRequest, "request_id must equal itself"),
     ("commit", (None, []), PlanError, "plan must be one that schedule returned, not None"),
     ("dropped", (None,), PlanError, "not in flight"),

@@ -86,8 +86,8 @@ DECISION_EDITS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "scheduler.py": {
         "abort says that a request is not live": (
-            "        self.counters.aborted += 1\n        return True",
-            "        self.counters.aborted += 1\n        return False",
+            "        self._abort(entry)\n        return True",
+            "        self._abort(entry)\n        return False",
         ),
     },
     "scheduling/victims.py": {

@@ -91,7 +91,9 @@ class TableReplay:
         if found:
             raise Differs(f"{found[0].rule}: {found[0].message}")
         kind = event["e"]
-        if kind not in ("fork", "check", "idle"):
+        if kind in ("free", "prune"):  # of a branch, beside which another may fork
+            self.sample_of(self.of(event))
+        elif kind not in ("fork", "check", "idle", "store"):  # they may come before samples
             self.sample(
                 None if kind in ("step", "settle", "preempt", "resume") else event.get("r")
             )
@@ -108,9 +110,13 @@ class TableReplay:
         for sequence in list(self.pending):
             if r is not None and self.requests.get(r) is not sequence.request:
                 continue
-            step, accepted, rejected = self.pending.pop(sequence)
-            if sequence.alive and step > sequence.void:
-                actions.sample(self.ledger, sequence, step, accepted, rejected)
+            self.sample_of(sequence)
+
+    def sample_of(self, sequence: Sequence) -> None:
+        """Gives one sequence its sample, if one is to come."""
+        step, accepted, rejected = self.pending.pop(sequence, (0, 0, 0))
+        if sequence.alive and step > sequence.void:
+            actions.sample(self.ledger, sequence, step, accepted, rejected)
 
     def of(self, event: Event) -> Sequence:
         """The sequence that an event names."""
@@ -182,6 +188,9 @@ class TableReplay:
         keys = event.get("keys") or [None] * len(event["blocks"])
         for block, key in zip(event["blocks"], keys, strict=True):
             sequence, index = self.holder(block)
+            known = self.ledger.block_of(self.ledger.num_tokens(sequence))
+            if index >= known:
+                self.sample_of(sequence)
             self.names.publish(sequence, index, key)
 
     def _evict(self, event: Event) -> None:

@@ -30,7 +30,7 @@ from lineclear_spec.kernel.records import (
 POOLS = {GPU: DEFAULT, CPU: "cpu"}
 #: Actions allowed between the commit of a step and its pending samples.
 AFTER_COMMIT = frozenset(
-    "sample finish finish_each abort join_batch leave_batch fork prune rejoin".split()
+    "sample finish finish_each abort join_batch leave_batch fork prune rejoin publish publish_run".split()
 )
 
 

@@ -125,7 +125,7 @@ class World:
         scheduler.cache.ask = None
         scheduler.config = scheduler.journal = ledger.journal = ledger.limits = None  # type: ignore[assignment]
         if not self.remembers:  # one that remembers is part of the state
-            scheduler.policy = None  # type: ignore[assignment]
+            scheduler.adapter.policy = None  # type: ignore[assignment]
         scheduler._step = None  # type: ignore[assignment] # pyright: ignore
         self.bench.judge = None
         try:
@@ -133,7 +133,7 @@ class World:
             whole = (scheduler, observer, self.bench, *parts)
             return self.freezer.dumps(whole)
         finally:
-            scheduler.config, scheduler.policy, ledger.limits = config, policy, limits
+            scheduler.config, scheduler.adapter.policy, ledger.limits = config, policy, limits
             self._attach()
 
     def thaw(self, frozen: bytes) -> None:
@@ -153,7 +153,7 @@ class World:
         self.oracle.memory = memory
         scheduler.config, scheduler.ledger.limits = old.config, old.ledger.limits
         if not self.remembers:
-            scheduler.policy = pickle.loads(self.unasked)
+            scheduler.adapter.policy = pickle.loads(self.unasked)
         self._attach()
 
     def _attach(self) -> None:

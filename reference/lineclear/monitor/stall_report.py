@@ -179,8 +179,12 @@ def change_for(
     if guard == "blocks":
         missing = figures["wants"] + figures["growth"] + figures["watermark"] - figures["free"]
         gain, growth = scheduler.cache.gain, Step(scheduler.step_parts).growth()
-        # who is aborted gives up what it would have taken in the step, too
-        gains = [(other.request_id, gain(other.record) + growth[other]) for other in others]
+        # Who is aborted gives up what it would have taken in the step, too. Blocks that it alone shares with the
+        # request are no gain: at rest they are available, and the request takes them.
+        gains = [
+            (o.request_id, gain(o.record) + growth[o] - shared_alone(scheduler, entry, o))
+            for o in others
+        ]
         return relief("blocks", missing, gains)
     if guard == "worst_cases":
         missing = figures["wants"] - figures["left"]
@@ -193,6 +197,18 @@ def change_for(
         missing = figures["wants"] - figures["left"]
         return relief("tokens", missing, [(o.request_id, o.record.width) for o in others])
     return Relief(CHANGES[guard])
+
+
+def shared_alone(scheduler: Readings, entry: LiveRequest, other: LiveRequest) -> int:
+    """Blocks that a waiting request finds and that no other table than those of `other` names."""
+    cache, ledger = scheduler.cache, scheduler.ledger
+    if not cache.enabled or entry.record.phase != Phase.WAITING:
+        return 0
+    leader, sealed = entry.record.members[0], cache.sealed_of(other.record)
+    found = [ledger.cached[name] for name in leader.block_names[: cache.hits(leader)]]
+    return sum(
+        [sealed.get(block) == block.ref and block.name not in cache.held for block in found]
+    )
 
 
 def head_of_queue(

@@ -22,6 +22,8 @@ from lineclear.policies.units import Exact, Number, exact
 
 #: Tenants with nothing waiting, before they are looked through.
 FORGOTTEN = 64
+#: The same, before debts are forgotten too, the oldest first: while every turn finds credit no debt is earned back.
+MOST_AWAY = 65_536
 
 
 class DeficitRoundRobin(TenantPolicy):
@@ -61,32 +63,39 @@ class DeficitRoundRobin(TenantPolicy):
         credit: int = turns.credit(self.account(tenant), self.earned.get(tenant, 0), step)
         return credit
 
+    def _open(self, tenant: Hashable) -> None:
+        """It has nothing waiting yet: one that was forgotten while its requests run is charged again."""
+        super()._open(tenant)
+        self.left[tenant] = self.turn.given
+
     def backlogged(self, tenant: Hashable, step: int) -> None:
         """It takes its place at the end of the round, without credit and with what it still owes."""
+        account = self.account(tenant)
         gone = turns.absent(self.turn.given, self.left.pop(tenant, self.turn.given))
         self.accounts[tenant], self.earned[tenant] = turns.returned(
-            self.account(tenant), self.earned.get(tenant, 0), gone, step
+            account, self.earned.get(tenant, 0), gone, step
         )
         self.turn = turns.joined(self.turn)
         self.round[tenant] = self.turn.last
 
     def idle(self, tenant: Hashable, step: int) -> None:
-        """It has no turn any more; who owes nothing is forgotten."""
-        super().idle(tenant, step)
-        self.turn = turns.departed(self.turn, next(iter(self.round)) == tenant)
-        del self.round[tenant]
-        self.left[tenant] = self.turn.given
+        """It has no turn any more; of others who left, who owes nothing is forgotten."""
         if len(self.left) > FORGOTTEN:
             # Two are looked at each time, so that tenants who left leave nothing behind.
             for other in list(islice(self.left, 2)):
                 left = self.left.pop(other)
                 gone = turns.absent(self.turn.given, left)
-                earned = self.earned.get(other, 0)
-                if turns.forgotten(self.accounts[other], earned, gone, step):
+                account, earned = self.accounts[other], self.earned.get(other, 0)
+                many = len(self.left) >= MOST_AWAY and account.rate == 0
+                if many or turns.forgotten(account, earned, gone, step):
                     del self.accounts[other]
                     self.earned.pop(other, None)
                 else:
                     self.left[other] = left
+        super().idle(tenant, step)
+        self.turn = turns.departed(self.turn, next(iter(self.round)) == tenant)
+        del self.round[tenant]
+        self.left[tenant] = self.turn.given
 
     def first(self, step: int) -> Hashable:
         """The tenant whose turn it is, or the next one with credit.

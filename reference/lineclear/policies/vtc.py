@@ -19,7 +19,7 @@ from lineclear.policies import accounts, virtual_time
 from lineclear.policies.tenants import TenantPolicy
 from lineclear.policies.units import Exact, Number, exact
 
-#: Accounts of tenants that have nothing here any more, before they are looked through.
+#: Accounts of tenants that have nothing here any more, and void places in the heap, before they are looked through.
 FORGOTTEN = 64
 
 
@@ -41,6 +41,7 @@ class VirtualTokenCounter(TenantPolicy):
         self.heap: list[tuple[int, int, Hashable]] = []
         self.turns = 0  # of tenants that began to wait: equal counters go in this order
         self.turn: dict[Hashable, int] = {}
+        self.kept = 0  # accounts that were left when they were looked through last
 
     def backlogged(self, tenant: Hashable, step: int) -> None:
         """It comes back with at least the virtual time on its counter."""
@@ -51,11 +52,14 @@ class VirtualTokenCounter(TenantPolicy):
         heapq.heappush(self.heap, (account.charged, self.turns, tenant))
 
     def idle(self, tenant: Hashable, step: int) -> None:
-        """Its place in the heap is void."""
+        """Its place in the heap is void. Its admission is told after this: its account is looked at another time."""
+        if len(self.accounts) > FORGOTTEN + 2 * self.kept:
+            self._forget(step)
         super().idle(tenant, step)
         del self.turn[tenant]
-        if len(self.accounts) > FORGOTTEN + 2 * len(self.turn):
-            self._forget(step)
+        if len(self.heap) > FORGOTTEN + 2 * len(self.turn):
+            self.heap = [entry for entry in self.heap if self.turn.get(entry[2]) == entry[1]]
+            heapq.heapify(self.heap)
 
     def first(self, step: int) -> Hashable:
         """The waiting tenant with the least counter.
@@ -98,3 +102,4 @@ class VirtualTokenCounter(TenantPolicy):
         for tenant, account in list(self.accounts.items()):
             if virtual_time.forgotten(account, self.virtual, step):
                 del self.accounts[tenant]
+        self.kept = len(self.accounts)

@@ -6,9 +6,10 @@ Guarantees: a call that raises an error of its own has changed nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Sequence as Names
 
 from lineclear.kv_events import CacheEvent
-from lineclear.request import SchedulerError, checked_names
+from lineclear.request import InvalidRequest, SchedulerError, checked_names
 from lineclear.scheduling.live_request import LiveRequest
 from lineclear.scheduling.readings import Readings
 from lineclear.scheduling.receiver import Receiver
@@ -36,9 +37,9 @@ class CacheCalls(Readings):
 
         Raises:
             SchedulerError: the request is not live, has no such branch, has names for fewer or more
-                blocks than `first`, or a name is none.
+                blocks than `first`, or a name is none or one that the branch has already.
         """
-        self.adapter.refuse_reentry()
+        self.adapter.check_caller()
         found = next_to_name(self.live.find(request_id), request_id, branch)
         if not self.cache.enabled:
             return
@@ -48,7 +49,7 @@ class CacheCalls(Readings):
                 f"request_id {request_id!r}, branch {branch} has names for {known} blocks: the next ones begin "
                 f"at {known}, not {first!r}"
             )
-        self.cache.extend(found, checked_names(names))
+        self.cache.extend(found, new_names(names, found.block_names))
 
     def ask_for_names(
         self, give: Callable[[Hashable, int, tuple[int, ...]], Iterable[int]]
@@ -58,14 +59,21 @@ class CacheCalls(Readings):
         It answers with names of the full blocks behind those of `names`, as far as it knows their tokens, or with
         nothing. It is asked when a request ends or is preempted, and when a branch forks or ends; what committed
         steps have computed is published then. It must not call the scheduler; if it raises, or answers with what
-        is no name, the next call of the scheduler raises the exception, and it is not asked any more.
+        is no name or the name of an earlier block, the next call of the scheduler raises the exception, and it is not
+        asked any more.
 
         Raises:
             SchedulerError: `give` cannot be called.
         """
         check_callable("give", give)
         if self.cache.outputs:
-            self.cache.ask = Receiver(lambda *asked: checked_names(give(*asked)), self.adapter)
+
+            def names_of(
+                request_id: Hashable, branch: int, names: tuple[int, ...]
+            ) -> tuple[int, ...]:
+                return new_names(give(request_id, branch, names), names)
+
+            self.cache.ask = Receiver(names_of, self.adapter)
 
     def reset_prefix_cache(self) -> int:
         """No block can be found any more, also while requests run, which keep what they share.
@@ -73,7 +81,7 @@ class CacheCalls(Readings):
         Returns:
             How many blocks could be found.
         """
-        self.adapter.refuse_reentry()
+        self.adapter.check_caller()
         return self.cache.reset()
 
     def hold(self, name: int) -> int | None:
@@ -88,7 +96,7 @@ class CacheCalls(Readings):
         Raises:
             InvalidRequest: the name is no whole number of at least 1.
         """
-        self.adapter.refuse_reentry()
+        self.adapter.check_caller()
         checked_names((name,))
         return self.cache.hold(name)
 
@@ -98,7 +106,7 @@ class CacheCalls(Readings):
         Raises:
             SchedulerError: no reader holds it.
         """
-        self.adapter.refuse_reentry()
+        self.adapter.check_caller()
         checked_names((name,))
         if not self.cache.held.get(name):
             raise SchedulerError(f"no reader holds a block under the name {name!r}")
@@ -132,6 +140,22 @@ def next_to_name(entry: LiveRequest | None, request_id: Hashable, branch: int) -
             raise SchedulerError(f"request_id {request_id!r} has no branch {branch}")
         sequence = found[0]
     return sequence
+
+
+def new_names(names: Iterable[int], before: Names[int]) -> tuple[int, ...]:
+    """Names of the blocks behind those that have names, as a tuple.
+
+    Raises:
+        InvalidRequest: they are no names, or one is that of a block before.
+    """
+    found = checked_names(names)
+    if found and not set(found).isdisjoint(before):
+        again = next(name for name in found if name in before)
+        raise InvalidRequest(
+            f"{again} is the name of an earlier block of the branch: a name is that of a block and of all blocks "
+            "before it, so no two blocks of a branch have the same"
+        )
+    return found
 
 
 def check_callable(name: str, function: object) -> None:

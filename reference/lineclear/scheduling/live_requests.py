@@ -91,12 +91,9 @@ class LiveRequests:
             InvalidRequest: it is no `Request`, or its id is that of a live request, is not hashable or does not equal
                 itself.
         """
-        try:
-            name = request.request_id
-        except AttributeError as error:
-            raise InvalidRequest(
-                f"request must be a lineclear.Request, not {request!r}"
-            ) from error
+        if not isinstance(request, Request):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidRequest(f"request must be a lineclear.Request, not {request!r}")
+        name = request.request_id
         try:
             known = name in self.entries
         except TypeError as error:

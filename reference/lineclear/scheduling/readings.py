@@ -94,10 +94,6 @@ class Readings:
         """Decides which request comes first."""
         return self.adapter.policy
 
-    @policy.setter
-    def policy(self, policy: Policy) -> None:
-        self.adapter.policy = policy
-
     @property
     def policy_failures(self) -> list[str]:
         """The error of the policy."""

@@ -1,7 +1,8 @@
-"""Calls what the caller of a scheduler gave: for events of the prefix cache, and for names of output.
+"""Calls what the caller of a scheduler gave: for events of the prefix cache, for names of output, for keys of blocks.
 
 Invariant: an exception of it does not come out of the middle of a step, where it would leave the scheduler
-half changed: the next call of the scheduler raises it. It may not call the scheduler meanwhile.
+half changed: the next call of the scheduler raises it, or, if it is one of a key, it is reported. It may not call the
+scheduler meanwhile.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from lineclear.scheduling.eviction import BlockUse, EvictionKey
 from lineclear.scheduling.policy_adapter import PolicyAdapter
 
 
@@ -52,3 +54,41 @@ class Receiver:
         finally:
             adapter.asking, adapter.reentrancy_error = asking, refused
         return answers
+
+
+class AskedKey:
+    """A key of blocks that the caller gave; who asks it reports its errors, and asks no more.
+
+    Args:
+        key: the function.
+        adapter: keeps what is no `Exception` for the next call of the scheduler.
+    """
+
+    __slots__ = ("adapter", "key")
+
+    def __init__(self, key: EvictionKey, adapter: PolicyAdapter) -> None:
+        """It was not asked."""
+        self.key = key
+        self.adapter = adapter
+
+    def __call__(self, use: BlockUse) -> float:
+        """The key.
+
+        Raises:
+            Exception: it raised, or called the scheduler.
+        """
+        adapter = self.adapter
+        asking, refused = adapter.asking, adapter.reentrancy_error
+        adapter.asking, adapter.reentrancy_error = True, None
+        try:
+            answer = self.key(use)
+            if adapter.reentrancy_error is not None:
+                raise adapter.reentrancy_error
+        except Exception:
+            raise
+        except BaseException as error:  # the next call raises it
+            adapter.interruption = adapter.interruption or error
+            raise RuntimeError(f"{type(error).__name__} came out of it") from error
+        finally:
+            adapter.asking, adapter.reentrancy_error = asking, refused
+        return answer

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from conforming import WORLDS, log_of
+from named_requests import ask, config
 from stories import BASES, change
 
 from lineclear.conform import Checker, Header
+from lineclear.conform.journal_log import journal_events
 from lineclear.conform.table_level import TableError, replay_events
 from lineclear.conform.translator import Translator
+from lineclear.journal.file import JournalFile
+from lineclear.monitor.audit import audit
+from lineclear.scheduler import Scheduler
 from lineclear_spec.actions import ACTIONS
 
 Log = list[dict[str, Any]]
@@ -153,3 +159,22 @@ def test_engines_that_the_table_does_not_have() -> None:
         refused(replace(SMALL, first_id=2), [])
     with pytest.raises(TableError, match="submit without max"):
         refused(SMALL, [{"e": "submit", "r": "a", "prompt": 1}])
+
+
+def test_the_table_allows_forks_beside_blocks_that_are_published_and_branches_that_end() -> None:
+    file = io.StringIO()
+    settings = config(num_gpu_blocks=40)
+    scheduler = Scheduler(settings, journal=JournalFile(file, settings.limits()))
+    ask(scheduler, "a", (1, 2), most=9, n=3)
+    steps: list[list[Any]] = [[[[7], [8]]], [[[7], [8]], []], [7, []]]
+    for samples in steps:
+        plan = scheduler.schedule()
+        assert len(plan.sampling) == len(samples)
+        scheduler.commit(plan, samples)
+        audit(scheduler)
+    header, events = journal_events(file.getvalue().splitlines())
+    told = list(events)
+    kinds = [event["e"] for event in told]
+    assert kinds.index("store") < kinds.index("fork")
+    assert kinds.index("prune") < len(kinds) - kinds[::-1].index("fork")
+    assert refused(header, told) == []

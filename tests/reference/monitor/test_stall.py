@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from conforming import Run
 from drive import Drive, dump
+from named_requests import ask, config, step
 
 from lineclear.monitor.relief import CANNOT_HELP, HELPS, NOTHING
 from lineclear.monitor.stall import GUARDS
+from lineclear.scheduler import Scheduler
 from lineclear_spec.kernel.lifecycle import Phase
 
 
@@ -293,3 +295,20 @@ def test_a_request_that_waiting_cannot_help_never_runs_again(rules: str) -> None
             live = run.scheduler.entries.get(name)
             assert live is not entry or entry.record.phase != Phase.RUNNING
     assert helped > 150
+
+
+def test_blocks_that_go_with_who_is_aborted_are_no_gain_for_who_shares_them() -> None:
+    scheduler = Scheduler(config(num_gpu_blocks=9))
+    ask(scheduler, "a", (1, 2), most=9)
+    step(scheduler)
+    ask(scheduler, "b", (5, 6, 7), most=9)
+    step(scheduler)
+    ask(scheduler, "w", (1, 2, 3, 4, 8), most=2)
+    step(scheduler)
+    (held,) = [row for row in scheduler.stall_report().held if row.request_id == "w"]
+    assert held.guard == "blocks"
+    assert held.relief.abort == ("b",)  # "a" gives up enough, and with it what "w" would find
+    scheduler.abort("b")
+    (held,) = [row for row in scheduler.stall_report().held if row.request_id == "w"]
+    assert held.guard == "none"
+    assert any(row.request_id == "w" for row in step(scheduler).scheduled_seq_groups)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from fractions import Fraction
 from typing import Any
 
@@ -64,7 +64,7 @@ class Pair:
         assert (self.plain.prompt, self.plain.output) == (fraction(prompt), fraction(output))
         assert self.plain.weights == {name: fraction(weight) for name, weight in weights.items()}
         drr_module.FORGOTTEN = vtc_module.FORGOTTEN = keep
-        self.decodes: Counter[str] = Counter()
+        self.decodes: Counter[Hashable] = Counter()
         self.step = 0
 
     def do(self, event: Event) -> None:
@@ -72,18 +72,23 @@ class Pair:
         kind, tenant, count = event
         policy, plain, step = self.policy, self.plain, self.step
         waits = tenant in plain.waiting
+        if kind in ("sample", "join"):
+            self.open(tenant)
         if kind == "wait" and not waits:
             policy.backlogged(tenant, step)
             plain.backlogged(tenant, step)
         elif kind == "idle" and waits:
             policy.idle(tenant, step)
             plain.idle(tenant, step)
+            self.forget()
         elif kind in ("serve", "last") and plain.waiting:
             first = plain.first(step)
             assert policy.first(step) == first
             if kind == "last":  # the queue empties before the admission is reported
                 policy.idle(first, step)
                 plain.idle(first, step)
+                self.forget()
+                self.open(first)
             policy.admitted(first, count, step)
             plain.admitted(first, count, step)
         elif kind == "sample":
@@ -96,6 +101,20 @@ class Pair:
         elif kind == "tick":
             self.step += 1
             plain.sampled(self.decodes.elements())
+
+    def open(self, tenant: Hashable) -> None:
+        """A tenant without an account is charged: it is away from now on."""
+        if isinstance(self.plain, Turns) and tenant not in self.policy.accounts:
+            self.plain.away[tenant] = Fraction(0)
+
+    def forget(self) -> None:
+        """What a forgotten tenant had is not made up for by what it is charged from now on."""
+        plain = self.plain
+        if isinstance(plain, Turns):
+            for tenant in plain.away.keys() - self.policy.accounts.keys():
+                assert shown(plain, tenant) + plain.away.pop(tenant) >= 0
+                assert not self.decodes[tenant]
+                plain.credit.pop(tenant, None)
 
     def compare(self) -> None:
         """All that is stored, in the unit of the prices and without tolerance."""
@@ -130,7 +149,7 @@ def kept(policy: TenantPolicy, tenant: str, step: int) -> Fraction:
     return policy.charged(tenant, step) * policy.unit
 
 
-def shown(plain: Turns | VirtualTokenCounters, tenant: str) -> Fraction:
+def shown(plain: Turns | VirtualTokenCounters, tenant: Hashable) -> Fraction:
     """The same of the second writing."""
     stored = plain.credit if isinstance(plain, Turns) else plain.counter
     return stored.get(tenant, Fraction(0))

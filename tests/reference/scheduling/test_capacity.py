@@ -90,6 +90,7 @@ def test_when_no_request_runs_no_block_is_kept() -> None:
     ("changes", "said"),
     [
         ({"schedule_conservativeness": -0.1}, "schedule_conservativeness must be a number in"),
+        ({"schedule_conservativeness": 1e308}, r"must be a number in \[0, 1000000000.0\)"),
         ({"capacity_policy": "hope"}, "capacity_policy must be one of max_utilization"),
     ],
 )

@@ -200,6 +200,7 @@ def test_a_request_without_names_publishes_nothing() -> None:
         ([0], InvalidRequest, "a prefix name"),
         ([True], InvalidRequest, "a prefix name"),
         ([5, 5], InvalidRequest, "twice"),
+        ([2, 1, 101], InvalidRequest, "1 is the name of an earlier block of the branch"),
         (None, InvalidRequest, "must be a sequence"),
         (KeyError("mine"), KeyError, "mine"),
         (KeyboardInterrupt("mine"), KeyboardInterrupt, "mine"),
@@ -221,6 +222,30 @@ def test_an_answer_that_is_none_ends_the_request_and_comes_out_of_the_next_call(
     with pytest.raises(error, match=text):
         scheduler.schedule()
     assert scheduler.schedule().step is None
+
+
+def test_a_name_is_given_to_one_block_of_a_branch() -> None:
+    scheduler = made(ask=False)
+    with pytest.raises(InvalidRequest, match="1 is the name of an earlier block"):
+        scheduler.name_blocks(0, 1, [7, 1])
+    scheduler.name_blocks(0, 1, [7, 8])
+    run(scheduler, 9)
+    assert {1, 7, 8} <= {*scheduler.ledger.cached}
+
+
+def test_abort_all_is_finished_if_who_is_asked_raises_meanwhile() -> None:
+    scheduler = made(ask=False)
+    run(scheduler, 8)
+
+    def give(*_: Any) -> Any:
+        raise KeyError("mine")
+
+    scheduler.ask_for_names(give)
+    assert scheduler.abort_all() == [0, 1]
+    assert not scheduler.entries
+    with pytest.raises(KeyError, match="mine"):
+        scheduler.abort_all()
+    assert scheduler.stats()["requests_aborted_total"] == 2
 
 
 def test_who_is_asked_must_not_call_the_scheduler() -> None:

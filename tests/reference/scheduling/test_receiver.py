@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import pytest
@@ -11,10 +12,15 @@ from lineclear.kv_events import CacheEvent
 from lineclear.monitor.audit import audit
 from lineclear.request import Request, SchedulerError
 from lineclear.scheduler import Scheduler
+from lineclear.scheduling.eviction import BlockUse
 
 
 class Gone(Exception):
     """The reader of events is away."""
+
+
+class Interrupted(BaseException):
+    """As KeyboardInterrupt, which would end the tests."""
 
 
 def run_on(scheduler: Scheduler) -> None:
@@ -62,4 +68,46 @@ def test_a_receiver_may_not_call_the_scheduler() -> None:
     scheduler = watched(receive)
     run_on(scheduler)
     assert refused
+    assert not scheduler.policy_failures
+
+
+@pytest.mark.parametrize("call", ["reset_prefix_cache", "hold", "name_blocks"])
+def test_calls_about_the_cache_raise_it_too(call: str) -> None:
+    def receive(_scheduler: Scheduler, _event: CacheEvent) -> None:
+        raise Gone
+
+    scheduler = watched(receive)
+    scheduler.commit(scheduler.schedule(), [3])
+    arguments = {"hold": (1,), "name_blocks": ("a", 2, (3,))}.get(call, ())
+    with pytest.raises(Gone):
+        getattr(scheduler, call)(*arguments)
+    assert set(scheduler.ledger.cached) == {1, 2}
+    assert not scheduler.cache.held
+    run_on(scheduler)
+
+
+@pytest.mark.parametrize("calls", ["schedule", "abort_all", "reset_prefix_cache", ""])
+def test_a_key_of_blocks_may_not_call_the_scheduler_and_may_be_interrupted(calls: str) -> None:
+    def key(_: BlockUse) -> float:
+        if not calls:
+            raise Interrupted
+        with contextlib.suppress(SchedulerError):
+            getattr(scheduler, calls)()
+        return 0.0
+
+    scheduler = Scheduler(config(num_gpu_blocks=4, block_size=4), eviction=key)
+    for number in range(3):
+        names = (2 * number + 1, 2 * number + 2)
+        scheduler.add(
+            Request(request_id=number, prompt_tokens=9, max_tokens=1, prefix_names=names)
+        )
+        plan = scheduler.schedule()
+        if number == 1 and not calls:
+            with pytest.raises(Interrupted):
+                scheduler.commit(plan, [3])
+        scheduler.commit(plan, [3])
+        audit(scheduler)
+    assert not scheduler.entries
+    (failure,) = scheduler.cache.failures
+    assert "may not call the scheduler" in failure or "Interrupted" in failure
     assert not scheduler.policy_failures

@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Hashable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from lineclear.config import Config
 from lineclear.monitor.audit import audit
+from lineclear.policies import drr, virtual_time
 from lineclear.policies.drr import DeficitRoundRobin
 from lineclear.policies.tenants import TenantPolicy
 from lineclear.policies.vtc import VirtualTokenCounter
@@ -222,3 +224,102 @@ def test_tenants_who_left_leave_nothing_behind() -> None:
             scheduler.commit(plan, [0] * len(plan.sampling))
         assert len(scheduler.entries) == 0
         assert len(policy.accounts) < 200
+
+
+def test_tenants_who_left_while_their_requests_ran_leave_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(drr, "MOST_AWAY", 100)
+    # Drafts keep sequences out of the decode batch: nothing but its samples is charged to a tenant of which no request
+    # waits, so that it may be forgotten while it is served, and charged again.
+    config = replace(
+        CONFIG,
+        num_gpu_blocks=4096,
+        max_num_seqs=128,
+        num_lookahead_slots=1,
+        max_num_batched_tokens=512,
+        max_model_len=128,
+    )
+    for policy in (VirtualTokenCounter(), DeficitRoundRobin()):
+        scheduler = Scheduler(config, policy)
+        for k in range(800):
+            request = Request(request_id=k, prompt_tokens=30, max_tokens=90, tenant=f"t{k}")
+            scheduler.add(request)
+            plan = scheduler.schedule()
+            scheduler.commit(plan, [0] * len(plan.sampling))
+        assert len(policy.accounts) < 300
+
+
+def test_debts_of_tenants_who_left_are_forgotten_once_they_are_too_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(drr, "MOST_AWAY", 200)
+    policy = DeficitRoundRobin(quantum=1.0)
+    for k in range(2000):  # none comes while another waits, so that no debt is earned back
+        policy.backlogged(k, k)
+        assert policy.first(k) == k
+        policy.idle(k, k)
+        policy.admitted(k, 100, k)
+        if k % 100 == 0:
+            policy.decode_batch_changed(k, 1, k)
+    assert len(policy.accounts) == len(policy.left) <= 201
+    assert all(k in policy.left for k in range(0, 2000, 100))  # they are charged still
+
+
+def test_who_is_served_pays_also_if_accounts_are_looked_through_at_its_last_request() -> None:
+    # 70 tenants whose requests run have accounts that cannot be forgotten, so each event looks for one that can.
+    for others in (10, 70):
+        policy = VirtualTokenCounter()
+        for other in range(others):
+            policy.backlogged(other, 0)
+            policy.idle(other, 0)
+            policy.admitted(other, 5, 0)
+            policy.decode_batch_changed(other, 1, 0)
+        policy.backlogged("b", 1)
+        policy.admitted("b", 100, 1)
+        served: list[Hashable] = []
+        while "b" not in served:
+            for tenant in ("x", "y"):  # each has one request at a time, and the next one at once
+                if tenant not in policy.turn:
+                    policy.backlogged(tenant, 2)
+            served.append(policy.first(2))
+            if served[-1] != "b":
+                policy.idle(served[-1], 2)
+            policy.admitted(served[-1], 10, 2)
+            assert len(served) < 25, "b waits for ever"
+
+
+def test_accounts_that_cannot_be_forgotten_are_not_looked_through_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked = 0
+    plain = virtual_time.forgotten
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal looked
+        looked += 1
+        return plain(*arguments)
+
+    monkeypatch.setattr(virtual_time, "forgotten", counted)
+    policy = VirtualTokenCounter()
+    for k in range(2000):
+        policy.backlogged(k, 0)
+        policy.idle(k, 0)
+        policy.admitted(k, 5, 0)
+        policy.decode_batch_changed(k, 1, 0)
+    assert len(policy.accounts) == 2000
+    assert looked < 3 * 2000
+
+
+def test_tenants_who_only_come_and_go_leave_nothing_behind() -> None:
+    for policy in (VirtualTokenCounter(), DeficitRoundRobin()):
+        scheduler = Scheduler(replace(CONFIG, max_num_seqs=1), policy)
+        for name in ("runs", "waits"):
+            scheduler.add(Request(request_id=name, prompt_tokens=3, max_tokens=40, tenant=name))
+            if name == "runs":
+                scheduler.commit(scheduler.schedule(), [0])
+        for k in range(2000):
+            scheduler.add(Request(request_id=k, prompt_tokens=3, max_tokens=1, tenant=f"t{k}"))
+            scheduler.abort(k)
+        for name, kept in vars(policy).items():
+            assert not isinstance(kept, dict | list) or len(kept) < 200, name  # pyright: ignore[reportUnknownArgumentType]

@@ -71,7 +71,13 @@ def of_virtual_time(kind: type[Any], unknowns: Any) -> list[tuple[str, Any]]:
         account, moved = virtual_time.admitted(before, virtual, tokens, step, not others)
         found += [kept(account, served.accounts[ME], *FIELDS), moved == served.virtual]
         back = unchecked(
-            kind, accounts={ME: before}, virtual=virtual, turn=dict(waiting), turns=1, heap=[]
+            kind,
+            accounts={ME: before},
+            virtual=virtual,
+            turn=dict(waiting),
+            turns=1,
+            heap=[],
+            kept=0,
         )
         back.backlogged(ME, step)
         account = virtual_time.returned(before, virtual, step)
