@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from lineclear.policies import BUILT_IN
 from lineclear.rules import OWN, RulesError, rules_of
 from lineclear_spec.kernel.records import Limits
 
@@ -19,7 +18,21 @@ from lineclear_spec.kernel.records import Limits
 #: gigabytes of the host's memory.
 MOST_BLOCKS = 1 << 24
 
-POLICIES = tuple(BUILT_IN)
+POLICIES = (
+    "fcfs",
+    "priority",
+    "aging",
+    "sjf",
+    "sjf_aging",
+    "edf",
+    "lpl",
+    "hybrid",
+    "ceiling",
+    "fair",
+    "vtc",
+    "drr",
+    "mlfq",
+)
 VICTIMS = ("last", "lowest_priority", "longest", "newest")
 MODES = ("swap", "recompute", "by_length", "auto", "groups")
 CACHING = ("off", "prompt", "all")

@@ -22,6 +22,7 @@ from lineclear_spec.modelcheck.ghosts import GhostLedger
 from lineclear_spec.modelcheck.snapshot import ConcreteView
 from lineclear_spec.modelcheck.worlds import BOUNDS, Bounds, Trace
 from lineclear_spec.symbolic.ledger import SymbolicLedger
+from lineclear_spec.symbolic.rounding import room_of_blocks
 from lineclear_spec.symbolic.state import (
     BLOCK_OF,
     CAP,
@@ -106,11 +107,18 @@ class Reading:
         sort = {plain.Request: Request, plain.Sequence: Sequence, plain.Block: Block}[type(x)]
         return self.symbolic.wrap(sort, self.names[x])
 
+    def assumed(self) -> list[Any]:
+        """What formulas assume of the state, but for arithmetic of all numbers: it is proved, and the numbers of the
+        state are given.
+        """
+        room = room_of_blocks()
+        return [f for f in self.symbolic.assumptions if isinstance(f, bool) or not f.eq(room)]
+
     def differs(self, query: Any, value: Any) -> bool:
         """Whether the formula may have another value than the plain one."""
         formula = raw(query)
         self.solver.push()
-        self.solver.add(*self.symbolic.assumptions)
+        self.solver.add(*self.assumed())
         self.solver.add(formula != self.constant(value, formula.sort()))
         answer = self.solver.check()
         self.solver.pop()
@@ -124,7 +132,7 @@ class Reading:
             for formula, value in ((raw(query), value) for _, query, value in asked)
         ]
         self.solver.push()
-        self.solver.add(*self.symbolic.assumptions, z3.Or(*apart))
+        self.solver.add(*self.assumed(), z3.Or(*apart))
         answer = self.solver.check()
         self.solver.pop()
         if answer == z3.unknown:

@@ -153,8 +153,9 @@ def test_a_part_of_the_ledger_has_no_counters(part: str) -> None:
 def test_the_blocks_of_a_request_are_those_of_the_moment_when_they_were_asked_for() -> None:
     made = SymbolicLedger(State.arbitrary())
     request = record(made, "request")
-    held = made.listed(request.held)
+    blocks = request.held
+    held = made.listed(blocks)
     first = held.at(z3.IntVal(0))
     made.state.put("held", (request.z, z3.IntVal(0)), z3.Const("other", Block))
     assert held.at(z3.IntVal(0)).eq(first)
-    assert not made.listed(request.held).at(z3.IntVal(0)).eq(first)
+    assert not made.listed(blocks).at(z3.IntVal(0)).eq(first)

@@ -60,6 +60,8 @@ def test_operations_by_number() -> None:
                 lambda s, n=n: s.step_operations[n],
             )
             both = Both(with_operations(opened))
+            if both.ledger.step_operations.get(step) in both.ledger.operations:
+                continue  # formulas owe that the forward is complete, plain data does not
             n = both.record(step)
             compare(
                 both,

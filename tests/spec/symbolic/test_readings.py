@@ -111,7 +111,7 @@ def disagree(before: GhostLedger, step: Any, after: GhostLedger) -> bool:
     reading = Reading(before)
     own = [reading.record(a) if a in reading.names else a for a in prepare(before, step)]
     ACTIONS[step[0]].body(reading.symbolic, *own)
-    reading.solver.add(*reading.symbolic.assumptions)
+    reading.solver.add(*reading.assumed())
     assert reading.solver.check() != z3.unsat
     view = ConcreteView(after)
     twins: dict[Any, Any] = dict(zip(before.requests, after.requests, strict=True))
