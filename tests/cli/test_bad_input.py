@@ -65,11 +65,6 @@ JOURNAL = (
             ("check", "--policy", "aging", "--policy-options", "a=1", "a=2"),
             "--policy-options has a twice",
         ),
-        (("simulate", "--seed", "1", "--seed", "1"), "--seed: it is given twice: give it once"),
-        (
-            ("simulate", "--swapped-first", "--no-swapped-first"),
-            "--swapped-first/--no-swapped-first: it is given twice",
-        ),
         (("conform", ""), "LOG: it is empty: give it a value, or omit it"),
         (("simulate", "--config", ""), "--config: it is empty"),
         (("prove", "kv", "swap_out"), "kv is no unit, but all that its theorem rests on"),

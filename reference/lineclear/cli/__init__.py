@@ -83,12 +83,9 @@ class Parser(argparse.ArgumentParser):
         self.exit(USAGE, one_line(f"{self.prog}: error: {message} (see {self.prog} --help)"))
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
-        """The values of an argument; refuses an empty one, and an option of which the last value would win."""
-        kinds = tuple(self._registry_get("action", name) for name in ("append", "store_const"))
+        """The values of an argument, and that it was written; refuses an empty one."""
         if "" in arg_strings and action.nargs != argparse.PARSER:
             raise argparse.ArgumentError(action, "it is empty: give it a value, or omit it")
-        if action.option_strings and action in self._written and not isinstance(action, kinds):
-            raise argparse.ArgumentError(action, "it is given twice: give it once")
         if action.option_strings or arg_strings:
             self._written.append(action)
         return super()._get_values(action, arg_strings)
