@@ -31,8 +31,10 @@ from lineclear_spec.logic import larger
 from lineclear_spec.mutation.variants import (
     EXCHANGED,
     SWAPPED,
+    choices,
     effect_variants,
     guard_variants,
+    tier_variants,
 )
 
 #: The families that drop a statement.
@@ -120,8 +122,8 @@ def generate(families: Collection[str] = DROPS) -> list[Mutant]:
     found: list[Mutant] = []
     for name in (*ACTIONS, *STEPS):
         body = parsed(name).body
-        counts = {"guard": 0, "effect": 0}
-        for index, kind, text, line in statements(name):
+        counts = {"guard": 0, "effect": 0, "name": 0}
+        for index, kind, text, line in [*statements(name), *bindings(body)]:
             counts[kind] += 1
             units = STEPS.get(name, (name,))
             label = f"{name}.{kind}.{counts[kind]}"
@@ -146,6 +148,18 @@ def generate(families: Collection[str] = DROPS) -> list[Mutant]:
     return found
 
 
+def bindings(body: list[ast.stmt]) -> list[tuple[int, str, str, int]]:
+    """Like `statements`, those that bind a name that later ones need: they can be changed, but not dropped.
+
+    Not those that choose a tier by `if_else`: with all its tiers exchanged a choice may be the same one.
+    """
+    return [
+        (index, "name", ast.unparse(node), node.lineno)
+        for index, node in enumerate(body)
+        if isinstance(node, ast.Assign) and not is_effect(node) and not choices(node.value)
+    ]
+
+
 def variants_of(
     name: str, body: list[ast.stmt], index: int, kind: str
 ) -> dict[str, dict[str, ast.stmt]]:
@@ -156,8 +170,10 @@ def variants_of(
         name: of the action or block step.
         body: its statements.
         index: of the statement.
-        kind: guard or effect.
+        kind: guard or effect, or name for one that binds a name.
     """
+    if kind == "name":
+        return {"tier exchanged": tier_variants(body[index])}
     if kind == "guard":
         found = guard_variants(body[index], first=not any(map(is_guard, body[:index])))
         if index + 1 < len(body) and is_guard(body[index + 1]):

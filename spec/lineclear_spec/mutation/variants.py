@@ -124,8 +124,7 @@ def effect_variants(statement: ast.stmt) -> dict[str, Changed]:
                 other.args[1], other.args[2] = other.args[2], other.args[1]
                 changed[f"branches exchanged.{k + 1}"] = made
     waits = wait_variants(statement)
-    exchanged = other_tier(statement)
-    tiers = {"other tier": exchanged} if ast.dump(exchanged) != ast.dump(statement) else {}
+    tiers = tier_variants(statement)
     return {"effect changed": changed, "tier exchanged": tiers, "wait changed": waits}
 
 
@@ -176,6 +175,12 @@ def choices(node: ast.expr) -> list[ast.Call]:
         and isinstance(part.func, ast.Name)
         and part.func.id == "if_else"
     ]
+
+
+def tier_variants(statement: ast.stmt) -> Changed:
+    """Every tier that the statement names, and the way that a copy takes, exchanged for the other."""
+    exchanged = other_tier(statement)
+    return {"other tier": exchanged} if ast.dump(exchanged) != ast.dump(statement) else {}
 
 
 def other_tier(statement: ast.stmt) -> ast.stmt:

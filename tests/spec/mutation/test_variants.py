@@ -35,6 +35,7 @@ def test_there_are_many_and_each_has_a_name_of_its_own() -> None:
         ("swap_in.guard.3.strengthened.1", "request.blocks <= ledger.gpu.free - 1"),
         ("commit_step.effect.2.plus_one", "ledger.committed = ledger.committed + 1 + 1"),
         ("swap_out.effect.1.other_tier", "ledger.move_blocks(request, GPU)"),
+        ("swap_in.name.1.other_tier", "number = ledger.decide(SWAP_OUT, request)"),
     ],
 )
 def test_a_variant_says_what_stands_there_instead(name: str, instead: str) -> None:
@@ -53,6 +54,7 @@ def test_each_family_is_refuted_by_a_rule_of_its_own(monkeypatch: pytest.MonkeyP
                 "swap_in.guard.3.strengthened.1",
                 "commit_step.effect.2.plus_one",
                 "swap_out.effect.1.other_tier",
+                "swap_in.name.1.other_tier",
                 "swap_out.effect.3.swapped_with_the_next",
                 "commit_step.effect.1.swapped_with_the_next",
                 "complete_copy.guard.1.exchanged_with_the_next",
@@ -67,6 +69,7 @@ def test_each_family_is_refuted_by_a_rule_of_its_own(monkeypatch: pytest.MonkeyP
         "swap_in.guard.3.strengthened.1": "refuted",
         "commit_step.effect.2.plus_one": "refuted",
         "swap_out.effect.1.other_tier": "refuted",
+        "swap_in.name.1.other_tier": "refuted",
         "swap_out.effect.3.swapped_with_the_next": "equivalent",
         "commit_step.effect.1.swapped_with_the_next": "refuted",
         "complete_copy.guard.1.exchanged_with_the_next": "refuted",
