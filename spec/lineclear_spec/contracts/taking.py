@@ -232,6 +232,19 @@ contract(
             ),
         ),
         touched("touched", old, new, GPU),
+        part(
+            "held",
+            lambda o, p: implies(
+                and_(new.touch(GPU, o, p), in_pool(old, GPU, p), not_(is_free(new, GPU, p))),
+                or_(
+                    o == old.issued,
+                    and_(
+                        old.touch(GPU, o, p),
+                        or_(not_(is_free(old, GPU, p)), old.last_use(GPU, p) <= new.barrier),
+                    ),
+                ),
+            ),
+        ),
         sources(old, new, GPU),
         part(
             "copied",

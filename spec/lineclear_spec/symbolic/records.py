@@ -153,9 +153,9 @@ class SymbolicCalendar(NoValue):
     def _day(self, q: Any) -> Any:
         return getattr(self.ledger.state, self.field)(q)
 
-    def _demand_step(self, step: Any) -> None:
+    def _demand_step(self, step: Any, *, keep: bool = False) -> None:
         """Plain data may list under NEVER, too."""
-        self.ledger.demand(step != NEVER, "it is a step", keep=False)
+        self.ledger.demand(step != NEVER, "it is a step", keep=keep)
 
     def mark(self, step: Any, sequence: Any) -> None:
         """List a sequence, which is listed under none, under the step."""
@@ -175,7 +175,7 @@ class SymbolicCalendar(NoValue):
         """What is listed under the step is listed so many steps later."""
         s, at = self.ledger.state, raw(step)
         day = getattr(s, self.field)
-        self._demand_step(at)
+        self._demand_step(at, keep=True)
         self._demand_step(at + raw(by))
         s.put_where(self.field, lambda q: day(q) == at, at + raw(by))
 
@@ -184,7 +184,7 @@ class SymbolicCalendar(NoValue):
         in which are all that are listed (invariant `decode_batch`).
         """
         state, at = self.ledger.state.snapshot(), raw(step)
-        self._demand_step(at)
+        self._demand_step(at, keep=True)
         self.ledger.presume("decode_batch")
         day = getattr(state, self.field)
         listed = enumerated(self.ledger, Sequence, unique(self.field), lambda q: day(q) == at)
