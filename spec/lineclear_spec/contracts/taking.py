@@ -17,7 +17,6 @@ from lineclear_spec.contracts.contract import (
     queued,
     same,
     sources,
-    touched,
 )
 from lineclear_spec.invariants import GPU, copies, is_free, present, within
 from lineclear_spec.logic import and_, implies, not_, or_
@@ -231,18 +230,20 @@ contract(
                 ),
             ),
         ),
-        touched("touched", old, new, GPU),
         part(
-            "held",
-            lambda o, p: implies(
-                and_(new.touch(GPU, o, p), in_pool(old, GPU, p), not_(is_free(new, GPU, p))),
-                or_(
-                    o == old.issued,
+            "touched",
+            lambda o, p: (
+                new.touch(GPU, o, p)
+                == or_(
+                    old.touch(GPU, o, p),
                     and_(
-                        old.touch(GPU, o, p),
-                        or_(not_(is_free(old, GPU, p)), old.last_use(GPU, p) <= new.barrier),
+                        o == old.issued,
+                        or_(
+                            p == old.block_id(old.table(q, i)),
+                            p == new.block_id(new.table(q, i)),
+                        ),
                     ),
-                ),
+                )
             ),
         ),
         sources(old, new, GPU),
