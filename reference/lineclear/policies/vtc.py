@@ -52,7 +52,7 @@ class VirtualTokenCounter(TenantPolicy):
         heapq.heappush(self.heap, (account.charged, self.turns, tenant))
 
     def idle(self, tenant: Hashable, step: int) -> None:
-        """Its place in the heap is void. Its admission is told after this: its account is looked at another time."""
+        """Its place in the heap is void. `admitted` may follow, so its own account is kept here."""
         if len(self.accounts) > FORGOTTEN + 2 * self.kept:
             self._forget(step)
         super().idle(tenant, step)

@@ -173,8 +173,8 @@ def test_the_table_allows_forks_beside_blocks_that_are_published_and_branches_th
         scheduler.commit(plan, samples)
         audit(scheduler)
     header, events = journal_events(file.getvalue().splitlines())
-    told = list(events)
-    kinds = [event["e"] for event in told]
+    log = list(events)
+    kinds = [event["e"] for event in log]
     assert kinds.index("store") < kinds.index("fork")
     assert kinds.index("prune") < len(kinds) - kinds[::-1].index("fork")
-    assert refused(header, told) == []
+    assert refused(header, log) == []

@@ -51,7 +51,7 @@ def test_a_guard_after_a_write_is_refused() -> None:
 
 
 def test_a_guard_after_a_write_of_which_nobody_tells_is_refused() -> None:
-    """A field is another object once it is written, whoever wrote it: here a statement that only proofs have."""
+    """A field is another object once it is written, by whatever statement: here by one that only proofs have."""
     ledger = SymbolicLedger(State.arbitrary())
     ledger.require(ledger.steps >= 0, "in time")
     ledger.note_good(ledger.issued)
