@@ -274,7 +274,7 @@ class LLM:
                 if one.max_tokens is not None and one.max_tokens > room:
                     one = replace(one, max_tokens=room)
                 self._asked += 1
-                while self._asked in self.engine.live:  # an id that somebody chose
+                while self._asked in self.engine.live:  # a caller may have chosen that id
                     self._asked += 1
                 named: Any = prompt
                 salt = named.get("cache_salt") if isinstance(prompt, Mapping) else None

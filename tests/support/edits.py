@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import linecache
 import textwrap
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from importlib import import_module
 from types import FunctionType
@@ -49,12 +49,13 @@ def text_with(function: FunctionType, old: str, new: str) -> str:
     return source.replace(old, new)
 
 
-def planted(function: FunctionType, old: str, new: str) -> Any:
+def planted(function: Callable[..., Any], old: str, new: str) -> Any:
     """A function like this one with a piece of its text replaced, which the prover can read; this one stays."""
-    function = inspect.unwrap(function)
-    scope = dict(function.__globals__)
-    written(f"<{function.__name__}, planted>", text_with(function, old, new), scope)
-    return scope[function.__name__]
+    like = inspect.unwrap(function)
+    assert isinstance(like, FunctionType)
+    scope = dict(like.__globals__)
+    written(f"<{like.__name__}, planted>", text_with(like, old, new), scope)
+    return scope[like.__name__]
 
 
 @contextmanager
