@@ -70,7 +70,7 @@ def load() -> tuple[Any, Any, Any]:
 
 
 class NanoVllm:
-    """The engine's scheduler; it has no abort."""
+    """The engine's scheduler. It cannot abort a request, so this has no `abort`: `Limits(aborts=False)`."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -93,10 +93,6 @@ class NanoVllm:
         self.names[sequence.seq_id] = request_id
         self.scheduler.add(sequence)
         return True
-
-    def abort(self, request_id: str) -> None:
-        """Not called while `aborts` is off; with it on, the test reports the error that this raises."""
-        raise NotImplementedError("nano-vllm cannot abort: leave Limits(aborts=False)")
 
     def step(self, execute: Any) -> list[str]:
         if self.scheduler.is_finished():  # the engine's own loop ends then

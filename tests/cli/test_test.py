@@ -102,6 +102,24 @@ def test_a_scheduler_that_refuses_everything_is_not_tested(
     assert "no request was accepted" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("aborts", "code"), [(True, USAGE), (False, 0)])
+def test_a_scheduler_that_cannot_abort_needs_no_method_for_it(
+    aborts: bool, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "lasting.py").write_text(
+        "from dataclasses import replace\n"
+        "from tiny_scheduler import TinyScheduler\n"
+        "class Lasting(TinyScheduler):\n"
+        "    abort = None\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        f"        self.limits = replace(self.limits, aborts={aborts})\n"
+    )
+    sys.path.insert(0, str(ROOT / "examples"))
+    assert main(["test", f"{tmp_path}/lasting.py:Lasting", "--run", "1"]) == code
+    assert aborts == ("without abort;" in capsys.readouterr().err)
+
+
 @pytest.mark.parametrize(
     ("target", "message"),
     [

@@ -89,7 +89,7 @@ class Limits:
             and its end may be reported one step later.
         order: "fcfs" if waiting requests are admitted in order of arrival, or None.
         stop_token: a token that ends a request when it is sampled, or None.
-        aborts: whether `abort` may be called.
+        aborts: whether `abort` may be called; if not, the scheduler needs no such method.
     """
 
     blocks: int

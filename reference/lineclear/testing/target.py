@@ -16,6 +16,8 @@ from typing import Any, cast
 from lineclear.testing.protocol import Limits, Make
 
 METHODS = ("submit", "abort", "step", "observe")
+#: With `Limits(aborts=False)`.
+NEEDED = ("submit", "step", "observe")
 
 
 class TargetError(Exception):
@@ -93,13 +95,15 @@ def make_of(target: str) -> Make:
         made: Any = make()
     except (Exception, SystemExit) as error:
         raise TargetError(f"{target} raises {type(error).__name__}: {error}") from error
-    lacking = [name for name in METHODS if not callable(getattr(made, name, None))]
+    limits: Any = getattr(made, "limits", None)
+    needed = METHODS if getattr(limits, "aborts", True) else NEEDED
+    lacking = [name for name in needed if not callable(getattr(made, name, None))]
     if lacking:
         raise TargetError(
             f"{target} returns an object of {type(made).__name__} without {', '.join(lacking)}; "
             "docs/test_your_scheduler.md has an example"
         )
-    if not isinstance(getattr(made, "limits", None), Limits):
+    if not isinstance(limits, Limits):
         raise TargetError(
             f"{target} returns an object of {type(made).__name__} without `limits`, a lineclear.testing.Limits"
         )
