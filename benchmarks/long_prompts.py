@@ -60,7 +60,7 @@ HEAD = """\
 `long_prefill_token_threshold` limits the tokens that one prompt takes of a step *while others could use
 them*; what is left over goes to prompts in the order of the policy. The default, `None`, is a quarter of
 `max_num_batched_tokens`, here 2,048 tokens. 0 is no limit: then no request is admitted while a running prompt lacks
-tokens, so that everybody waits for a long one. It needs chunked prefill.
+tokens, so that all others wait for a long one. It needs chunked prefill.
 
 What is proved: with chunking the first prompt in the order gets the least of what it lacks, its limit and what the
 decodes leave (`lineclear prove decisions`). A request that enters while a prompt could use more than its share is not

@@ -14,7 +14,7 @@ KINDS = {
     "preserved": "an action or a block step keeps an invariant",
     "contract": "an action or a block step does what it ensures, and nothing else",
     "defined": "a primitive, an operator or a block step is used only where it may be",
-    "refusal": "an action that is refused has changed nothing",
+    "refusal": "a refused action changed nothing (by construction: no unit is made of a guard after a write)",
     "base": "what a bulk operator assumes is true of no elements",
     "step": "what a bulk operator assumes is true of one element more",
     "arithmetic": "a fact about ceil and floor, for every block size",

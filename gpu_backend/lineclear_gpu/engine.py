@@ -176,7 +176,7 @@ class Engine:
 
     def abort(self, request_id: Hashable) -> bool:
         """Aborts a request; returns whether it was live. Called while a step runs, it takes effect at that step's
-        end.
+        end. After a step that was broken off it does nothing.
         """
         output = self.output_of(request_id)
         if output is None:

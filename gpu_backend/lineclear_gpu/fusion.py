@@ -204,7 +204,10 @@ def replace_merged_gate(part: Any) -> bool:
 
 
 def use_gate(part: Any, first: Any, both: Callable[[Tensor], Tensor]) -> bool:
-    """Runs one kernel behind `both`, gate and up of what `first` is given, if the result is that of the part."""
+    """Replaces the part's forward by one with a single kernel behind gate and up, if the two agree; whether it did.
+
+    `both` computes gate and up side by side; `first` is a layer of it, for the shape of a trial input.
+    """
     kind: Any = activation(part)
 
     def forward(given: Tensor) -> Tensor:

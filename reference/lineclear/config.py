@@ -207,13 +207,20 @@ class Config:
             need(name, isinstance(getattr(self, name), bool), "true or false")
         for name, least_not in (
             ("watermark", 1.0),
-            ("schedule_conservativeness", 1e9),  # more would be no number once it is multiplied
+            (
+                "schedule_conservativeness",
+                1e9,
+            ),  # no float overflows when it is multiplied by tokens
             ("swap_token_cost", math.inf),
             ("recompute_token_cost", math.inf),
         ):
             value = getattr(self, name)
             number = isinstance(value, int | float) and not isinstance(value, bool)
-            need(name, number and 0 <= value < least_not, f"a number in [0, {least_not})")
+            need(
+                name,
+                number and 0 <= value < least_not,
+                f"a number of at least 0 and below {least_not:g}",
+            )
         for name, least in (
             ("max_waiting", 0),
             ("max_waiting_tokens", 0),

@@ -44,7 +44,7 @@ class Scheduled(NamedTuple):
 new_row: Callable[[type[Scheduled], tuple[Any, ...]], Scheduled] = getattr(tuple, "__new__")  # noqa: B009
 
 
-#: Kind of an operation -> the stream on which it runs: one after the other there.
+#: Kind of an operation -> its stream. Operations of one stream run one after the other.
 STREAMS = {"forward": "compute", "copy_block": "compute", "swap_out": "out", "swap_in": "in"}
 #: Kind of a copy -> the tier that it reads and the one that it writes.
 TIERS = {"swap_out": ("gpu", "cpu"), "swap_in": ("cpu", "gpu"), "copy_block": ("gpu", "gpu")}

@@ -121,6 +121,8 @@ def test_a_run_of_the_scheduler_is_saved_replayed_and_turned_into_a_test(
     wrong = replace(saved, journal=(*saved.journal[:-1], '["commit_step"]'))
     write(wrong, path)
     assert main(["replay", str(path)]) == 1
+    write(replace(saved, journal=(*saved.journal[:-1], '["comm'), again={}), path)
+    assert "it is not JSON, or was cut off" in printed(capsys, "replay", str(path), code=1)
     write(replace(saved, again={}), path)
     assert main(["replay", str(path), "--emit-test", str(tmp_path / "test_it.py")]) == 2
 

@@ -78,12 +78,12 @@ def write_json(result: Mapping[str, Any]) -> None:
 
 
 def open_streams() -> bool:
-    """Opens what of input, output and errors the caller has closed on the null device; whether the output was open.
+    """Whether standard output is open. Standard streams that the caller has closed are opened on the null device.
 
     Python has no such stream then, and the next file that is opened would get its number.
     """
-    open_ = sys.stdout is not None
+    has_output = sys.stdout is not None
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
-    return open_
+    return has_output

@@ -1,8 +1,8 @@
 """Progress of long work, on standard error: a bar on a terminal, otherwise a line now and then.
 
-Guarantees: short work prints nothing, because the first line comes after `SILENCE` seconds; long work
+Guarantees of `Progress`: short work prints nothing, because the first line comes after `SILENCE` seconds; long work
 prints a line in every such time, also while one part of it takes longer, as far as the part calls
-`tick` or is done by other processes.
+`tick` or is done by other processes. `StatusLine` shows what it is given, at most once in its time.
 """
 
 from __future__ import annotations

@@ -208,7 +208,8 @@ def again_moves(saved: Counterexample, form: str, stop: int | None, target: Path
     broken: list[str] = []
     try:
         if saved.journal:
-            replay(saved.journal, checking(broken))
+            # They were saved without the ends of lines.
+            replay((f"{line}\n" for line in saved.journal), checking(broken))
     except JournalError as error:
         broken.append(str(error))
     found = occurs(saved.again) if saved.again else ""

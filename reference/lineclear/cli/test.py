@@ -46,7 +46,7 @@ examples:
 
 FORMATS = ("text", "json", "junit", "github")
 #: Seconds between two lines about a search, where standard error is not a terminal.
-SILENCE = 15.0
+LINES = 15.0
 
 
 def add_parser(subparsers: Any) -> None:
@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
     campaign = Campaign(arguments.target, mode, arguments.seed)
     begin = time.monotonic()
     try:
-        with StatusLine(SILENCE) as shown:
+        with StatusLine(LINES) as shown:
 
             def tell(line: str) -> None:
                 shown.show(lambda _: f"{time.monotonic() - begin:.0f} s: {line}")

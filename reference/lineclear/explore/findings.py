@@ -208,7 +208,7 @@ ROUNDS = 12
 def believed(graph: Graph, found: list[ProgressFinding]) -> list[ProgressFinding]:
     """Keeps findings whose cycle can be repeated while some request learns no token.
 
-    Of a policy of which nothing is known, which may make more of what it was shown.
+    Only those of a policy of which nothing is known are repeated: it may have acted on more than the search compares.
     """
 
     def goes_round(finding: ProgressFinding) -> bool:

@@ -230,7 +230,7 @@ def do(result: Replay, row: object, records: dict[str, object]) -> Done:
 
 
 def parsed(lines: Iterable[str]) -> Iterator[tuple[int, object]]:
-    """Each line with its number, in today's words, without a last line that was cut off within it."""
+    """Each line with its number, in today's words, but for a last line that was cut off in its middle."""
     earlier = False
     lines = iter(lines)
     for number, line in enumerate(lines, start=1):

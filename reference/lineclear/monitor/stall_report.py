@@ -14,7 +14,7 @@ from lineclear.scheduling.live_request import LiveRequest
 from lineclear.scheduling.step import Step
 from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.progress import Need
-from lineclear_spec.kernel.records import SWAP_IN, SWAP_OUT
+from lineclear_spec.kernel.records import SWAP_IN, SWAP_OUT, Block
 
 if TYPE_CHECKING:
     from lineclear.scheduling.readings import Readings
@@ -181,8 +181,9 @@ def change_for(
         gain, growth = scheduler.cache.gain, Step(scheduler.step_parts).growth()
         # Who is aborted gives up what it would have taken in the step, too. Blocks that it alone shares with the
         # request are no gain: at rest they are available, and the request takes them.
+        found = found_by(scheduler, entry)
         gains = [
-            (o.request_id, gain(o.record) + growth[o] - shared_alone(scheduler, entry, o))
+            (o.request_id, gain(o.record) + growth[o] - shared_alone(scheduler, found, o))
             for o in others
         ]
         return relief("blocks", missing, gains)
@@ -199,13 +200,19 @@ def change_for(
     return Relief(CHANGES[guard])
 
 
-def shared_alone(scheduler: Readings, entry: LiveRequest, other: LiveRequest) -> int:
-    """Blocks that a waiting request finds and that no other table than those of `other` names."""
+def found_by(scheduler: Readings, entry: LiveRequest) -> list[Block]:
+    """Blocks that a waiting request finds."""
     cache, ledger = scheduler.cache, scheduler.ledger
     if not cache.enabled or entry.record.phase != Phase.WAITING:
-        return 0
-    leader, sealed = entry.record.members[0], cache.sealed_of(other.record)
-    found = [ledger.cached[name] for name in leader.block_names[: cache.hits(leader)]]
+        return []
+    leader = entry.record.members[0]
+    return [ledger.cached[name] for name in leader.block_names[: cache.hits(leader)]]
+
+
+def shared_alone(scheduler: Readings, found: list[Block], other: LiveRequest) -> int:
+    """How many of the blocks no table but those of `other` refers to."""
+    cache = scheduler.cache
+    sealed: dict[Block, int] = cache.sealed_of(other.record) if found else {}
     return sum(
         [sealed.get(block) == block.ref and block.name not in cache.held for block in found]
     )

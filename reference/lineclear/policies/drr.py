@@ -79,7 +79,9 @@ class DeficitRoundRobin(TenantPolicy):
         self.round[tenant] = self.turn.last
 
     def idle(self, tenant: Hashable, step: int) -> None:
-        """It has no turn any more; of others who left, who owes nothing is forgotten."""
+        """It has no turn any more. Of others that left, two are looked at: each is forgotten if it owes nothing, or
+        if too many are away.
+        """
         if len(self.left) > FORGOTTEN:
             # Two are looked at each time, so that tenants who left leave nothing behind.
             for other in list(islice(self.left, 2)):

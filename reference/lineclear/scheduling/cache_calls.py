@@ -27,7 +27,8 @@ class CacheCalls(Readings):
         A name of a block of the prompt is given to the whole request.
 
         With `prefix_caching = all` they are published once they are computed. Until then the request
-        runs as if they had no names. Without prefix caching nothing is kept. `ask_for_names` costs less.
+        runs as if they had no names. Without prefix caching nothing is kept. It costs time in proportion to the
+        names that the branch has, so give several at once; `ask_for_names` costs less.
 
         Args:
             request_id: whose they are.

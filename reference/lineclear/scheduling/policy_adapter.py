@@ -35,8 +35,8 @@ class PolicyAdapter:
 
     Attributes:
         failures: what the policy did wrong; it is asked nothing after the first.
-        interruption: an exception of a receiver, or one of the policy that is a request to end the program.
-            The call during which it came is finished, and the next call raises it.
+        interruption: an exception of a receiver, or one of the policy or of an eviction key that is a request to end
+            the program. The call during which it came is finished, and the next call raises it.
         tenants: the policy, if it shares among tenants and has not failed.
         on_failure: called once, when the policy has failed.
     """
@@ -47,7 +47,7 @@ class PolicyAdapter:
         self.name = name_of(policy)
         self.foreign = not type(policy).__module__.startswith("lineclear.policies.")
         self.failures: list[str] = []
-        self.asking = False  # the policy, or a receiver, runs at this moment
+        self.asking = False  # the policy, a receiver or an eviction key runs at this moment
         self.reentrancy_error: SchedulerError | None = (
             None  # it has called the scheduler meanwhile
         )
@@ -88,28 +88,19 @@ class PolicyAdapter:
         return otherwise if self.failures else answer
 
     def check_caller(self) -> None:
-        """Refuses a call that the policy or a receiver makes, and raises what interrupted one before.
-
-        Raises:
-            SchedulerError: as `refuse_reentry` says.
-        """
-        if self.asking:
-            self.refuse_reentry()
-        if self.interruption is not None:
-            error, self.interruption = self.interruption, None
-            raise error
-
-    def refuse_reentry(self) -> None:
-        """Refuses a call from within the policy or a receiver of events.
+        """Refuses a call that the policy, a receiver or an eviction key makes, and raises what interrupted one before.
 
         Raises:
             SchedulerError: one of them runs at this moment.
         """
         if self.asking:
             self.reentrancy_error = SchedulerError(
-                "a policy or a receiver may not call the scheduler that calls it"
+                "a policy, or a function that a caller gave, may not call the scheduler meanwhile: call it afterwards"
             )
             raise self.reentrancy_error
+        if self.interruption is not None:
+            error, self.interruption = self.interruption, None
+            raise error
 
     def fail(self, error: BaseException) -> None:
         """Reports the policy's first failure, and says so to the owner of the orders."""

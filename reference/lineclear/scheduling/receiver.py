@@ -57,7 +57,8 @@ class Receiver:
 
 
 class AskedKey:
-    """A key of blocks that the caller gave; who asks it reports its errors, and asks no more.
+    """A key of blocks that the caller gave. Its errors are those of the key: `PrefixCache` reports the first and
+    asks no more.
 
     Args:
         key: the function.
@@ -67,7 +68,7 @@ class AskedKey:
     __slots__ = ("adapter", "key")
 
     def __init__(self, key: EvictionKey, adapter: PolicyAdapter) -> None:
-        """It was not asked."""
+        """Keeps the function."""
         self.key = key
         self.adapter = adapter
 
@@ -84,10 +85,10 @@ class AskedKey:
             answer = self.key(use)
             if adapter.reentrancy_error is not None:
                 raise adapter.reentrancy_error
-        except Exception:
-            raise
-        except BaseException as error:  # the next call raises it
-            adapter.interruption = adapter.interruption or error
+        except BaseException as error:
+            if isinstance(error, Exception):
+                raise
+            adapter.interruption = adapter.interruption or error  # the next call raises it
             raise RuntimeError(f"{type(error).__name__} came out of it") from error
         finally:
             adapter.asking, adapter.reentrancy_error = asking, refused

@@ -53,22 +53,22 @@ def each(value: Any, kind: type[Any]) -> bool:
 
 
 def ids(value: Any) -> bool:
-    """Whole numbers, not True or 1.0."""
+    """Whether they are whole numbers, not True or 1.0."""
     return each(value, int)
 
 
 def names(value: Any) -> bool:
-    """Request ids, or None."""
+    """Whether they are request ids, or None."""
     return value is None or each(value, str)
 
 
-def tables(value: Any) -> bool:
-    """Block ids by any name."""
+def all_ids(value: Any) -> bool:
+    """Whether each value of a mapping is a list of block ids."""
     return all(map(ids, value.values()))
 
 
 def hashed(value: Any) -> bool:
-    """By any name, what can be compared and counted."""
+    """Whether each value of a mapping can be compared and counted."""
     try:
         hash(tuple(value.values()))
     except TypeError:
@@ -78,7 +78,7 @@ def hashed(value: Any) -> bool:
 
 #: Each field of an observation: whether it is a mapping, what its values are, and that in words.
 FIELDS: tuple[tuple[str, bool, Callable[[Any], bool], str], ...] = (
-    ("tables", True, tables, "block ids (int) by request id"),
+    ("tables", True, all_ids, "block ids (int) by request id"),
     ("free", False, ids, "block ids (int)"),
     ("cached", True, hashed, "keys by block id"),
     ("waiting", False, names, "request ids, or None"),

@@ -109,7 +109,7 @@ def one_among(count: int, rate: float, seed: int, victim: Arrival, other: Arriva
 
 
 def made(prompt: int, output: int, **more: object) -> Arrival:
-    """A request that everybody knows all about."""
+    """A request of which all is known."""
     first = Arrival("0", 0.0, prompt, (output,), output, predicted_tokens=output)
     return replace(first, **more)  # type: ignore[arg-type]
 
@@ -144,7 +144,7 @@ def generate(kind: str, count: int, rate: float, seed: int) -> Workload:
     Args:
         kind: a key of `GENERATORS`, or hostile:POLICY.
         count: number of requests.
-        rate: requests per second.
+        rate: requests per second; of "closed" the number of users.
         seed: seed of every draw.
 
     Raises:
@@ -152,7 +152,7 @@ def generate(kind: str, count: int, rate: float, seed: int) -> Workload:
     """
     if kind in GENERATORS:
         drawn = GENERATORS[kind](count, rate, seed)
-        if kind == "poisson":  # which the workload calls synthetic
+        if kind == "poisson":  # its name is that of synthetic, which draws it
             return drawn
         rates = f"{rate:g} users" if drawn.users else f"{rate:g} in a second"
         return replace(drawn, name=f"{kind}, {count} requests, {rates}, seed {seed}", kind=kind)

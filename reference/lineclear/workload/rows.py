@@ -121,7 +121,7 @@ def whole(
     value: int | None = None
     if isinstance(cell, int) and not isinstance(cell, bool):
         value = cell
-    elif isinstance(cell, str) and len(cell) < 4_000:  # Python reads no more digits
+    elif isinstance(cell, str) and len(cell) < 4_000:  # Python converts 4,300 digits at most
         text = cell.strip()
         if text.removeprefix("-").isascii() and text.removeprefix("-").isdigit():
             value = int(text)

@@ -41,8 +41,8 @@ ACTIONS: dict[str, Action] = {}
 
 
 def action(event: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Enter a function into the table; the journal, if there is one, gets every run of it that returns. It is called
-    with positions alone, as the journal keeps them.
+    """Enter a function into the table; the journal, if there is one, gets every run of it that returns. The
+    action is called with positional arguments alone, as the journal keeps them.
     """
 
     def enter(body: Callable[..., Any]) -> Callable[..., Any]:

@@ -123,7 +123,7 @@ def same(
 def entries_same(
     label: str, old: Any, new: Any, where: Callable[[Any], Any] | None = None
 ) -> Part:
-    """Every entry of a table, or of those for which `where` holds, names the block that it named.
+    """Every entry of a table, or of those for which `where` holds, refers to the block that it referred to.
 
     Args:
         label: of the part.

@@ -120,7 +120,8 @@ class Script:
 def rewritten(text: str, name: Callable[[str, bool], str]) -> str:
     """One formula on one line without `let`, each symbol as `name(symbol, it is applied)` says.
 
-    A conjunction of one formula, which z3 prints and the standard does not allow, becomes the formula.
+    A conjunction or disjunction of one formula, which z3 prints and the standard does not allow, becomes the formula,
+    and so does a conjunction of one formula and `true`.
     """
     # What z3 shares, ($x1 ...) or (?x1 ...), one in each let. An inner let may give such a name to another formula.
     shared: dict[str, str] = {}

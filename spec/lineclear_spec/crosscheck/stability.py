@@ -24,6 +24,8 @@ from lineclear_spec.proof.prove import Result, prove_unit
 SEEDS = (0, 1, 2, 3, 4)
 VARIANTS = ("seed", "order", "names")
 SOLVERS = ("z3", "cvc5")
+#: How many times its baseline an obligation may take, and resources that any may.
+FACTOR, LEAST = 10, 50_000
 T = TypeVar("T")
 
 
@@ -152,22 +154,8 @@ def stability(
     return rows_in_parallel(partial(_job, prepare=prepare), jobs, workers, progress, fresh=True)
 
 
-def unstable(
-    results: Iterable[Result], baseline: dict[str, int], factor: int = 10, floor: int = 50_000
-) -> list[Result]:
-    """Obligations that took more than `factor` times their baseline.
-
-    Args:
-        results: answers.
-        baseline: resources that each took before; 0 for one that is new.
-        factor: how many times as much.
-        floor: resources below which none counts.
-    """
-    return [r for r in results if r.rlimit > max(floor, factor * baseline.get(r.key, 0))]
-
-
 def failures(trials: Iterable[Trial], baseline: dict[str, int]) -> list[Failure]:
-    """What is not proved, and what z3 spent more on than ten times the baseline and than 50,000 units (`unstable`).
+    """What is not proved, and what z3 spent more on than ten times the baseline and than 50,000 units.
 
     cvc5 has no baseline: its budget is twenty times what the hardest obligation takes. The obligation that a solver is
     asked first pays for reading the assumptions. In another order that is another one, so it may take as much more as
@@ -184,9 +172,9 @@ def failures(trials: Iterable[Trial], baseline: dict[str, int]) -> list[Failure]
         if result.status != "proved":
             reasons.append(result.status)
         reading = dearest.get(result.unit, 0) if trial.variant == "order" else 0
-        own = replace(result, rlimit=result.rlimit - reading)
-        if result.solver == "z3" and unstable([own], baseline):
-            known = baseline.get(result.key)
+        known = baseline.get(result.key)
+        most = max(LEAST, FACTOR * (known or 0))
+        if result.solver == "z3" and result.rlimit - reading > most:
             against = "which has no baseline" if known is None else f"baseline {known}"
             reasons.append(f"took {result.rlimit} resource units, {against}")
         found += [

@@ -2,9 +2,9 @@
 
 Guarantees: every block id of a tier is free or backs exactly one `Block`. The state changes only through
 the primitives and block steps of `kernel/methods.py`, which are written once over the operators of this class
-(`kernel/operators.py` lists them), operators that actions call, and fields that they write. Two exceptions are safe:
-`new_request` makes a record that nothing refers to, and the proofs allow for any new request with honest names;
-`name_blocks` (`kernel/ledger_cache.py`) says why itself.
+(`kernel/operators.py` lists them), operators that actions call themselves, and fields that actions write. Two
+exceptions are safe: `new_request` makes a record that nothing refers to, and the proofs allow for any new request
+with honest names; `name_blocks` (`kernel/ledger_cache.py`) says why itself.
 
 A table refers to `Block` records, not to block ids in a pool: swapping a block out changes its tier and its
 block id and leaves every table that refers to it alone, so sharing survives a swap.

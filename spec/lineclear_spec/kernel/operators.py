@@ -276,7 +276,7 @@ OPERATORS: tuple[Operator, ...] = (
 )
 
 
-def words(of: str) -> frozenset[str]:
+def words(owner: str) -> frozenset[str]:
     """Names of the operators that are methods of this owner."""
     pairs = [word.split(".") for row in OPERATORS for word in row.methods]
-    return frozenset(word for owner, word in pairs if owner == of)
+    return frozenset(word for name, word in pairs if name == owner)

@@ -56,7 +56,7 @@ def admission() -> tuple[list[Any], list[tuple[str, Any]]]:
     budget, last = s.max_num_batched_tokens, s.limit(r) - 1
     exist, lookahead = z3.Int("exist"), z3.Int("lookahead")
     text = raw(on_formulas(queries.worst_case)(ledger, record))
-    resting, saved, made = z3.Int("resting"), z3.Int("saved"), z3.Int("made")
+    resting, saved, made = raw(settings.resting), raw(settings.saved), raw(settings.made)
     one = z3.And(
         s.parallel(r) == 1, s.worst_case(r) == text, s.blocks(r) == s.length(leader), made >= 1
     )

@@ -75,7 +75,7 @@ class Mutant:
     """One broken table.
 
     Attributes:
-        name: `swap_out.guard.4`, `finish.effect.1`: function, kind and position, counted from 1.
+        name: `swap_out.guard.4`, `finish.effect.1`, `swap_in.name.1`: function, kind and position, counted from 1.
         function: the action or block step that is broken.
         kind: the family, `guard dropped` or another of `mutation.variants.FAMILIES`.
         text: the statement that is gone or changed, or the guard's sentence.
@@ -103,7 +103,7 @@ class Mutant:
 
     @property
     def position(self) -> int:
-        """Which guard or which effect of its function it is, counted from 0."""
+        """Which guard, effect or binding of its function it is, counted from 0."""
         return int(self.name.split(".")[2]) - 1
 
     @property

@@ -54,7 +54,7 @@ def publish(old: Any, new: Any, q: Any, index: Any, _: Any) -> list[Part]:
             lambda: index < old.block_of(old.num_tokens(q)),
             lambda: old.open_swap(r) == 0,
         ),
-        blocks_same(old, new, but=block),
+        blocks_same(old, new, besides=block),
         part("frame_block", lambda: alike(old, new, block, ("ref", "block_id"))),
         request_same(old, new, r, "blocks"),
         sequence_same(old, new, q),
@@ -237,7 +237,7 @@ def read_by(old: Any, new: Any, name: Any, more: int) -> list[Part]:
         requests_same(old, new),
         sequences_same(old, new),
         tables_same(old, new),
-        blocks_same(old, new, but=block),
+        blocks_same(old, new, besides=block),
         *rest_same(old, new),
     ]
 

@@ -196,7 +196,7 @@ def other_requests(old: Any, new: Any, other: Callable[[Any], Any]) -> list[Part
 def other_sequences(
     old: Any, new: Any, other: Callable[[Any], Any], mine: Callable[[Any], Any] | None
 ) -> list[Part]:
-    """No sequence but those that are `mine`, or of other requests if None, changes, nor its table.
+    """No sequence that is not one of `mine` changes, nor its table; if `mine` is None, no sequence of another request.
 
     Args:
         old, new, mine: see `others`.
@@ -246,29 +246,29 @@ def sequences_same(old: Any, new: Any) -> Part:
 
 
 def tables_same(old: Any, new: Any) -> Part:
-    """Every entry of a table names the block that it named."""
+    """Every entry of a table refers to the block that it referred to."""
     return entries_same("frame_tables", old, new)
 
 
-def blocks_same(old: Any, new: Any, but: Any = None) -> Part:
-    """No block that is `present` changes, except `but` if it is given."""
+def blocks_same(old: Any, new: Any, besides: Any = None) -> Part:
+    """No block that is `present` changes, except `besides` if it is given."""
     return same(
         "frame_blocks",
         "block",
         old,
         new,
         ("ref", *BLOCK),
-        lambda b: present(old, b) if but is None else and_(present(old, b), b != but),
+        lambda b: present(old, b) if besides is None else and_(present(old, b), b != besides),
     )
 
 
-def all_records_same(old: Any, new: Any, but: Any = None) -> list[Part]:
+def all_records_same(old: Any, new: Any, besides: Any = None) -> list[Part]:
     """No request, no sequence, no table and no block but one, if it is given, changes."""
     return [
         sequences_same(old, new),
         requests_same(old, new),
         tables_same(old, new),
-        blocks_same(old, new, but),
+        blocks_same(old, new, besides),
     ]
 
 

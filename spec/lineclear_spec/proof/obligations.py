@@ -125,7 +125,8 @@ def action(name: str, body: Callable[..., Any] | None = None) -> Unit:
         before,
         ledger.state,
     )
-    # Every guard was asked of the state before: `require` refuses one after a write.
+    # True by construction: `require` refuses a guard after a write of a field, and an action may not call the
+    # operators that write none (`language/vocabulary.py`).
     refusal = Goal("refusal", "a refused action changes nothing", 0, z3.BoolVal(True))
     unit.goals.append(refusal)
     everything = len(ledger.assumptions)

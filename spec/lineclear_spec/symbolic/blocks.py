@@ -160,9 +160,8 @@ class Blocks(Whole):
         """The tables of the request's sequences name no sealed block any more; the sealed blocks that
         no entry names then, in some order.
         """
-        self.presume(
-            "group_local"
-        )  # plain data looks for the blocks in the tables, as they are now
+        # Plain data looks for the blocks in the tables, as they are now.
+        self.presume("group_local")
         of, r = self.state.snapshot().request, request.z
         return self._drop_holders(lambda q: of(q) == r)
 

@@ -79,7 +79,7 @@ class Bulk(Whole):
         alone = isinstance(sequences, Always)
         count = block_ids.size if alone else z3.IntVal(1)
         if not alone:
-            as_many = Term(sequences.size == block_ids.size)
+            as_many = sequences.size == block_ids.size
             self.demand(as_many, "as many block ids as sequences", keep=False)
 
         def grows(q: Any) -> Any:

@@ -53,7 +53,7 @@ class ByContract(Whole):
         before = self.state.snapshot()
         values = [a if isinstance(a, Vector) else raw(a) for a in arguments]
         if any(isinstance(a, Vector) and not isinstance(a, Bucket) for a in values):
-            raise Misuse(f"{name} is proved of a bucket: a list on plain data has no `count`")
+            raise Misuse(f"{name} is proved of a bucket: the `count` of a list is not its size")
         count = contract.count(before, *values)
         for label, domains, predicate in contract.requirements(before, count, *values):
             self._owe("defined", f"{name}: {label}", instance(domains, predicate))

@@ -148,7 +148,11 @@ def held_fields(held: str, count: str, index: str) -> tuple[Any, Any, Any]:
 
 
 class Holdings(Whole):
-    """The operators of a symbolic ledger over the blocks that each request holds."""
+    """The operators of a symbolic ledger over the blocks that each request holds.
+
+    They make `Held` themselves: `request.held` is for who reads it, and asks that tables and holdings agree
+    (`presume_tables`), which a step that is half done has not restored.
+    """
 
     def hold(self, request: Any, blocks: Vector, block_ids: Vector) -> None:
         """The request holds blocks that it does not hold yet, and that are at these block ids."""

@@ -96,6 +96,7 @@ class SymbolicLedger(
         self.endings = SymbolicCalendar(self, "ending")
         # A field of states has that name too.
         object.__setattr__(self, "decode_batch", SymbolicBatch(self))
+        # The fields at the beginning; `at_start` is None until hypotheses are about them.
         self.untouched = dict(state.fields)
         self.condition: Any = None
         # "clause/field" -> the field of which it was assumed.

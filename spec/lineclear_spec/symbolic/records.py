@@ -205,7 +205,7 @@ class Records(Whole):
         return Term(BLOCK_OF(raw(position)))
 
     def cap(self, blocks: Any) -> Term:
-        """blocks * block_size."""
+        """blocks * block_size. What is assumed of it is proved of products (`arithmetic`)."""
         self.assume(room_of_blocks())
         return Term(CAP(raw(blocks)))
 

@@ -13,7 +13,7 @@ from lineclear_spec.logic import Misuse
 
 def truth(self: z3.ExprRef) -> bool:
     """Of true, false and `a == a` alone. z3 itself answers `bool(a == b)` by how the two are written, so that `if`,
-    `and`, `not` and `in` in a clause or a contract took one branch.
+    `and`, `not` and `in` in a clause or a contract would take one branch.
     """
     same = z3.is_eq(self) and self.arg(0).eq(self.arg(1))
     if not (same or z3.is_true(self) or z3.is_false(self)):

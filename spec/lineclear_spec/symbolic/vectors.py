@@ -274,7 +274,7 @@ class Held(Owned):
     def vector(self) -> Vector:
         """Its blocks as they are now."""
         s, r = self.ledger.state.snapshot(), self.owner
-        return Vector(self.ledger, Block, s.blocks(r), lambda k: s.held(r, k), s.held_index)
+        return Vector(self.ledger, Block, s.blocks(r), partial(s.held, r), s.held_index)
 
     def update(self, blocks: Vector) -> None:
         """Add blocks that are not there."""

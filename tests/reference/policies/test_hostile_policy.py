@@ -237,7 +237,8 @@ def test_a_call_of_the_scheduler_is_refused_and_told() -> None:
     assert policy.done == ["call_abort_quietly"]
     assert list(scheduler.entries) == [0, 1, 2, 3]
     assert scheduler.policy_failures == [
-        "hostile: SchedulerError: a policy or a receiver may not call the scheduler that calls it"
+        "hostile: SchedulerError: a policy, or a function that a caller gave, may not call the scheduler meanwhile: "
+        "call it afterwards"
     ]
 
 

@@ -50,7 +50,7 @@ def test_a_guard_after_a_write_is_refused() -> None:
         ledger.require(ledger.steps >= 0, "late")
 
 
-def test_a_guard_after_a_write_of_which_nobody_tells_is_refused() -> None:
+def test_a_guard_after_a_write_by_a_ghost_is_refused() -> None:
     """A field is another object once it is written, by whatever statement: here by one that only proofs have."""
     ledger = SymbolicLedger(State.arbitrary())
     ledger.require(ledger.steps >= 0, "in time")

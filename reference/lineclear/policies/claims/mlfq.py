@@ -130,7 +130,7 @@ claim(
             Theorem(
                 "mlfq.P7",
                 "every request comes to its end: each time that it has generated nothing for "
-                "promote_after steps it generates a quantum before anybody who arrived later",
+                "promote_after steps it generates a quantum before any request that arrived later",
                 ("F1", "F2", "F3", "F5", "F6", "F7", "F8", "F11"),
                 (TABLE, STEPS + "the order is ", STEPS + "a displaced request", *ON_TOP),
                 "Levels",
