@@ -38,6 +38,11 @@ OF_POLICIES: Mapping[str, tuple[Mapping[str, Any], tuple[RequestShape, ...]]] = 
         "mlfq": ({"quantum": 2, "levels": 2, "promote_after": 6}, (LONG, SHORT)),
     }
 )
+#: Settings without which a policy, with prompts in chunks, does in its world what fcfs does: the default limit on one
+#: prompt's tokens of a step is a share already.
+OWN_SETTINGS: Mapping[str, Mapping[str, int]] = MappingProxyType(
+    {"fair": {"long_prefill_token_threshold": 0, "max_num_batched_tokens": 3}}
+)
 
 
 def of_policy(
@@ -67,7 +72,7 @@ def of_policy(
         preemption_mode=mode,
         enable_chunked_prefill=chunked,
         max_num_seqs=live,
-        **three,
+        **(three | dict(OWN_SETTINGS.get(policy, {}) if chunked else {})),
     )
     words = (
         f"{policy}, {victim} is preempted by {mode}, prompts {'in chunks' if chunked else 'whole'}"

@@ -19,6 +19,7 @@ from lineclear.explore.bounds import RequestShape, SearchBounds
 from lineclear.explore.cycles import components, walk
 from lineclear.explore.findings import unserved
 from lineclear.explore.keys import world_key
+from lineclear.explore.policy_worlds import OF_POLICIES, OWN_SETTINGS, live_of, of_policy
 from lineclear.explore.report import Report, explore, markdown, record, summary, unreached
 from lineclear.explore.search import search
 from lineclear.explore.small import LONG, SHORT, small
@@ -233,6 +234,21 @@ def test_what_is_never_seen_is_named() -> None:
 def test_victim_rules_choose_differently() -> None:
     found = {b.config.victim: search(b).states for b in victims()[4:]}
     assert found == {"last": 354, "lowest_priority": 354, "longest": 380, "newest": 398}
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        pytest.param(name, marks=[] if name in OWN_SETTINGS else pytest.mark.deep)
+        for name in OF_POLICIES
+        if name != "fcfs"
+    ],
+)
+def test_no_policy_does_in_its_world_what_fcfs_does(policy: str) -> None:
+    bounds = of_policy(policy, "last", "swap", chunked=True, live=live_of(policy))
+    first = replace(bounds.config, scheduling_policy="fcfs", policy_options=())
+    here, there = search(bounds), search(replace(bounds, config=first))
+    assert (here.states, here.transitions) != (there.states, there.transitions)
 
 
 def test_the_worlds_hold_every_setting_of_the_list() -> None:
