@@ -4,7 +4,7 @@
 Guarantees: an edit is text that a reviewer could type; the module is replaced before any importer
 is loaded, in a separate process, so that none of the original remains.
 
-Run by hand: python tests/support/sweep.py scheduling/step.py scheduling/sequence_demand.py --part 0/2
+Run by hand: python tests/support/sweep.py reference/lineclear/scheduling/{step,room}.py --part 0/2
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ def judged(module: str, text: str, find: Callable[[], str] = first_finding) -> t
 
 
 def main(arguments: list[str]) -> None:
-    """Tries the edits of some files of `reference/lineclear`, or of a path from the root."""
+    """Tries the edits of some files; of a share of them with `--part K/N`, at most so many with `--most`."""
     share, of = 0, 1
     most = 10**9
     if "--part" in arguments:
@@ -216,7 +216,7 @@ def main(arguments: list[str]) -> None:
 
     todo: list[tuple[str, str, str, Any, Any]] = []
     for file in arguments:
-        path = ROOT / file if "/" in file else ROOT / "reference" / "lineclear" / file
+        path = ROOT / file
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts[1:])
         tree = ast.parse(path.read_text())
         todo += [(file, module, what, tree, change) for what, change in edits_of(tree)]
