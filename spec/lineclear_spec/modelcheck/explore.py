@@ -150,6 +150,18 @@ def replay(bounds: Bounds, trace: Sequence[Step]) -> GhostLedger:
     return ledger
 
 
+def start_of(bounds: Bounds) -> Trace:
+    """The trace to a world's start, up to the first state that breaks an invariant, where a search finds it: what
+    follows may be refused.
+    """
+    ledger = GhostLedger(bounds.limits())
+    for number, step in enumerate(bounds.start):
+        if breaches(ledger):
+            return bounds.start[:number]
+        apply(ledger, step)
+    return bounds.start
+
+
 def nearest(bounds: Bounds) -> list[Trace]:
     """The traces that a search finds, in its order; what leads on from the last of them is not looked at."""
     return search(bounds, check=False, until_full=True).traces
@@ -170,9 +182,10 @@ def search(
     """
     found = Exploration(bounds)
     noted = Noted(found) if collect else None
-    seen = {state_key(replay(bounds, bounds.start))}
-    found.traces.append(bounds.start)
-    queue: deque[Trace] = deque([bounds.start])
+    start = start_of(bounds) if check else bounds.start
+    seen = {state_key(replay(bounds, start))}
+    found.traces.append(start)
+    queue: deque[Trace] = deque([start])
     names = [name for name in ACTIONS if name not in bounds.leave_out]
     visited = 0
     while queue:
