@@ -54,7 +54,6 @@ class Freezer:
     """Writes states of one world and reads them again."""
 
     def __init__(self) -> None:
-        """Nothing is shared yet."""
         self._objects: list[Any] = []
         self._numbers: dict[int, int] = {}  # by identity; the list keeps the objects alive
         self._reduced: dict[type, Any] = {

@@ -80,7 +80,6 @@ class World:
         *,
         watched: bool = False,
     ) -> None:
-        """Nothing is live."""
         self.bounds = bounds
         self.also = journal
         self.executor = executor

@@ -55,7 +55,6 @@ class Drawing:
     """One picture; later parts are drawn over earlier ones."""
 
     def __init__(self, title: str, width: float, height: float) -> None:
-        """Starts an empty page of a given size."""
         self.title = title
         self.width = width
         self.height = height
