@@ -73,10 +73,10 @@ def test_the_key_depends_on_all_that_matters(
         first,
         cache.key(made, Context("fast", root=tmp_path)),
         cache.key(made, Context(config_text="depth", root=tmp_path)),
-        cache.key(Stage("one", made.run, ("spec",)), Context(root=tmp_path)),
-        cache.key(Stage("one", made.run, ("reference",), ("z3-solver",)), Context(root=tmp_path)),
+        cache.key(Stage("one", made.run, ("lineclear_spec",)), Context(root=tmp_path)),
+        cache.key(Stage("one", made.run, ("lineclear",), ("z3-solver",)), Context(root=tmp_path)),
         cache.key(
-            Stage("one", made.run, ("reference",), extra=lambda _: "page"), Context(root=tmp_path)
+            Stage("one", made.run, ("lineclear",), extra=lambda _: "page"), Context(root=tmp_path)
         ),
     }
 
@@ -96,10 +96,10 @@ def test_the_key_depends_on_all_that_matters(
 
 
 def test_every_source_file_is_in_the_key() -> None:
-    names = {name for name, _ in cache.sources("spec")}
+    names = {name for name, _ in cache.sources("lineclear_spec")}
     assert {"kernel/ledger.py", "proof/baseline.json"} <= names
     assert any(name.startswith("actions/") for name in names)
-    assert "checks/cache.py" in {name for name, _ in cache.sources("reference")}
+    assert "checks/cache.py" in {name for name, _ in cache.sources("lineclear")}
 
 
 def test_a_policy_of_ones_own_is_never_served(fake: Counted, tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ from planted import BUGS, Patch, no_request_is_admitted, only
 from refusals import printed
 
 from lineclear.checks import table
-from lineclear.checks.counterexample import Counterexample
+from lineclear.checks.counterexample import Counterexample, from_table
 from lineclear.checks.stage import Context
 from lineclear.checks.walks import jobs, walked
 from lineclear.cli import main
 from lineclear.oracle import Oracle
+from lineclear_spec.modelcheck.worlds import BOUNDS, Bounds
 from lineclear_spec.mutation import mutants
 from lineclear_spec.report.picture import world
 
@@ -88,6 +89,14 @@ def test_a_mutants_test_passes_while_the_mutant_is_seen(tmp_path: Path) -> None:
     scope = {}
     exec(emit_test(replace(saved, mutant="", kind="table")), scope)
     scope["test_fence_held_gpu"]()  # the unchanged table breaks no rule
+
+
+@pytest.mark.parametrize("bounds", [b for b in BOUNDS if b.start], ids=lambda b: b.name)
+def test_what_a_search_does_in_a_world_can_be_done_again(bounds: Bounds) -> None:
+    saved = from_table(bounds.limits(), bounds.start, "a rule", "its values")
+    seen = saved.execute()
+    assert len(seen.states) == 1 + len(bounds.start)
+    assert not seen.breaks
 
 
 def test_a_run_of_the_scheduler_is_saved_replayed_and_turned_into_a_test(

@@ -16,7 +16,7 @@ import z3
 
 from lineclear_spec.kernel import records as plain
 from lineclear_spec.kernel.lifecycle import EVENTS
-from lineclear_spec.modelcheck.block_view import NO_BLOCK, NO_REQUEST, NO_SEQUENCE
+from lineclear_spec.modelcheck.accessors import NO_BLOCK, NO_REQUEST, NO_SEQUENCE
 from lineclear_spec.modelcheck.explore import nearest, replay
 from lineclear_spec.modelcheck.ghosts import GhostLedger
 from lineclear_spec.modelcheck.snapshot import ConcreteView

@@ -13,13 +13,14 @@ import platform
 import sys
 import tempfile
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
-from lineclear.checks.sources import PACKAGES, closure, files, folder_of
 from lineclear.checks.stage import Context, Outcome, Stage
 
 FOLDER = ".lineclear"
 FORMAT = "lineclear check 1"
+SUFFIXES = (".py", ".json", ".toml")
 
 
 def folder(root: Path) -> Path:
@@ -30,11 +31,17 @@ def folder(root: Path) -> Path:
     return Path(base) / "lineclear" / "check"
 
 
-def sources(part: str) -> list[tuple[str, bytes]]:
-    """The source files of a part, by name: `spec`, `reference`, or a module and what it may import."""
-    whole = part in PACKAGES
-    top = folder_of(part if whole else "reference")
-    paths = files(top) if whole else closure(part)
+def sources(package: str) -> list[tuple[str, bytes]]:
+    """The source files of a package, by their names in it.
+
+    Raises:
+        RuntimeError: the package has no folder.
+    """
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise RuntimeError(f"the package {package} has no folder")
+    top = Path(spec.submodule_search_locations[0])
+    paths = [p for p in sorted(top.rglob("*")) if p.suffix in SUFFIXES and p.is_file()]
     return [(str(path.relative_to(top)), path.read_bytes()) for path in paths]
 
 

@@ -7,7 +7,8 @@ scheduler its moves and its journal. A replay executes; it never repeats the fil
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -153,14 +154,16 @@ class Execution:
             self.ledger = GhostLedger(Limits(**cast("dict[str, Any]", saved.limits)))
         except (TypeError, ValueError) as error:
             raise CounterexampleError(f"its limits are not the ledger's: {error}") from error
-        self.seen = ExecutionResult(self.ledger, [])
-        self.before: dict[str, str] = {}
+        from lineclear_spec.report.picture import Picture
+
+        self.picture = Picture(self.ledger)
+        self.seen = ExecutionResult(self.ledger, self.picture.rows)
+        self._note()
 
     def run(self, stop: int | None) -> ExecutionResult:
         """Every action in order."""
         from lineclear_spec.mutation.trial import write as write_counters
 
-        self._row("0", "start", "")
         last = len(self.saved.trace)
         for number, step in enumerate(self.saved.trace, 1):
             if stop is not None and number > stop:
@@ -177,14 +180,7 @@ class Execution:
         """One action; False if the trace cannot continue."""
         from lineclear_spec.actions import ACTIONS
         from lineclear_spec.kernel.records import Refused
-        from lineclear_spec.modelcheck.concrete import (
-            ConcreteView,
-            breaches,
-            violated_postconditions,
-        )
-        from lineclear_spec.modelcheck.explore import prepare
-        from lineclear_spec.modelcheck.kv_concrete import Executed, kv_breaches, step_breaches
-        from lineclear_spec.postconditions import POSTCONDITIONS
+        from lineclear_spec.modelcheck.explore import broken_by, prepare
         from lineclear_spec.report.picture import call
 
         name = step[0]
@@ -195,9 +191,9 @@ class Execution:
             own = prepare(self.ledger, step)
         except (IndexError, ValueError) as error:
             raise CounterexampleError(f"action {number}: {name}: no such record") from error
-        view = ConcreteView(self.ledger)
         try:
-            result = self._body(name, final=final)(self.ledger, *own)
+            with self._installed(final=final) as body:
+                found = broken_by(self.ledger, step, own, body, kv=final)
         except Refused as refused:
             if not final:
                 raise CounterexampleError(
@@ -206,23 +202,10 @@ class Execution:
             self.seen.refused = refused.guard
             self._row(str(number), call(step), f"refused: {refused.guard}")
             return False
-        except Exception as error:  # whatever error a broken table causes is the finding
-            self.seen.broken = ("definedness",)
-            self._row(str(number), call(step), f"{type(error).__name__}: {error}")
-            return False
-        rules = tuple(breach.rule for breach in breaches(self.ledger))
-        if not rules and final:
-            parts = POSTCONDITIONS[name](view, ConcreteView(self.ledger), *own, result)
-            rules = tuple(
-                f"{name} ensures {breach.rule}"
-                for breach in violated_postconditions(parts, view, ConcreteView(self.ledger))
-            )
-        if not rules and final:
-            kv = step_breaches(Executed(name, view, ConcreteView(self.ledger), own, result))
-            rules = tuple(breach.rule for breach in kv or kv_breaches(self.ledger))
-        self.seen.broken = rules
-        self._row(str(number), call(step), None)
-        return not rules
+        self.seen.broken = tuple(breach.rule for breach in found)
+        failed = found[0].values[0] if self.seen.broken == ("definedness",) else None
+        self._row(str(number), call(step), failed)
+        return not found
 
     def _check_arguments(self, number: int, step: tuple[str, tuple[Any, ...]]) -> None:
         """Rejects arguments that no trace has: fractions, objects, and numbers that would take all memory.
@@ -248,36 +231,31 @@ class Execution:
                 f"its max_model_len is {length}: at most {MOST} where requests have names, as all are listed"
             )
 
-    def _body(self, name: str, *, final: bool) -> Any:
-        """The action to run; the last one has the mutant installed."""
-        from lineclear_spec.actions import ACTIONS
+    @contextmanager
+    def _installed(self, *, final: bool) -> Generator[Callable[..., Any] | None]:
+        """Within the block the last action is the mutant's, if there is one."""
         from lineclear_spec.mutation.mutants import generate, installed
         from lineclear_spec.mutation.variants import FAMILIES
 
         if not (final and self.saved.mutant):
-            return ACTIONS[name].body
+            yield None
+            return
         mutants = {mutant.name: mutant for mutant in generate(FAMILIES)}
         if self.saved.mutant not in mutants:
             raise CounterexampleError(f"the table no longer has the statement {self.saved.mutant}")
-        mutant = mutants[self.saved.mutant]
-
-        def run(*arguments: Any) -> Any:
-            with installed(mutant) as body:
-                return (body or ACTIONS[name].body)(*arguments)
-
-        return run
+        with installed(mutants[self.saved.mutant]) as body:
+            yield body
 
     def _row(self, mark: str, action: str, text: str | None) -> None:
         """Records the state."""
-        from lineclear.journal.file import state
-        from lineclear_spec.kernel.records import CPU, GPU
-        from lineclear_spec.report.picture import cells, change, facts
+        self.picture.add(mark, action, text)
+        self._note()
 
-        now = facts(self.ledger)
-        said = change(self.before, now) if text is None else text
-        self.before = now
-        gpu, cpu = cells(self.ledger, GPU), cells(self.ledger, CPU)
-        self.seen.rows.append((mark, action, gpu, cpu, said))
+    def _note(self) -> None:
+        """The state of the newest row."""
+        from lineclear.journal.file import state
+
+        _, action, gpu, cpu, _ = self.picture.rows[-1]
         shown = {"action": action, **state(self.ledger)}
         self.seen.states.append({**shown, "gpu_blocks": gpu, "cpu_blocks": cpu})
 

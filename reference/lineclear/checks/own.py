@@ -133,7 +133,6 @@ class Watched:
     """
 
     def __init__(self, policy: Any, displaces: bool = True) -> None:
-        """Starts with nothing read."""
         self._policy = policy
         self._displaces = displaces
         self.reads: set[str] = set()

@@ -12,11 +12,10 @@ from importlib import import_module
 from lineclear.checks.stage import Context, Outcome, Stage
 
 SOLVERS = ("z3-solver", "cvc5")
-BOTH = ("spec", "reference")
-#: What solvers prove depends on the specification, on policies with claims, and on what
-#: `entering.py` runs on formulas. The searches and mutants of the table depend on no scheduler.
-PROOFS = ("spec", "lineclear.checks.proofs", "lineclear.theorems.entering")
-TABLE = ("spec", "lineclear.checks.table")
+BOTH = ("lineclear_spec", "lineclear")
+#: The searches and mutants of the table depend on no scheduler. What solvers prove does: on policies with claims, and
+#: on what `entering.py` runs on formulas; their answers to the same formulas are kept apart (`Context.answers`).
+TABLE = ("lineclear_spec", "lineclear.checks")
 
 
 def later(module: str, name: str) -> Callable[[Context], Outcome]:
@@ -39,17 +38,12 @@ def generated_files(context: Context) -> str:
 #: The stages, those that find most in least time first. `run` maps a `Context` to an `Outcome`; `sources`
 #: are the files that the answer depends on (the cache drops it when they change).
 STAGES: tuple[Stage, ...] = (
-    Stage(
-        "controls",
-        later("controls", "controls"),
-        (*PROOFS, "lineclear.checks.controls"),
-        SOLVERS[:1],
-    ),
-    Stage("proofs", later("proofs", "proofs"), PROOFS, SOLVERS),
+    Stage("controls", later("controls", "controls"), BOTH, SOLVERS[:1]),
+    Stage("proofs", later("proofs", "proofs"), BOTH, SOLVERS),
     Stage("scheduler", later("walks", "walks"), BOTH),
     Stage("behaviours", later("behaviours", "behaviours"), BOTH),
-    Stage("second solver", later("proofs", "second_solver"), PROOFS, SOLVERS),
-    Stage("stability", later("proofs", "stability"), PROOFS, SOLVERS, ("deep",)),
+    Stage("second solver", later("proofs", "second_solver"), BOTH, SOLVERS),
+    Stage("stability", later("proofs", "stability"), BOTH, SOLVERS, ("deep",)),
     Stage("mutants", later("table", "mutants"), TABLE, SOLVERS),
     Stage("exploration", later("table", "exploration"), TABLE),
     Stage("witnesses", later("table", "witnesses"), TABLE),

@@ -132,8 +132,7 @@ class Stage:
     Attributes:
         name: as printed, and as `--stage` takes it.
         run: the function.
-        sources: what the answer depends on: `spec`, `reference`, or a module of `lineclear`, which
-            stands for all that it may import.
+        sources: packages on whose files the answer depends.
         packages: distributions whose versions it depends on.
         modes: the modes in which it runs; in others it is reported as skipped.
         cacheable: whether nothing else than sources, packages, mode, configuration and `extra` matters.
@@ -142,7 +141,7 @@ class Stage:
 
     name: str
     run: Callable[[Context], Outcome]
-    sources: tuple[str, ...] = ("spec",)
+    sources: tuple[str, ...] = ("lineclear_spec",)
     packages: tuple[str, ...] = ()
     modes: tuple[str, ...] = MODES
     cacheable: bool = True

@@ -52,7 +52,6 @@ class AnyFit(Step):
     replaces = False
 
     def __init__(self, parts: StepParts) -> None:
-        """Nothing is scheduled yet."""
         super().__init__(parts)
         self.max_bypasses = math.inf
 

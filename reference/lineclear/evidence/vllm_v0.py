@@ -28,7 +28,6 @@ class V0Step(Step):
     decodes_every_step = False  # a step may leave out a sequence that runs
 
     def __init__(self, parts: StepParts) -> None:
-        """Nothing is scheduled yet."""
         super().__init__(parts)
         self.preempted_now: list[LiveRequest] = []  # in this step
 

@@ -33,7 +33,6 @@ class KeyedState:
     """A ledger and an observer's histories, as `state_key` reads them."""
 
     def __init__(self, world: World) -> None:
-        """As things stand."""
         ledger, observer = world.scheduler.ledger, world.observer
         self._ledger = ledger
         self.requests = [entry.record for entry in world.live()]

@@ -30,7 +30,6 @@ class OutputNames:
     """
 
     def __init__(self, size: int) -> None:
-        """None is given."""
         self.size = size
         self.names: dict[tuple[int, tuple[int, ...]], int] = {}
         self.said: dict[tuple[Hashable, int], list[int]] = {}

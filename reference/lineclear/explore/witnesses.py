@@ -66,7 +66,6 @@ class Notes:
     """Notes the situations of the last move."""
 
     def __init__(self) -> None:
-        """Nothing."""
         self.seen: set[str] = set()
         self.against: set[str] = set()  # rules of the order that the move broke
         self.barrier = 0

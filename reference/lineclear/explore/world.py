@@ -28,14 +28,15 @@ A move is a tuple of plain data, so a trace can be written down:
 
 from __future__ import annotations
 
+import copyreg
 import itertools
 import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import repeat
 from typing import Any
 
 from lineclear.explore.bounds import SearchBounds
-from lineclear.explore.frozen import Freezer
 from lineclear.explore.orders import least, remembers, request_of, shifted, tokens_of
 from lineclear.explore.output_names import OutputNames
 from lineclear.explore.witnesses import Notes, noted
@@ -60,6 +61,14 @@ Journal = Callable[[str, tuple[Any, ...]], None]
 Executor = Callable[[Plan], object]
 
 
+def again(same: repeat[Any]) -> tuple[Any, tuple[Any]]:
+    """How the record of which a ledger says that it is always the same one is written down: itertools does not say."""
+    return repeat, (next(same),)
+
+
+copyreg.pickle(repeat, again)
+
+
 class World:
     """One scheduler, what its environment may do, and what watches it.
 
@@ -80,7 +89,6 @@ class World:
         *,
         watched: bool = False,
     ) -> None:
-        """Nothing is live."""
         self.bounds = bounds
         self.also = journal
         self.executor = executor
@@ -96,7 +104,6 @@ class World:
             None if self.remembers else make(config.scheduling_policy, dict(config.policy_options))
         )
         self.unasked = pickle.dumps(plain, 5)
-        self.freezer = Freezer()
         self.oracle = Oracle(self.scheduler)
         self.observer = Observer(self.scheduler.ledger)
         device = Device(bounds.config.block_size, hazards=Hazards())
@@ -131,7 +138,7 @@ class World:
         try:
             parts = self.arrived, self.names, self.oracle.memory, self.outputs
             whole = (scheduler, observer, self.bench, *parts)
-            return self.freezer.dumps(whole)
+            return pickle.dumps(whole, 5)
         finally:
             scheduler.config, scheduler.adapter.policy, ledger.limits = config, policy, limits
             self._attach()
@@ -139,7 +146,6 @@ class World:
     def thaw(self, frozen: bytes) -> None:
         """Goes back to what was frozen by a world of equal bounds."""
         old = self.scheduler
-        whole = self.freezer.loads(frozen)
         (
             self.scheduler,
             self.observer,
@@ -148,7 +154,7 @@ class World:
             self.names,
             memory,
             self.outputs,
-        ) = whole
+        ) = pickle.loads(frozen)
         scheduler = self.oracle.scheduler = self.scheduler
         self.oracle.memory = memory
         scheduler.config, scheduler.ledger.limits = old.config, old.ledger.limits

@@ -190,7 +190,6 @@ class Charges:
     """
 
     def __init__(self) -> None:
-        """No tenant was served."""
         self.prompts: Counter[Hashable] = Counter()
         self.tokens: Counter[Hashable] = Counter()
 

@@ -24,7 +24,6 @@ class Entering:
     """
 
     def __init__(self, state: OracleState, serving: Serving) -> None:
-        """No request was asked for yet."""
         self.state, self.config, self.serving = state, state.config, serving
 
     def fits(self, live: OracleRequest) -> bool:

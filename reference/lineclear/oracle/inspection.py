@@ -38,7 +38,6 @@ class Inspection:
     """
 
     def __init__(self, scheduler: Scheduler) -> None:
-        """Nothing is remembered."""
         self.scheduler = scheduler
         self.memory = Memory(own_order(scheduler.policy))
         self.asked: Asked | None = None

@@ -23,7 +23,7 @@ from lineclear.oracle.publishing import publish_output
 from lineclear.oracle.rules import Undone
 from lineclear.oracle.state import OracleSequence, OracleState, live_of
 from lineclear.oracle.step import Expected
-from lineclear.oracle.step_judge import check_levels, counters_of, judge
+from lineclear.oracle.step_judge import counters_of, judge
 from lineclear.request import Accepted, Rejected, Request, Sampled, SampledError
 from lineclear_spec.kernel.lifecycle import Phase
 
@@ -45,7 +45,6 @@ class Oracle(Inspection):
     """
 
     def __init__(self, scheduler: Scheduler) -> None:
-        """Nothing was judged."""
         super().__init__(scheduler)
         self.judged = 0
         self.limits: Counter[str] = Counter()
@@ -248,8 +247,6 @@ class Oracle(Inspection):
         if isinstance(own, Tenants):
             tenant = {live.name: live.user.tenant for live in expected.state.lives}
             own.sampled(tenant[row[0]] for row in expected.rows if row[5])
-        if not scheduler.policy_failures:
-            check_levels(scheduler)
         for name, _ in expected.preempted:  # it may have entered again in this step
             memory.sheltered.pop(name, None)
         memory.sheltered.update(dict.fromkeys(expected.sheltered))

@@ -37,7 +37,6 @@ class Memory:
     """
 
     def __init__(self, own: Any = None) -> None:
-        """Nothing has happened."""
         self.own = own
         self.live: dict[Hashable, int] = {}
         self.aborted: dict[Hashable, None] = {}

@@ -49,7 +49,6 @@ class Orders:
     """
 
     def __init__(self, policy: Any, state: OracleState, own: Any = None) -> None:
-        """Nothing was asked."""
         self.state = state
         self.policy: Any = None if state.fcfs else twin(policy) if own is None else own
         self.reviews = hasattr(self.policy, "review")

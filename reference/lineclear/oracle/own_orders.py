@@ -57,7 +57,6 @@ class Aged(Priorities):
     """A priority is worth seconds of arrival."""
 
     def __init__(self, policy: Any) -> None:
-        """Reads the settings."""
         self.seconds = policy.seconds_per_level
 
     def key(self, view: View) -> Any:
@@ -73,7 +72,6 @@ class HeadStarts(Aged):
     """A priority is worth a number of arrivals."""
 
     def __init__(self, policy: Any) -> None:
-        """Reads the settings."""
         self.arrivals, self.top = policy.ceiling, policy.levels - 1
 
     def key(self, view: View) -> Any:
@@ -86,7 +84,6 @@ class Shortest(Arrivals):
     """The least work first; with a price of a token, by the time of arrival and that."""
 
     def __init__(self, policy: Any) -> None:
-        """Reads the settings."""
         self.seconds = policy.seconds_per_token
 
     def work(self, view: View) -> int:
@@ -146,7 +143,6 @@ class Levels(Arrivals):
     """Levels by what was generated; a request that generates nothing for long goes to the top."""
 
     def __init__(self, policy: Any) -> None:
-        """Reads the settings."""
         self.quantum, self.bottom = policy.quantum, policy.levels - 1
         self.after = policy.promote_after
         self.top_at: dict[int, int] = {}  # tokens at its promotion, by number of the arrival

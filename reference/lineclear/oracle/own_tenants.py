@@ -19,7 +19,6 @@ class Tenants(ABC):
     """Prices, and which tenants have requests that wait."""
 
     def __init__(self, policy: Any) -> None:
-        """Reads the settings."""
         self.prompt, self.output = Fraction(policy.prompt_price), Fraction(policy.output_price)
         self.weights = {name: Fraction(weight) for name, weight in policy.weights.items()}
         self.unit = Fraction(policy.unit)
@@ -81,7 +80,6 @@ class VirtualTokenCounters(Tenants):
     """The waiting tenant with the least counter goes next; one that comes back is owed nothing."""
 
     def __init__(self, policy: Any) -> None:
-        """Reads the settings."""
         super().__init__(policy)
         self.counter: dict[Hashable, Fraction] = {}
         self.virtual = Fraction(0)
@@ -119,7 +117,6 @@ class Turns(Tenants):
     """Tenants take turns; a turn earns a quantum, and lasts as long as there is credit."""
 
     def __init__(self, policy: Any) -> None:
-        """Reads the settings."""
         super().__init__(policy)
         self.quantum = policy.quantum * self.unit
         self.credit: dict[Hashable, Fraction] = {}

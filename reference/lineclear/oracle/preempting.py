@@ -63,7 +63,6 @@ class Preempting:
     """
 
     def __init__(self, state: OracleState, orders: Orders) -> None:
-        """No request was preempted yet."""
         self.state, self.config, self.orders = state, state.config, orders
         self.preempted: list[tuple[Hashable, str]] = []
         self.discarded: list[Hashable] = []

@@ -85,6 +85,5 @@ class Undone(InvariantViolation):
     """A step did not do what the rules say; `rule` is the first that it breaks."""
 
     def __init__(self, rule: str, what: str) -> None:
-        """Names the rule."""
         super().__init__(NAME, f"{rule}: {what}")
         self.rule = rule

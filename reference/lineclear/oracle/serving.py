@@ -31,7 +31,6 @@ class Serving:
     """
 
     def __init__(self, state: OracleState, orders: Orders) -> None:
-        """No request is served yet."""
         self.state, self.config, self.orders = state, state.config, orders
         self.prefills: list[tuple[Work, int]] = []
         self.decodes: list[tuple[Work, int]] = []

@@ -14,7 +14,6 @@ from lineclear.oracle.compare import compare, same
 from lineclear.oracle.serving import ServedRow
 from lineclear.oracle.state import observe
 from lineclear.oracle.step import Expected
-from lineclear.policies.mlfq import MultiLevelFeedbackQueue
 from lineclear_spec.kernel.lifecycle import Phase
 
 if TYPE_CHECKING:
@@ -119,31 +118,6 @@ def judge_cache(scheduler: Scheduler, cache: OracleCache, rule: str, *, sure: bo
     if not sure:
         orders = [sorted(order) for order in orders]
     same(rule, "names of blocks at rest, the first to be evicted first", *orders)
-
-
-def check_levels(scheduler: Scheduler) -> None:
-    """A request that runs stands on the level that its tokens give at this moment.
-
-    Drafts may bring several tokens between two looks, a group's leader may change, and a step in flight
-    may bring a token after the look: the design promises the level for one token in a step alone.
-
-    Raises:
-        Undone: its level is that of an earlier moment.
-    """
-    policy, config = scheduler.policy, scheduler.config
-    if not isinstance(policy, MultiLevelFeedbackQueue):
-        return
-    if config.num_lookahead_slots or config.max_steps_in_flight > 1:
-        return
-    for live in observe(scheduler).of_phase(Phase.RUNNING):
-        if live.n > 1:
-            continue
-        since = policy.promoted.get(live.number, -live.prompt)
-        served = live.branches[0].num_tokens - live.prompt - since
-        level, covered = 0, policy.quantum
-        while level < policy.levels - 1 and served > covered:
-            level, covered = level + 1, covered + policy.quantum * 2 ** (level + 1)
-        same("order", f"level of request {live.name!r}", live.order[0], level)
 
 
 def judge_rows(expected: Expected, plan: Plan) -> None:

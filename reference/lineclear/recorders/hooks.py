@@ -27,7 +27,6 @@ class Hooks:
     """
 
     def __init__(self, engine: str) -> None:
-        """Starts without hooks."""
         self.engine = engine
         self._hooked: list[tuple[Any, str]] = []
 

@@ -92,7 +92,6 @@ class VllmState:
     """
 
     def __init__(self, scheduler: Any) -> None:
-        """Reads nothing yet."""
         self.scheduler = scheduler
         self.coordinator = scheduler.kv_cache_manager.coordinator
         self.pool = scheduler.kv_cache_manager.block_pool

@@ -43,7 +43,6 @@ class Accounting:
         model: StepTime,
         shares: bool,
     ) -> None:
-        """Nothing was computed."""
         self.live = live
         self.decodes = decodes
         self.sampler = sampler

@@ -24,7 +24,6 @@ class ArrivalQueue:
     """
 
     def __init__(self, workload: Workload) -> None:
-        """No request has arrived yet."""
         self.users = workload.users
         self._left = deque(workload.requests)
 

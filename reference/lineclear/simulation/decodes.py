@@ -52,7 +52,6 @@ class Decodes:
     enabled = True
 
     def __init__(self, live: Mapping[Hashable, SimulatedRequest], collector: Collector) -> None:
-        """The arrays are empty."""
         self.live = live
         self.collector = collector
         self._free: list[int] = []

@@ -31,7 +31,6 @@ class RunningOperations:
     def __init__(
         self, device: SimulatedDevice, model: StepTime, block_size: int, collector: Collector
     ) -> None:
-        """Nothing runs."""
         self.device = device
         self.model = model
         self.block_size = block_size

@@ -52,7 +52,6 @@ class Sampler:
     """
 
     def __init__(self, acceptance: float) -> None:
-        """Nothing has been drawn."""
         self.acceptance = acceptance
         self._draw = random.Random(0).random
 

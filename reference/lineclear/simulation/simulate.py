@@ -67,7 +67,6 @@ class Simulation:
         service: Listener | None = None,
         collector: Collector | None = None,
     ) -> None:
-        """Nothing has arrived yet, at 0 seconds."""
         self.workload = workload
         self.config = config
         self.model = StepTime() if model is None else model

@@ -88,7 +88,6 @@ class SimulatedDevice:
     """
 
     def __init__(self) -> None:
-        """A device that has nothing to do, at 0 seconds."""
         self.free_at = {"compute": 0.0, "out": 0.0, "in": 0.0}
         self.busy = {"compute": 0.0, "out": 0.0, "in": 0.0}
         self._number = 0

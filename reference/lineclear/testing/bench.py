@@ -57,7 +57,6 @@ class Bench(Expectations):
     """
 
     def __init__(self, scheduler: Scheduler, device: Device, judge: Oracle | None = None) -> None:
-        """Starts without requests."""
         super().__init__(scheduler, device)
         self.judge = judge
 

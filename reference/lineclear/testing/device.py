@@ -55,7 +55,6 @@ class Device:
     def __init__(
         self, block_size: int, order: Order | None = None, hazards: Hazards | None = None
     ) -> None:
-        """Both pools are empty."""
         self.block_size = block_size
         self.order = Order() if order is None else order
         self.hazards = hazards

@@ -85,7 +85,6 @@ class Expectations:
     """
 
     def __init__(self, scheduler: Scheduler, device: Device) -> None:
-        """Starts without requests."""
         self.scheduler = scheduler
         self.device = device
         self.live: dict[Hashable, BenchRequest] = {}

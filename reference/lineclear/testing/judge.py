@@ -50,7 +50,6 @@ class Judge:
     """
 
     def __init__(self, limits: Limits, record: LogLine | None = None) -> None:
-        """Starts before the first event."""
         self.limits = limits
         self.header = header_of(limits)
         self.checker = Checker(self.header, validate=False)

@@ -52,7 +52,6 @@ class SlotModel:
     """
 
     def __init__(self, limits: Limits) -> None:
-        """Starts with an empty pool."""
         self.limits = limits
         self.sequences: dict[str, ModelRequest] = {}
         self.slots: dict[int, list[int]] = {}  # block id -> content of its slots

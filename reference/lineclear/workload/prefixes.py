@@ -50,7 +50,6 @@ class PromptsSeen:
     """
 
     def __init__(self, block_size: int) -> None:
-        """No prompt has come."""
         self.block_size = block_size
         self.spans: dict[int, int] = {}
         self.found = self.asked = self.named = 0

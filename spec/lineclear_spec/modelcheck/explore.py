@@ -12,19 +12,20 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.kernel.records import Request
+from lineclear_spec.kernel.records import Refused, Request
 from lineclear_spec.modelcheck.choices import absurd_arguments, arguments_of
-from lineclear_spec.modelcheck.concrete import Breach, breaches
+from lineclear_spec.modelcheck.concrete import Breach, breaches, violated_postconditions
 from lineclear_spec.modelcheck.ghosts import GhostLedger
 from lineclear_spec.modelcheck.keys import state_key
 from lineclear_spec.modelcheck.kv_concrete import Executed, kv_breaches, step_breaches
 from lineclear_spec.modelcheck.situations import states_shown, transitions_shown
 from lineclear_spec.modelcheck.snapshot import ConcreteView
 from lineclear_spec.modelcheck.worlds import Bounds, Step, Trace
+from lineclear_spec.postconditions import POSTCONDITIONS
 
 #: What comes from outside: a ledger in which nothing else may happen stands still. A request that has
 #: not learned all its tokens is finished from outside as well, and readers come from there.
@@ -140,6 +141,47 @@ def perform(
     if step[0] == "submit" and made.request.prompt_names:
         ledger.name_blocks(made, made.request.prompt_names[len(made.block_names) :])
     return made
+
+
+def broken_by(
+    ledger: GhostLedger,
+    step: Step,
+    own: tuple[Any, ...],
+    body: Callable[..., Any] | None = None,
+    *,
+    kv: bool = False,
+) -> list[Breach]:
+    """Does one step, and returns the first kind of rule that it breaks: it fails, or invariants are false, or what it
+    ensures is, or the theorem of KV.
+
+    Args:
+        ledger: that changes.
+        step: what is done.
+        own: its arguments as records.
+        body: stands in for the action.
+        kv: whether KV is looked at too.
+
+    Raises:
+        Refused: a guard is false.
+    """
+    before = ConcreteView(ledger)
+    try:
+        made = perform(ledger, step, own, body)
+    except Refused:
+        raise
+    except Exception as error:  # whatever a broken table runs into is the finding
+        return [Breach("definedness", CRASH, (f"{type(error).__name__}: {error}",))]
+    if found := breaches(ledger):
+        return found
+    after = ConcreteView(ledger)
+    parts = POSTCONDITIONS[step[0]](before, after, *own, made)
+    found = [
+        replace(breach, rule=f"{step[0]} ensures {breach.rule}")
+        for breach in violated_postconditions(parts, before, after)
+    ]
+    if kv and not found:
+        found = step_breaches(Executed(step[0], before, after, own, made)) or kv_breaches(ledger)
+    return found
 
 
 def replay(bounds: Bounds, trace: Sequence[Step]) -> GhostLedger:

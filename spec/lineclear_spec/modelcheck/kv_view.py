@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lineclear_spec.kernel.records import Request, Sequence
-from lineclear_spec.modelcheck.block_view import NO_SEQUENCE
+from lineclear_spec.modelcheck.accessors import NO_SEQUENCE, contains, entry
 from lineclear_spec.modelcheck.kv_ghosts import Kv, KvDevice, KvRow
 
 NO_ROW = KvRow(0, 0, (), (), 0)
@@ -33,21 +33,16 @@ class DeviceView:
         """KV that got a name later is that of the name."""
         return self.device.one(kv)
 
+    version = entry("device.version", 0)
+    expected = entry("device.expected", 0)
+    actual = entry("device.actual", 0)
+    ran = contains("device.ran")
+    good = contains("device.good")
+    slot_written = contains("device.slots")
+
     def writes(self, tier: int, o: int, p: int) -> bool:
         """Whether the operation writes the block id."""
         return p in self.device.writes.get((tier, o), ())
-
-    def version(self, tier: int, p: int) -> int:
-        """Version of the block id, decided."""
-        return self.device.version.get((tier, p), 0)
-
-    def expected(self, tier: int, o: int, p: int) -> int:
-        """The version that the operation meets, decided."""
-        return self.device.expected.get((tier, o, p), 0)
-
-    def actual(self, tier: int, p: int) -> int:
-        """Version of the block id on the device."""
-        return self.device.actual.get((tier, p), 0)
 
     def content(self, tier: int, o: int, p: int, k: int) -> Kv:
         """What a slot holds after the operation, decided.
@@ -68,14 +63,6 @@ class DeviceView:
     def memory(self, tier: int, p: int, k: int) -> Kv:
         """What lies in the slot."""
         return self.one(self.device.lies(tier, p, k))
-
-    def ran(self, o: int) -> bool:
-        """Whether the operation has run."""
-        return o in self.device.ran
-
-    def good(self, o: int) -> bool:
-        """Whether it is a copy known to have succeeded."""
-        return o in self.device.good
 
     def fails(self, o: int) -> bool:
         """Whether it is a copy that fails."""
@@ -109,10 +96,6 @@ class DeviceView:
         """The KV of a position that the forward takes or computes."""
         row = self._row(o, q).kv
         return self.one(row[i]) if 0 <= i < len(row) else NOTHING
-
-    def slot_written(self, o: int, p: int, k: int) -> bool:
-        """Whether the forward writes the slot."""
-        return (o, p, k) in self.device.slots
 
     def _writer(self, o: int, p: int) -> tuple[int, int]:
         found = [self.device.slots.get((o, p, k)) for k in range(self.block_size)]

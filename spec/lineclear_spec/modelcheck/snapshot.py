@@ -18,22 +18,28 @@ from lineclear_spec.kernel.records import (
     GPU,
     SWAP_OUT,
     Block,
+    Operation,
     Pool,
     Request,
     Sequence,
 )
-from lineclear_spec.modelcheck.block_view import (
+from lineclear_spec.modelcheck.accessors import (
     NO_BLOCK,
     NO_REQUEST,
     NO_SEQUENCE,
-    BlockView,
+    contains,
     entry,
     field,
+    nth,
+    place,
+    size,
 )
 from lineclear_spec.modelcheck.ghosts import GhostLedger, bare
 from lineclear_spec.modelcheck.kv_view import DeviceView
 from lineclear_spec.symbolic.view import Derived
 
+#: Stands for an operation that was never decided.
+NO_OPERATION = Operation(0, "", None)
 #: Fields of a sequence and of a request.
 NUMBERS = (
     "offset own_tokens own_dispatched own_slots own_samples last_step last_tokens "
@@ -61,7 +67,7 @@ def listed_days(calendar: dict[int, dict[Sequence, None]]) -> dict[Sequence, int
     return days
 
 
-class ConcreteView(DeviceView, BlockView, Derived):
+class ConcreteView(DeviceView, Derived):
     """A snapshot of a ledger, read through the accessors of the symbolic state."""
 
     issued: int
@@ -78,13 +84,15 @@ class ConcreteView(DeviceView, BlockView, Derived):
         self._tables = {s: list(s.table) for s in self.sequences}
         self._held = {r: list(r.held) for r in self.requests}
         self._members = {r: list(r.members) for r in self.requests}
-        self._decode_batch = list(ledger.decode_batch)
+        self._in_batch = dict(enumerate(ledger.decode_batch))
+        self._batch_index = {s: k for k, s in self._in_batch.items()}
         self._queues = [set(queue) if queue is not None else set() for queue in ledger.queues]
         self._cached = dict(ledger.cached)
         self._block_names = {s: s.block_names for s in self.sequences}
+        self._prompt_names = {r: r.prompt_names for r in self.requests}
         self._preceding = {
             name: k
-            for words in (*self._block_names.values(), *[r.prompt_names for r in self.requests])
+            for words in (*self._block_names.values(), *self._prompt_names.values())
             for k, name in enumerate(words)
         }
         self.blocks_seen = list(
@@ -104,31 +112,44 @@ class ConcreteView(DeviceView, BlockView, Derived):
         for s in self.sequences:
             for b in self._tables[s]:
                 self._holders.setdefault(b, []).append(s)
-        self._pools: dict[int, tuple[int, int, list[int], dict[int, int], list[int]]] = {}
+        self._positions: dict[tuple[int, int], int] = {}
         self._owners: dict[tuple[int, int], Block] = {}
+        self._listed = {b for b in self.blocks_seen if self._cached.get(b.name) is b}
         for b in self.blocks_seen:
-            if b.ref or self._cached.get(b.name) is b:
+            if b.ref or b in self._listed:
                 self._owners[b.tier, b.block_id] = b
-        for tier, pool in ((GPU, ledger.gpu), (CPU, ledger.cpu)):
-            order = permutation(pool)
-            position = dict(zip(reversed(order), reversed(range(len(order))), strict=True))
-            self._pools[tier] = (pool.free, pool.total, order, position, pool.last_use.copy())
+        pools = {GPU: ledger.gpu, CPU: ledger.cpu}
+        self._free = {tier: pool.free for tier, pool in pools.items()}
+        self._total = {tier: pool.total for tier, pool in pools.items()}
+        self._last_use = {tier: pool.last_use.copy() for tier, pool in pools.items()}
+        self._order = {tier: permutation(pool) for tier, pool in pools.items()}
+        for tier, order in self._order.items():  # of a block id that is there twice the first
+            self._positions |= {(tier, p): j for j, p in reversed([*enumerate(order)])}
         self._touch = {(t, o, p) for o, row in ledger.touched.items() for t, p in row}
         self._sources = dict(ledger.sources)
         self._open = set(ledger.operations)
         self._history = {n: bare(operation) for n, operation in ledger.history.items()}
         self._forwards = dict(ledger.step_operations)
-        self._totals = dict(ledger.totals)
+        self._compute = {o for o, one in self._history.items() if one.kind in COMPUTE}
+        self._outward = {o for o, one in self._history.items() if one.kind == SWAP_OUT}
+        self._request_of = {o: one.request for o, one in self._history.items() if one.request}
+        self._tokens = {step: tokens for step, (tokens, _, _) in ledger.totals.items()}
+        self._sequences = {step: count for step, (_, count, _) in ledger.totals.items()}
+        self._forward = {step: number for step, (_, _, number) in ledger.totals.items()}
+        self._steps = {number: step for step, number in reversed(self._forward.items())}
         self._whole = set(ledger.whole)
-        self._reader = dict(ledger.reader)
-        self._grown: dict[Sequence, list[int]] = {}
+        reader = {s: ledger.reader[s.id] for s in self.sequences if s.id in ledger.reader}
+        self._reader = reader
+        #: What was sent of each table, and what waits to be appended to that.
+        self._sent = {s: list(sent) for s, sent in reader.items()}
         for s, block_id in pairs_of(ledger.grown):
-            self._grown.setdefault(s, []).append(block_id)
+            if s in self._sent:
+                self._sent[s].append(block_id)
         self._releases = dict(ledger.releases)
         self._born = dict(ledger.born)
         self._boundaries = listed_days(ledger.boundaries)
         self._endings = listed_days(ledger.endings)
-        self.decode_batch_size = len(self._decode_batch)
+        self.decode_batch_size = len(self._in_batch)
         for name in LIMITS:
             setattr(self, name, getattr(ledger.limits, name))
         for name in SCALARS:
@@ -145,7 +166,7 @@ class ConcreteView(DeviceView, BlockView, Derived):
         totals = [self.total(GPU), self.total(CPU)]
         refs = [self.ref(b) for b in self.blocks_seen]
         names = [len(words) for words in self._block_names.values()]
-        counts = [*(len(row) for row in rows), *refs, *names, len(self._decode_batch), *totals]
+        counts = [*(len(row) for row in rows), *refs, *names, len(self._in_batch), *totals]
         return {
             "request": self.requests,
             "sequence": self.sequences,
@@ -189,151 +210,88 @@ class ConcreteView(DeviceView, BlockView, Derived):
         """Whether the predicate holds of something."""
         return any(predicate(x) for x in self.domains[domain])
 
-    # ---- sequences ---------------------------------------------------------------------------------------------
+    # ---- pools and blocks --------------------------------------------------------------------------------------
+
+    free = entry("_free", 0)
+    total = entry("_total", 0)
+    order = nth("_order", -1)
+    position = entry("_positions", -1)
+    last_use = nth("_last_use", 0)
+    owner = entry("_owners", NO_BLOCK)
+    touch = contains("_touch")
+    source = entry("_sources", -1)
+    ref = field("_block", "ref", NO_BLOCK)
+    tier = field("_block", "tier", NO_BLOCK)
+    block_id = field("_block", "block_id", NO_BLOCK)
+    group = field("_block", "request", NO_BLOCK)
+    name = field("_block", "name", NO_BLOCK)
+    readers = field("_block", "readers", NO_BLOCK)
+    cached = entry("_cached", NO_BLOCK)
+    preceding = entry("_preceding", -1)
+    block_name = nth("_block_names", 0)
+    prompt_names = nth("_prompt_names", 0)
+    holder = nth("_holders", NO_SEQUENCE)
+
+    listed = contains("_listed")
+    held_index = place("_held", lambda view, b: (view.group(b), b))
+    holder_index = place("_holders", lambda _, s, b: (b, s))
+
+    # ---- sequences and requests --------------------------------------------------------------------------------
+
+    alive = field("_sequence", "alive", NO_SEQUENCE)
+    in_decode_batch = field("_sequence", "in_decode_batch", NO_SEQUENCE)
+    length = size("_tables")
+    table = nth("_tables", NO_BLOCK)
+    index = place("_tables")
+    whole = contains("_whole")
+    heard = contains("_reader")
+    sent_length = size("_reader")
+    queued_length = size("_sent")
+    sent_block_id = nth("_sent", -1)
+    boundary = entry("_boundaries", NEVER)
+    ending = entry("_endings", NEVER)
+    width = size("_members")
+    member = nth("_members", NO_SEQUENCE)
+    blocks = size("_held")
+    held = nth("_held", NO_BLOCK)
+    releases = entry("_releases", 0)
+    born = entry("_born", 0)
+
+    decode_batch = entry("_in_batch", NO_SEQUENCE)
+    decode_batch_index = entry("_batch_index", -1)
+    member_index = place("_members", lambda _, s: (s.request, s))
+    phase = field("_request", "phase", NO_REQUEST)
 
     def request(self, s: Sequence) -> Request:
         """Its request."""
         return s.request
-
-    def length(self, s: Sequence) -> int:
-        """Entries of its table."""
-        return len(self._tables.get(s, ()))
-
-    def table(self, s: Sequence, i: int) -> Block:
-        """Its entry i."""
-        rows = self._tables.get(s, [])
-        return rows[i] if 0 <= i < len(rows) else NO_BLOCK
-
-    def index(self, s: Sequence, b: Block) -> int:
-        """Where its table names b first."""
-        rows = self._tables.get(s, [])
-        return rows.index(b) if b in rows else -1
-
-    def holder_index(self, s: Sequence, b: Block) -> int:
-        """Which of the holders of b it is."""
-        holders = self._holders.get(b, [])
-        return holders.index(s) if s in holders else -1
-
-    def member_index(self, s: Sequence) -> int:
-        """Its index among the sequences of its request."""
-        members = self._members.get(s.request, [])
-        return members.index(s) if s in members else -1
-
-    def whole(self, s: Sequence) -> bool:
-        """Whether its whole table is sent next."""
-        return s in self._whole
-
-    def heard(self, s: Sequence) -> bool:
-        """Whether who reads plans has a table of it."""
-        return s.id in self._reader
-
-    def _sent(self, s: Sequence) -> list[int]:
-        """What was sent of its table, and what waits to be appended to that."""
-        return [*self._reader[s.id], *self._grown.get(s, ())] if s.id in self._reader else []
-
-    def sent_length(self, s: Sequence) -> int:
-        """Entries of its table that were sent."""
-        return len(self._reader.get(s.id, ()))
-
-    def queued_length(self, s: Sequence) -> int:
-        """Entries that were sent or wait to be."""
-        return len(self._sent(s))
-
-    def sent_block_id(self, s: Sequence, k: int) -> int:
-        """The k-th of them."""
-        sent = self._sent(s)
-        return sent[k] if 0 <= k < len(sent) else -1
-
-    alive = field("_sequence", "alive", NO_SEQUENCE)
-    in_decode_batch = field("_sequence", "in_decode_batch", NO_SEQUENCE)
-    boundary = entry("_boundaries", NEVER)
-    ending = entry("_endings", NEVER)
-
-    def decode_batch(self, k: int) -> Sequence:
-        """The k-th sequence in the decode batch."""
-        return self._decode_batch[k] if 0 <= k < len(self._decode_batch) else NO_SEQUENCE
-
-    def decode_batch_index(self, s: Sequence) -> int:
-        """Its index among those in the decode batch."""
-        return self._decode_batch.index(s) if s in self._decode_batch else -1
-
-    # ---- requests ----------------------------------------------------------------------------------------------
-
-    def phase(self, r: Request) -> int:
-        """Its phase."""
-        return int(self._request.get(r, NO_REQUEST).phase)
 
     def queue(self, r: Request) -> int:
         """The phase of the one queue it is in; its own if it is in none and belongs in none."""
         found = [k for k, queue in enumerate(self._queues) if r in queue]
         if len(found) == 1:
             return found[0]
-        return self.phase(r) if not found and self.phase(r) in (0, 4) else -1
-
-    def width(self, r: Request) -> int:
-        """Its sequences."""
-        return len(self._members.get(r, ()))
-
-    def member(self, r: Request, k: int) -> Sequence:
-        """Its k-th sequence."""
-        members = self._members.get(r, [])
-        return members[k] if 0 <= k < len(members) else NO_SEQUENCE
-
-    def blocks(self, r: Request) -> int:
-        """Its distinct blocks."""
-        return len(self._held.get(r, ()))
-
-    def held(self, r: Request, k: int) -> Block:
-        """Its k-th distinct block."""
-        rows = self._held.get(r, [])
-        return rows[k] if 0 <= k < len(rows) else NO_BLOCK
-
-    releases = entry("_releases", 0)
-    born = entry("_born", 0)
+        phase: int = self.phase(r)
+        return phase if not found and phase in (0, 4) else -1
 
     # ---- operations --------------------------------------------------------------------------------------------
 
-    def open(self, o: int) -> bool:
-        """Whether it is not complete."""
-        return o in self._open
+    open = contains("_open")
+    wait = field("_history", "wait", NO_OPERATION)
+    is_forward = field("_history", "is_forward", NO_OPERATION)
 
-    def wait(self, o: int) -> int:
-        """What it waits for."""
-        return self._history[o].wait if o in self._history else 0
-
-    def compute(self, o: int) -> bool:
-        """Whether it is on the compute stream."""
-        return o in self._history and self._history[o].kind in COMPUTE
-
-    def outward(self, o: int) -> bool:
-        """Whether it is a swap-out."""
-        return o in self._history and self._history[o].kind == SWAP_OUT
-
-    def is_forward(self, o: int) -> bool:
-        """Whether it is a forward."""
-        return o in self._history and self._history[o].is_forward
-
-    def request_of(self, o: int) -> Request:
-        """Whose it is."""
-        return (self._history[o].request if o in self._history else None) or NO_REQUEST
+    compute = contains("_compute")
+    outward = contains("_outward")
+    request_of = entry("_request_of", NO_REQUEST)
+    tokens_of = entry("_tokens", 0)
+    sequences_of = entry("_sequences", 0)
+    step_of = entry("_steps", 0)
 
     def forward_of(self, step: int) -> int:
         """The forward of a step: what the ledger says while it is in flight, then what it was."""
         if self.committed < step <= self.steps:
             return self._forwards.get(step, 0)
-        return self._totals[step][2] if step in self._totals else 0
-
-    def step_of(self, o: int) -> int:
-        """The step of a forward."""
-        return next((s for s, row in self._totals.items() if row[2] == o), 0)
-
-    def tokens_of(self, step: int) -> int:
-        """Tokens of a step."""
-        return self._totals[step][0] if step in self._totals else 0
-
-    def sequences_of(self, step: int) -> int:
-        """Sequences of a step."""
-        return self._totals[step][1] if step in self._totals else 0
+        return self._forward.get(step, 0)
 
 
 for _name in NUMBERS:

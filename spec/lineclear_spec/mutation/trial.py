@@ -12,14 +12,16 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
-from lineclear_spec.actions import ACTIONS
+from lineclear_spec.invariants import INVARIANTS
 from lineclear_spec.kernel.records import Broken, Refused
 from lineclear_spec.modelcheck import enabled
 from lineclear_spec.modelcheck.choices import absurd_arguments, arguments_of
-from lineclear_spec.modelcheck.concrete import ConcreteView, breaches, violated_postconditions
+from lineclear_spec.modelcheck.concrete import breaches
 from lineclear_spec.modelcheck.explore import (
     Exploration,
     as_asked,
+    broken_by,
+    perform,
     prepare,
     records,
     replay,
@@ -29,7 +31,6 @@ from lineclear_spec.modelcheck.ghosts import GhostLedger
 from lineclear_spec.modelcheck.worlds import BOUNDS, Bounds, Step, Trace
 from lineclear_spec.mutation.mutants import Mutant, installed
 from lineclear_spec.parallel import in_parallel
-from lineclear_spec.postconditions import POSTCONDITIONS
 
 #: block step -> actions that run it
 USED_BY: dict[str, tuple[str, ...]] = {
@@ -109,33 +110,22 @@ def attempt(
         return refused(bounds, trace, step, mutant)
     ledger = replay(bounds, trace)
     write(ledger, tweaks)
-    name = step[0]
-    arguments = prepare(ledger, step)
-    before = ConcreteView(ledger)
-    whole = (*trace, step)
     with installed(mutant) as body:
         try:
-            result = (body or ACTIONS[name].body)(ledger, *arguments)
+            found = broken_by(ledger, step, prepare(ledger, step), body)
         except Refused:
             return None
-        except Exception as error:  # whatever a broken table runs into is the finding
-            return Evidence(
-                "definedness", f"{type(error).__name__}: {error}", bounds.name, whole, tweaks
-            )
-    found = breaches(ledger)
-    if found:
-        broken = tuple(dict.fromkeys(breach.rule.split(".")[0] for breach in found))
-        return Evidence(
-            found[0].rule, ", ".join(found[0].values), bounds.name, whole, tweaks, broken
-        )
-    after = ConcreteView(ledger)
-    for breach in violated_postconditions(
-        POSTCONDITIONS[name](before, after, *arguments, result), before, after
-    ):
-        return Evidence(
-            f"{name} ensures {breach.rule}", ", ".join(breach.values), bounds.name, whole, tweaks
-        )
-    return None
+    if not found:
+        return None
+    invariants = dict.fromkeys(breach.rule.split(".")[0] for breach in found)
+    return Evidence(
+        found[0].rule,
+        ", ".join(found[0].values),
+        bounds.name,
+        (*trace, step),
+        tweaks,
+        tuple(name for name in invariants if name in INVARIANTS),
+    )
 
 
 def refused(bounds: Bounds, trace: Trace, step: Step, mutant: Mutant) -> Evidence | None:
@@ -148,27 +138,20 @@ def refused(bounds: Bounds, trace: Trace, step: Step, mutant: Mutant) -> Evidenc
         step: the action.
         mutant: the table with a guard made stronger.
     """
-    name = step[0]
     ledger = replay(bounds, trace)
-    arguments = prepare(ledger, step)
     with installed(mutant) as body:
         try:
-            (body or ACTIONS[name].body)(ledger, *arguments)
+            perform(ledger, step, prepare(ledger, step), body)
         except Refused as refusal:
             guard = refusal.guard
         else:
             return None
     ledger = replay(bounds, trace)
-    arguments = prepare(ledger, step)
-    before = ConcreteView(ledger)
     try:
-        result = ACTIONS[name].body(ledger, *arguments)
+        if broken_by(ledger, step, prepare(ledger, step)):
+            return None
     except Refused:
         return None  # and the table refuses it too
-    after = ConcreteView(ledger)
-    kept = POSTCONDITIONS[name](before, after, *arguments, result)
-    if breaches(ledger) or list(violated_postconditions(kept, before, after)):
-        return None
     what = f"refused ({guard}), though it breaks nothing"
     return Evidence("enabledness", what, bounds.name, (*trace, step))
 

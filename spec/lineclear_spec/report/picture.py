@@ -9,13 +9,11 @@ import inspect
 from collections.abc import Sequence
 from pathlib import Path
 
-from lineclear_spec.actions import ACTIONS
 from lineclear_spec.invariants import INVARIANTS
 from lineclear_spec.kernel.ledger import Ledger
 from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.records import CPU, GPU
-from lineclear_spec.modelcheck.explore import perform, prepare
-from lineclear_spec.modelcheck.ghosts import GhostLedger
+from lineclear_spec.modelcheck.explore import apply, perform, prepare, replay
 from lineclear_spec.modelcheck.worlds import BOUNDS, Bounds, Step
 from lineclear_spec.mutation.mutants import Mutant, installed
 from lineclear_spec.mutation.trial import Evidence, write
@@ -79,49 +77,51 @@ def call(step: Step) -> str:
     return f"{step[0]}({', '.join(letter(int(a[1:])) if str(a).startswith('s') else str(a) for a in step[1])})"
 
 
-def draw(evidence: Evidence, mutant: Mutant | None = None) -> list[str]:
-    """The table of a trace; the last action is the mutant's, if there is one."""
-    bounds = world(evidence.bounds)
-    ledger = GhostLedger(bounds.limits())
-    rows: list[tuple[str, str, list[str], list[str], str]] = []
-    before = facts(ledger)
-    rows.append(("0", "start", cells(ledger, GPU), cells(ledger, CPU), ""))
-    for number, step in enumerate(evidence.trace, 1):
-        last = number == len(evidence.trace)
-        if last and evidence.tweaks:
-            write(ledger, evidence.tweaks)
-            text = ", ".join(
-                f"{letter(int(s[1:]))}.{name} = {value}" for s, name, value in evidence.tweaks
-            )
-            rows.append(("*", "a good state", cells(ledger, GPU), cells(ledger, CPU), text))
-        own = prepare(ledger, step)
-        if last and mutant is not None:
-            with installed(mutant) as body:
-                try:
-                    (body or ACTIONS[step[0]].body)(ledger, *own)
-                except Exception as error:  # the finding itself
-                    rows.append(
-                        (
-                            str(number),
-                            call(step),
-                            cells(ledger, GPU),
-                            cells(ledger, CPU),
-                            str(error),
-                        )
-                    )
-                    break
-        else:
-            perform(ledger, step, own)
-        now = facts(ledger)
-        rows.append(
-            (str(number), call(step), cells(ledger, GPU), cells(ledger, CPU), change(before, now))
-        )
-        before = now
-    return table(rows)
+#: Mark, action, a cell for each block of both pools, and what changed.
+PictureRow = tuple[str, str, list[str], list[str], str]
+
+
+class Picture:
+    """The rows of an execution, drawn as it goes on."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.rows: list[PictureRow] = []
+        self._before: dict[str, str] = {}
+        self.add("0", "start", "")
+
+    def add(self, mark: str, action: str, text: str | None = None) -> None:
+        """The ledger after an action; with a text in the place of what changed."""
+        now = facts(self.ledger)
+        said = change(self._before, now) if text is None else text
+        self._before = now
+        self.rows.append((mark, action, cells(self.ledger, GPU), cells(self.ledger, CPU), said))
+
+
+def draw(evidence: Evidence, mutant: Mutant) -> list[str]:
+    """The table of a trace; the last action is the mutant's."""
+    *trace, final = evidence.trace
+    ledger = replay(world(evidence.bounds), ())
+    picture = Picture(ledger)
+    for number, step in enumerate(trace, 1):
+        apply(ledger, step)
+        picture.add(str(number), call(step))
+    if evidence.tweaks:
+        write(ledger, evidence.tweaks)
+        tweaks = [f"{letter(int(s[1:]))}.{name} = {value}" for s, name, value in evidence.tweaks]
+        picture.add("*", "a good state", ", ".join(tweaks))
+    text = None
+    with installed(mutant) as body:
+        try:
+            perform(ledger, final, prepare(ledger, final), body)
+        except Exception as error:  # the finding itself
+            text = str(error)
+    picture.add(str(len(evidence.trace)), call(final), text)
+    return table(picture.rows)
 
 
 def table(
-    rows: Sequence[tuple[str, str, list[str], list[str], str]],
+    rows: Sequence[PictureRow],
     columns: tuple[Sequence[int], Sequence[int]] | None = None,
     pools: tuple[str, str] = ("gpu", "cpu"),
     counters: str = "computed/dispatched/tokens",

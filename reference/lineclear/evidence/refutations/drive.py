@@ -55,7 +55,6 @@ class Drive:
     """
 
     def __init__(self, config: Config, journal: TextIO | None = None) -> None:
-        """Makes a scheduler without requests."""
         self.config = config
         self.file = None if journal is None else JournalFile(journal, config.limits())
         self.scheduler = Scheduler(config, None, None, self.file)
