@@ -19,8 +19,10 @@ from lineclear.checks import table
 from lineclear.checks.counterexample import Counterexample, CounterexampleError
 from lineclear.checks.registry import STAGES
 from lineclear.checks.stage import Context, Outcome, run_stage
+from lineclear.checks.table import explored
 from lineclear.cli import main
-from lineclear_spec.modelcheck.worlds import Bounds
+from lineclear_spec.modelcheck.explore import search
+from lineclear_spec.modelcheck.worlds import BOUNDS, Bounds
 from lineclear_spec.report.picture import world
 
 
@@ -63,6 +65,16 @@ def test_a_planted_bug_turns_its_stage_red(name: str, monkeypatch: Patch, tmp_pa
         assert saved.execute().breaks
         monkeypatch.undo()
         assert not breaks_now(saved)
+
+
+@pytest.mark.parametrize("name", [name for name, bug in BUGS.items() if bug.bounds is not None])
+def test_a_planted_bug_ends_no_world_with_an_exception(name: str, monkeypatch: Patch) -> None:
+    """The written trace to a world's start may break a rule on its way, and be refused after it."""
+    BUGS[name].plant(monkeypatch)
+    worlds = [search(replace(bounds, max_states=1)) for bounds in BOUNDS if bounds.start]
+    for finding in explored(worlds).findings:
+        if finding.content:
+            assert Counterexample.from_dict(finding.content).execute().breaks, finding.title
 
 
 @pytest.mark.deep
