@@ -49,7 +49,7 @@ docs: $(DEVELOPMENT)  ## run every example of README.md and docs/, and look for 
 	$(BIN)/python docs/make_lesson.py --check
 
 diagrams: $(DEVELOPMENT)  ## draw every generated diagram again
-	$(BIN)/lineclear diagram lifecycle -o docs/lifecycle.mmd $(CHECK)
+	$(BIN)/lineclear diagram lifecycle -o docs/lifecycle.svg $(CHECK)
 	$(BIN)/lineclear diagram actions -o docs/actions.md $(CHECK)
 	$(BIN)/lineclear diagram matrix -o docs/matrix.md $(CHECK)
 	$(BIN)/lineclear explain --page -o docs/findings.md $(CHECK)

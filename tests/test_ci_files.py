@@ -120,7 +120,7 @@ def test_the_action_fails_where_the_check_fails(project: Path) -> None:
 def test_a_hook_runs_its_entry(hook: dict[str, Any], project: Path) -> None:
     assert hook["pass_filenames"] is False
     (project / "page.md").write_text("a page\n")
-    made = shell(project, "lineclear diagram lifecycle -o lifecycle.mmd")
+    made = shell(project, "lineclear diagram lifecycle -o lifecycle.svg")
     assert (made.returncode, made.stderr) == (0, "")
     # The whole of --fast takes half a minute: here the shortest of its stages.
     more = "" if "--stage" in hook["entry"] else " --stage diagrams"
@@ -134,8 +134,8 @@ def test_a_hook_runs_its_entry(hook: dict[str, Any], project: Path) -> None:
 
 
 def test_a_hook_fails_on_a_stale_file(project: Path) -> None:
-    shell(project, "lineclear diagram lifecycle -o lifecycle.mmd")
-    path = project / "lifecycle.mmd"
+    shell(project, "lineclear diagram lifecycle -o lifecycle.svg")
+    path = project / "lifecycle.svg"
     path.write_text(path.read_text().replace("WAITING", "STANDING"))
     (entry,) = [hook["entry"] for hook in HOOKS if hook["id"] == "lineclear-diagrams"]
     assert shell(project, entry).returncode == 1

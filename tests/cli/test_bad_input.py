@@ -162,9 +162,9 @@ def test_a_suffix_without_a_format_is_refused(
     line = refused(capsys, "diagram", "lifecycle", "-o", str(tmp_path / "x.pdf"))
     assert "no format has the suffix .pdf" in line
     line = refused(
-        capsys, "diagram", "lifecycle", "--format", "json", "-o", str(tmp_path / "x.mmd")
+        capsys, "diagram", "lifecycle", "--format", "json", "-o", str(tmp_path / "x.svg")
     )
-    assert "its suffix is that of mermaid, not of json: omit --format" in line
+    assert "its suffix is that of svg, not of json: omit --format" in line
     assert list(tmp_path.iterdir()) == []
 
 

@@ -60,7 +60,7 @@ examples:
   lineclear why run.jsonl                  which guard blocks each request?
   lineclear policies                       which properties each policy satisfies
   lineclear explain conservation           what an invariant or an action means
-  lineclear diagram lifecycle -o lifecycle.mmd
+  lineclear diagram lifecycle --format svg -o lifecycle.svg
 """
 
 

@@ -14,9 +14,12 @@ from lineclear.cli.files import compared, need_file, read, replace
 from lineclear.cli.output import write_text
 
 SUBJECTS = ("lifecycle", "actions", "matrix")
-FORMATS = ("mermaid", "md", "json")
+FORMATS = ("mermaid", "dot", "svg", "md", "json")
 SUFFIXES = {
     ".mmd": "mermaid",
+    ".gv": "dot",
+    ".dot": "dot",
+    ".svg": "svg",
     ".json": "json",
     ".md": "",  # the default of the subject
 }
@@ -30,7 +33,7 @@ with the diagram alone; one that is neither is left as it is, with exit code 2.
 
 examples:
   lineclear diagram lifecycle                               Mermaid, on standard output
-  lineclear diagram lifecycle -o lifecycle.mmd              a file that GitHub draws
+  lineclear diagram lifecycle --format svg -o lifecycle.svg
   lineclear diagram lifecycle -o README.md --check          exit 1 if README.md is stale
   lineclear diagram matrix --format md
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import xml.etree.ElementTree as ElementTree
 
 import pytest
 
@@ -16,6 +17,7 @@ from lineclear_spec.report.diagram import (
     lifecycle_diagram,
     matrix_diagram,
 )
+from lineclear_spec.report.drawing import Drawing, text_width
 from lineclear_spec.report.table import Table
 
 EDGES = {
@@ -48,6 +50,11 @@ def test_mermaid_agrees_with_the_library_that_runs_the_machine() -> None:
     assert events == mermaid_edges(lifecycle_diagram("mermaid"))
 
 
+def test_dot_has_exactly_the_edges_of_the_lifecycle() -> None:
+    found = re.findall(r'(\w+) -> (\w+) \[label="([^"]*)"\]', lifecycle_diagram("dot"))
+    assert {(a, b, event) for a, b, names in found for event in names.split("\\n")} == EDGES
+
+
 def test_markdown_has_one_row_for_each_event() -> None:
     rows = re.findall(r"^\| (\w+) +\| ([A-Z, ]+?) +\| (\w+) +\|$", lifecycle_diagram("md"), re.M)
     assert {(a, target, event) for event, s, target in rows for a in s.split(", ")} == EDGES
@@ -58,6 +65,34 @@ def test_json_is_the_lifecycle() -> None:
     assert content["phases"] == [phase.name for phase in Phase]
     found = {(a, row["to"], row["event"]) for row in content["events"] for a in row["from"]}
     assert found == EDGES
+
+
+def test_svg_names_every_phase_and_event_inside_the_page() -> None:
+    root = ElementTree.fromstring(lifecycle_diagram("svg").split("\n", 1)[1])
+    width, height = float(root.attrib["width"]), float(root.attrib["height"])
+    space = "{http://www.w3.org/2000/svg}"
+    texts = list(root.iter(f"{space}text"))
+    labels = [text.text for text in texts]
+    assert {phase.name for phase in Phase} <= set(labels)
+    assert sorted(x for x in labels if x and x.islower()) == sorted(event for *_, event in EDGES)
+    for text in texts:
+        x, half = float(text.attrib["x"]), text_width(text.text or "") / 2
+        assert half <= x <= width - half
+        assert 0 < float(text.attrib["y"]) < height
+    assert len(list(root.iter(f"{space}polygon"))) == len({(a, b) for a, b, _ in EDGES})
+
+
+def test_svg_labels_do_not_cover_one_another() -> None:
+    root = ElementTree.fromstring(lifecycle_diagram("svg").split("\n", 1)[1])
+    boxes: list[tuple[float, float, float, float]] = []
+    for box in root.iter("{http://www.w3.org/2000/svg}rect"):
+        if box.attrib["class"] != "page":
+            x, y = float(box.attrib["x"]), float(box.attrib["y"])
+            w, h = float(box.attrib["width"]), float(box.attrib["height"])
+            boxes.append((x, y, x + w, y + h))
+    for index, (a, b, c, d) in enumerate(boxes):
+        for e, f, g, h in boxes[:index]:
+            assert c <= e or g <= a or d <= f or h <= b
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -107,8 +142,20 @@ def test_text_that_means_something_to_a_format_is_escaped() -> None:
     table = Table('a "b" & c', ("x",), (('a | "b" <c> & #d',),), 'say "so" & <go>')
     assert '| a \\| "b" <c> & #d |' in table.markdown()
     assert "a | #quot;b#quot; <c> & #35;d" in table.mermaid()
+    assert "a | &quot;b&quot; &lt;c&gt; &amp; #d" in table.dot()
+    assert 'label="say \\"so\\" & <go>"' in table.dot()
+    texts = [t.text for t in ElementTree.fromstring(table.svg()).iter() if t.tag.endswith("text")]
+    assert texts == ["x", 'a | "b" <c> & #d', 'say "so" & <go>']
 
 
 def test_a_row_of_the_wrong_length_is_refused() -> None:
     with pytest.raises(ValueError, match=r"row \('a',\) has 2 cells under 1 columns"):
         Table("t", ("x",), (("a", "b"),))
+
+
+def test_a_picture_is_legible_on_light_and_dark_pages() -> None:
+    style = Drawing("empty", 10, 10).document()
+    light, dark = style.split("@media (prefers-color-scheme: dark)")
+    for name in (".page", ".box", ".last", ".arrow", ".head", ".plate", "text"):
+        assert f"{name} {{" in light
+        assert f"{name} {{" in dark
