@@ -102,17 +102,18 @@ TAKEN_BY_RULE: dict[str, tuple[str, ...]] = {
     "no request passes one that does not fit": ("F2", "F9"),
     "a request that grows preempts only later ones in the order": ("F3",),
 }
-#: Premises about the queue that a theorem's words need besides those that it names: P5 and P9 speak of who
-#: goes before whom, and that is as the order says only if no request enters before the head.
-ALSO: dict[str, tuple[str, ...]] = {"P2": ("F14",), "P5": ("F2",), "P9": ("F2",)}
+#: What a step that decides by rules of its own takes away.
+OF_A_STEP = ("F1", "F2", "F3", "F4", "F5", "F9", "F12", "F14")
 BYPASS = "max_bypasses"
+#: Up to this priority the rounding of a key is below `bound_checks.ROUNDING`.
+MOST_EXACT = 10**6
 #: Levels of which the feedback queue's lemmas are proved, see the end of its file.
 PROVED_LEVELS = 6
 
 
 def lost_premises(config: Config, workload: Workload | None = None) -> list[Lost]:
-    """Every premise that these settings, or these requests, take away. F8 and A1 to A4 are what the environment
-    and callers do: of them A3 alone is looked at, if there is a workload.
+    """Every premise that these settings, or these requests, take away. F8 and A1 to A5 are what the environment
+    and callers do: of them A3 and A5 alone are looked at, if there is a workload.
     """
     lost: list[Lost] = []
     if config.max_bypasses:
@@ -130,10 +131,12 @@ def lost_premises(config: Config, workload: Workload | None = None) -> list[Lost
         lost.append(Lost("F2", "swapped_first"))
     setting = f"rules {config.rules}"
     for rule in config.lacking:
-        lost += [Lost(name, setting, f"off is that {rule}") for name in TAKEN_BY_RULE[rule]]
+        lost += [Lost(name, setting, f"off is that {rule}") for name in TAKEN_BY_RULE.get(rule, ())]
     if rules_of(config.rules).replaces:
         why = "admission, victims and queue positions are not decided by what is proved"
-        lost += [Lost(name, setting, why) for name in ("F2", "F3", "F4", "F12")]
+        lost += [Lost(name, setting, why) for name in OF_A_STEP]
+    if ":" in config.rules and not config.rules.startswith("lineclear."):
+        lost.append(Lost("proof", setting, "a way of one's own to build a step"))
     if config.num_lookahead_slots:
         drafts = f"num_lookahead_slots {config.num_lookahead_slots}"
         lost.append(Lost("F10", drafts, "a step is charged as one token, however many it accepts"))
@@ -151,10 +154,15 @@ def lost_premises(config: Config, workload: Workload | None = None) -> list[Lost
         late = sum(
             r.deadline is not None and r.deadline < r.arrival_time for r in workload.requests
         )
-        for count, what in ((without, "have no deadline"), (late, "had to be done on arrival")):
+        beyond = sum(abs(r.priority) > MOST_EXACT for r in workload.requests)
+        for premise, count, what in (
+            ("A3", without, "have no deadline"),
+            ("A3", late, "had to be done on arrival"),
+            ("A5", beyond, f"have a priority beyond {MOST_EXACT:,}"),
+        ):
             if count:
                 of = f"{count:,} of {len(workload.requests):,} requests"
-                lost.append(Lost("A3", "the workload", f"{of} {what}"))
+                lost.append(Lost(premise, "the workload", f"{of} {what}"))
     return list(dict.fromkeys(lost))
 
 
@@ -211,7 +219,7 @@ def stands(theorem: Theorem, lost: Iterable[Lost], case: BoundInputs) -> Guarant
     if not theorem.holds:
         return Guarantee(theorem.name, theorem.sentence, "fails", theorem.premises)
     label = theorem.name.partition(".")[2]
-    needed = {*theorem.premises, *ALSO.get(label, ()), "proof"}
+    needed = {*theorem.premises, "proof"}
     mine = tuple(
         one
         for one in lost

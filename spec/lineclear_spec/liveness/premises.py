@@ -76,11 +76,11 @@ PREMISES: dict[str, Premise] = {
         ),
         Premise(
             "F8",
-            "the environment answers: steps are committed, copies and holds of cached blocks end, and only "
-            "finitely many copies fail",
+            "the environment answers: steps are committed; copies, pauses and holds of cached blocks end; only "
+            "finitely many copies fail and requests are restarted",
             "monitored",
-            "`stall_report` names what is not answered, and counts blocks held; "
-            "`Counters.failed_copies` counts; lengths are finite by `submit`, a step that is "
+            "`stall_report` names what is not answered, a pause too, and counts blocks held; "
+            "`Counters.failed_copies` and `restarted` count; lengths are finite by `submit`, a step that is "
             "issued computes a token by `issue_step`",
         ),
         Premise(
@@ -98,9 +98,9 @@ PREMISES: dict[str, Premise] = {
             "may generate",
             "monitored",
             "`LiveRequest.started` charges a prompt once; a sampled token is charged when its step is "
-            "issued, and one that a failed copy loses is charged again: `Counters.failed_copies`; off "
-            "with two steps in flight and swaps, as a recompute may lose it too while its copy in is "
-            "under way, and with drafts, as a step is charged as one token",
+            "issued, and one that a failed copy or a restart loses is charged again: `Counters.failed_copies` and "
+            "`restarted`; off with two steps in flight and swaps, as a recompute may lose it too while its copy in "
+            "is under way, and with drafts, as a step is charged as one token",
         ),
         Premise(
             "F11",
@@ -127,10 +127,10 @@ PREMISES: dict[str, Premise] = {
         ),
         Premise(
             "F14",
-            "the head of the queue waits for nothing but the blocks, seats and tokens that it lacks",
+            "the head of the queue waits for nothing but what it lacks, and for the end of a copy of its own or of a pause",
             "guard",
-            "off with `wait_for_prefix`: then it also waits while a request that runs before it in the order "
-            "computes a block that both have a name for",
+            "`Room.offered` says what is left and what it needs; off with `wait_for_prefix`: then it also waits while "
+            "a request that runs before it in the order computes a block that both have a name for",
         ),
         Premise(
             "W",
@@ -165,6 +165,13 @@ PREMISES: dict[str, Premise] = {
             "finitely many tenants ever have a request",
             "assumed",
             "`tenant` is the caller's word, and a new name costs nothing",
+        ),
+        Premise(
+            "A5",
+            "the seconds that a priority or a length is worth in a key are exact",
+            "assumed",
+            "they are a float, of 53 bits: with a priority of a million they are off by a billionth of a level at "
+            "most, beyond 2**53 by whole levels; `priority` is the caller's word",
         ),
     )
 }

@@ -99,6 +99,29 @@ def test_head_starts_that_are_longer_than_said_are_seen(
     assert_passed(stream(config, planted(**dict(options)))[label])
 
 
+def test_a_priority_that_a_float_does_not_hold_has_another_head_start() -> None:
+    """Why A5 is a premise: 10**17 + 7 counts as 10**17, and 10**17 + 9 as 10**17 + 16."""
+    config = tiny(scheduling_policy="aging", policy_options=(("seconds_per_level", 1.0),))
+
+    def run(least: int) -> BoundCheck:
+        driven = Driven(config)
+        driven.add(1, 12, priority=least + 9)  # it holds the seat
+        driven.turn()
+        driven.add(1, 2, priority=least + 7)
+        for turn in range(30):
+            if turn == 6:
+                driven.add(1, 2, priority=least + 9)
+            driven.turn()
+        return driven.rows()["P9"]
+
+    small_ones, large = run(0), run(10**17)
+    assert small_ones.guarantee.bound is not None
+    assert small_ones.guarantee.bound.number == 2
+    assert (small_ones.seen, small_ones.passed) == (0, False)
+    assert large.seen == 6
+    assert "A5 (the workload: " in large.guarantee.why
+
+
 idle = DeficitRoundRobin.idle
 
 
