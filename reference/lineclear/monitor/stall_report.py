@@ -138,6 +138,8 @@ def with_change(
     # wait for: either the next step takes the request, or a rule of the preset keeps it out.
     alone = scheduler.cache.available == ledger.gpu.total and ledger.steps == ledger.committed
     waiting = NOTHING if guard in ("rules", "none") and alone else HELPS
+    if guard == "paused":
+        waiting = CANNOT_HELP
     change = change_for(scheduler, entry, guard, figures)
     beyond = beyond_the_watermark(scheduler, entry) if guard == "rules" else 0
     if beyond > 0:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from math import inf
 from typing import Any
 
 from lineclear.config import Config
@@ -113,7 +114,7 @@ PROVED_LEVELS = 6
 
 def lost_premises(config: Config, workload: Workload | None = None) -> list[Lost]:
     """Every premise that these settings, or these requests, take away. F8 and A1 to A5 are what the environment
-    and callers do: of them A3 and A5 alone are looked at, if there is a workload.
+    and callers do: of them A3 and A5 alone are looked at, and F13, if there is a workload.
     """
     lost: list[Lost] = []
     if config.max_bypasses:
@@ -150,15 +151,17 @@ def lost_premises(config: Config, workload: Workload | None = None) -> list[Lost
             Lost("F10", f"max_steps_in_flight {config.max_steps_in_flight} with swaps", why)
         )
     if workload is not None:
-        without = sum(r.deadline is None for r in workload.requests)
+        without = sum(r.deadline is None or r.deadline == inf for r in workload.requests)
         late = sum(
             r.deadline is not None and r.deadline < r.arrival_time for r in workload.requests
         )
         beyond = sum(abs(r.priority) > MOST_EXACT for r in workload.requests)
+        groups = sum(r.parallel > 1 for r in workload.requests)
         for premise, count, what in (
             ("A3", without, "have no deadline"),
             ("A3", late, "had to be done on arrival"),
             ("A5", beyond, f"have a priority beyond {MOST_EXACT:,}"),
+            ("F13", groups, "have several sequences, of which the first may end before the others"),
         ):
             if count:
                 of = f"{count:,} of {len(workload.requests):,} requests"

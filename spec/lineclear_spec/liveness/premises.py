@@ -100,7 +100,8 @@ PREMISES: dict[str, Premise] = {
             "`LiveRequest.started` charges a prompt once; a sampled token is charged when its step is "
             "issued, and one that a failed copy or a restart loses is charged again: `Counters.failed_copies` and "
             "`restarted`; off with two steps in flight and swaps, as a recompute may lose it too while its copy in "
-            "is under way, and with drafts, as a step is charged as one token",
+            "is under way, with drafts, as a step is charged as one token, and for a request that may fork later: the "
+            "branch that forks in the place of one that was ahead has its tokens still to generate",
         ),
         Premise(
             "F11",
@@ -119,11 +120,13 @@ PREMISES: dict[str, Premise] = {
         ),
         Premise(
             "F13",
-            "between two looks at a request it learns at most one token for each step that was issued",
+            "between two looks at a request its first sequence learns at most one token for each step that was issued, "
+            "and stays the first",
             "guard",
             "without drafts and with one step in flight, as is the default (`num_lookahead_slots`, "
             "`max_steps_in_flight`); otherwise a level is that of the last look, and the request may have used up its "
-            "quantum since",
+            "quantum since. Off for a request of several sequences: the first may end, or begin again by `restart`, "
+            "and the next have generated less",
         ),
         Premise(
             "F14",
@@ -156,9 +159,9 @@ PREMISES: dict[str, Premise] = {
         ),
         Premise(
             "A3",
-            "a deadline is not before the arrival, and every request has one",
+            "every request has a deadline, which is finite and not before the arrival",
             "assumed",
-            "`deadline` is the caller's word, and may be left out",
+            "`deadline` is the caller's word, and may be left out or infinite",
         ),
         Premise(
             "A4",

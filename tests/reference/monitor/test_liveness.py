@@ -16,6 +16,7 @@ import lineclear.scheduling.room as room_module
 from lineclear.cli.summary import summary
 from lineclear.config import PRESETS, Config
 from lineclear.monitor.liveness import Stalled, Watch
+from lineclear.monitor.relief import CANNOT_HELP
 from lineclear.plan import Plan
 from lineclear.policies import BUILT_IN
 from lineclear.request import Request
@@ -304,6 +305,8 @@ def test_a_pause_is_no_alarm(mode: str) -> None:
     engine.add(8, 2)
     engine.turns(30)
     assert engine.watch.idle == 0
+    held = engine.scheduler.stall_report().held
+    assert {one.waiting for one in held if one.guard == "paused"} == {CANNOT_HELP}
     engine.scheduler.resume()
     engine.turns(20)
     assert not engine.scheduler.entries
