@@ -130,10 +130,17 @@ PREMISES: dict[str, Premise] = {
         ),
         Premise(
             "F14",
-            "the head of the queue waits for nothing but what it lacks, and for the end of a copy of its own or of a pause",
+            "the head of the queue waits for nothing but what it lacks, a copy of its own and the end of a pause",
             "guard",
             "`Room.offered` says what is left and what it needs; off with `wait_for_prefix`: then it also waits while "
             "a request that runs before it in the order computes a block that both have a name for",
+        ),
+        Premise(
+            "F15",
+            "requests that wait are asked in the order, and who would enter before others is counted for each of them",
+            "guard",
+            "one heap in the policy's order, and `progress.may_be_passed`, asked in `step.py` of each that is passed; "
+            "off with `swapped_first`",
         ),
         Premise(
             "W",

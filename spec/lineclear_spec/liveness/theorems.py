@@ -151,7 +151,7 @@ def of_any_order(
         Theorem(
             f"{policy}.P5",
             "while it waits a request is passed at most `max_bypasses` times",
-            ("F2", "F4"),
+            ("F4", "F15"),
             (DECISION + "a request is passed at most",),
             "Order",
         ),

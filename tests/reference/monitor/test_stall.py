@@ -80,9 +80,7 @@ def test_a_prompt_that_runs_goes_first() -> None:
 
 def test_a_group_waits_beside_a_prompt_that_could_use_more_than_its_share() -> None:
     """That prompt has its share, so it is not what the group waits for."""
-    drive = Drive(
-        num_gpu_blocks=32, max_num_batched_tokens=16, long_prefill_token_threshold=4
-    )
+    drive = Drive(num_gpu_blocks=32, max_num_batched_tokens=16, long_prefill_token_threshold=4)
     drive.add("group", 4, n=2)
     drive.step()
     drive.step({"group": [[0], [0]]})

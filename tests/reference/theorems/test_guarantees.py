@@ -205,7 +205,7 @@ def test_the_swapped_going_first_takes_nothing_where_no_request_is_swapped() -> 
     for changes in ({"preemption_mode": "recompute"}, {"num_cpu_blocks": 0}):
         assert "theorems hold" in verdict(guarantees(small(swapped_first=True, **changes)))
     lost = rows_of(small(swapped_first=True, preemption_mode="swap"))
-    assert lost["fcfs.P5"].why == "no guarantee: F2 (swapped_first)"
+    assert lost["fcfs.P5"].why == "no guarantee: F15 (swapped_first)"
     assert lost["fcfs.P4'"].status == "holds"  # victims are chosen as always
 
 

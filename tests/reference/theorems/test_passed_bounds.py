@@ -14,7 +14,6 @@ from faulty import ANY_FIT, LONGEST_VICTIM, TAIL_REQUEUE, review_of_waiting_in_a
 import lineclear.scheduling.step as step_module
 from lineclear.config import Config
 from lineclear.plan import Plan
-from lineclear.request import Request
 from lineclear.policies import turns, virtual_time
 from lineclear.policies.aging import Aging
 from lineclear.policies.ceiling import Ceiling
@@ -22,6 +21,7 @@ from lineclear.policies.drr import DeficitRoundRobin
 from lineclear.policies.mlfq import MultiLevelFeedbackQueue
 from lineclear.policies.sjf import AgingShortestJobFirst
 from lineclear.policies.view import View
+from lineclear.request import Request
 from lineclear.simulation.simulate import Simulation
 from lineclear.theorems.bound_checks import BoundCheck
 from lineclear.theorems.bounds import cap
