@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from functools import cache
 from itertools import product
 from typing import Any
@@ -355,6 +356,7 @@ def test_bounds_are_formulas_and_numbers() -> None:
     debt = 30 + 2 * 8 * 9  # U: the longest prompt, and 8 sequences of 9 tokens at 2 each
     weights = ("weights", {"a": 0.5})
     assert bound("vtc", "P12", weights).number == 2 * debt / 0.5
+    assert dict(bound("vtc", "P12", weights).where) == {"U": debt, "w_min": Fraction(1, 2)}
     assert bound("vtc", "P7", weights).number == 2 * debt / 0.5 // 6 + 1  # the shortest prompt
     assert bound("drr", "P13", ("quantum", 10.0)).number == 10 + 2 * (10 + debt)
     assert bound("drr", "P7", ("quantum", 10.0)).number == debt // 10 + 1
