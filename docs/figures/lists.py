@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from figures.page import table
+from figures.page import between, table
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.invariants import INVARIANTS
 from lineclear_spec.kernel import blocks
@@ -84,6 +84,22 @@ def invariants() -> str:
     """Each invariant with its sentence."""
     rows = [(f"`{i.name}`", i.kind, len(i.clauses), i.sentence) for i in INVARIANTS.values()]
     return table(("invariant", "kind", "clauses", "sentence"), rows)
+
+
+def theorems_as_asked(page: str) -> str:
+    """What each theorem says and presumes today, beside what the page has of the solvers' answers."""
+    from lineclear.policies import load_claims
+    from lineclear_spec.liveness.theorems import CLAIMS
+
+    load_claims()
+    head, _, *lines = between(page, "theorems").splitlines()
+    answers = {line.split(" | ")[0]: line.split(" | ")[2:4] for line in lines}
+    rows: list[tuple[str, ...]] = []
+    for theorem in (theorem for claims in CLAIMS.values() for theorem in claims.theorems):
+        name = f"`{theorem.name}`"
+        answer = answers.get(f"| {name}", ["not asked", "0"])
+        rows.append((name, theorem.sentence, *answer, " ".join(theorem.premises) or "none"))
+    return table(head.strip("| ").split(" | "), rows)
 
 
 def premises() -> str:

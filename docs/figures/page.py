@@ -24,6 +24,12 @@ def number(cell: object) -> str:
     return f"{cell:,}" if type(cell) is int else str(cell).replace("|", "\\|")
 
 
+def between(text: str, name: str) -> str:
+    """What stands between the marks of a section."""
+    start, end = f"<!-- figures: {name} -->", f"<!-- end of {name} -->"
+    return text[text.index(start) + len(start) : text.index(end)].strip()
+
+
 def fill(text: str, sections: dict[str, str]) -> str:
     """Replaces what stands between the marks of each section that the text has."""
     for name, content in sections.items():

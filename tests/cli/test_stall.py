@@ -29,7 +29,7 @@ def test_a_simulation_that_stalls_ends_with_the_report(
     assert "100 of 100 GPU" in text
     assert "(swapped) holds 100 CPU blocks; 1585 of 1586 tokens are computed" in text
     assert "(swapped) rules: none of the guards above" in text
-    assert "(waiting) head_of_line: a request before it in the order does not fit yet" in text
+    assert "(waiting) head_of_line: a request before it in the order does not run yet" in text
 
 
 def test_the_report_is_in_the_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

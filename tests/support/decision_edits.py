@@ -189,6 +189,16 @@ DECISION_EDITS: dict[str, dict[str, tuple[str, str]]] = {
             "now.output, now.charged",
         ),
     },
+    "policies/sjf.py": {
+        "a guess is not looked at": (
+            "guess = or_else(request.predicted_tokens, request.max_tokens)",
+            "guess = request.max_tokens",
+        ),
+        "a guess may be above the cap": (
+            "length: int = smaller(guess, request.max_tokens)",
+            "length: int = guess",
+        ),
+    },
     "policies/aging.py": {
         "age counts against a request": (
             "return request.arrival_time - self",

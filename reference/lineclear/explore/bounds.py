@@ -34,6 +34,7 @@ class RequestShape:
         slack: arrivals after its own by which it should be done, if it has a deadline.
         family: with prefix caching, prompts of one family have the same tokens; 0 for none.
         later: whether it may fork later, and so keeps its seats.
+        guess: tokens that it is said to generate, if that is said.
     """
 
     prompt: int
@@ -44,6 +45,7 @@ class RequestShape:
     slack: float | None = None
     family: int = 0
     later: bool = False
+    guess: int | None = None
 
     def __str__(self) -> str:
         """As it is written on the command line, and then what can't be written there."""
@@ -55,6 +57,7 @@ class RequestShape:
             "" if self.slack is None else f"<{self.slack:g}",
             f"~{self.family}" * bool(self.family),
             " may fork later" * self.later,
+            "" if self.guess is None else f" guessed {self.guess}",
         )
         return "".join(parts)
 

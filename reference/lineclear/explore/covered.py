@@ -210,6 +210,7 @@ def pressed(
                 "abc"[number % 3] if shared_out else None,
                 float(draw.randint(1, 9)) if path == "edf" and draw.random() < 0.8 else None,
                 later=n > 1 and len(shapes) % 2 == 1,
+                guess=(None, 0, 2, most + 2)[number % 4] if path in ("sjf", "sjf_aging") else None,
             )
         )
         if len(shapes) == 6:

@@ -61,6 +61,7 @@ def request_of(shape: RequestShape, name: int, *, timed: bool) -> Request:
         arrival_time=now,
         tenant=shape.tenant,
         deadline=None if shape.slack is None else now + shape.slack,
+        predicted_tokens=shape.guess,
         prefix_names=names_of(shape),
         may_fork_later=shape.later,
     )

@@ -7,7 +7,7 @@ requests as with one, but for the rare ones that count what is left. It changes 
 Three things are watched.
 
 - *nothing moves*: `schedule` has nothing to do, again and again, though no step is in flight, no
-  copy is open and a request is live.
+  copy is open, a request is live, the scheduler is not paused, and if none runs no reader holds a block.
 - *no request advances*: steps are committed and no request learns a token, for longer than the theorem
   P6a allows; where a rule that it rests on is off, for longer than it takes to compute every known token once.
 - *the first does not advance*: the first request in the order learns no token. No request enters
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from lineclear.monitor.stall import Stall
 from lineclear.monitor.stall_report import stall_report
+from lineclear.rules import OWN
 from lineclear.scheduling.live_request import LiveRequest
 from lineclear.theorems.starvation import Sizes, steps_of_the_first, steps_to_a_token
 
@@ -106,12 +107,15 @@ class Watch:
         """
         self.calls += 1
         scheduler = self.scheduler
+        ledger = scheduler.ledger
         if (
             plan.step is not None
             or plan.operations
             or not scheduler.entries
             or scheduler.flights
-            or scheduler.ledger.operations
+            or ledger.operations
+            or scheduler.live.paused
+            or (scheduler.cache.held and not ledger.running)
         ):
             self.idle = 0
             return
@@ -158,7 +162,8 @@ class Watch:
         """
         config = self.scheduler.config
         cut = config.cuts_recomputes  # no bound was derived
-        if not self.static or config.max_bypasses or config.swapped_first or config.lacking or cut:
+        others = config.max_bypasses or config.swapped_first or config.rules != OWN
+        if not self.static or others or cut:
             return None
         shares = hasattr(self.scheduler.policy, "share")
         sizes = Sizes(self.largest, self.largest, self.longest_output, self.widest, self.most_live)
@@ -172,7 +177,7 @@ class Watch:
         """
         scheduler = self.scheduler
         config = scheduler.config
-        if config.lacking or config.rules != "lineclear" or config.cuts_recomputes:
+        if config.rules != OWN or config.cuts_recomputes:
             return None
         shares, changes = hasattr(scheduler.policy, "share"), scheduler.live.reviews is not None
         if shares and config.max_bypasses:

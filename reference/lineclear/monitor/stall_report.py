@@ -13,7 +13,7 @@ from lineclear.monitor.stall import BlockedRequest, Holder, Stall
 from lineclear.scheduling.live_request import LiveRequest
 from lineclear.scheduling.step import Step
 from lineclear_spec.kernel.lifecycle import Phase
-from lineclear_spec.kernel.progress import Need
+from lineclear_spec.kernel.progress import Need, may_be_passed
 from lineclear_spec.kernel.records import SWAP_IN, SWAP_OUT, Block
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ CHANGES = {
     "displaced": "the next step",
     "paused": "`resume` is called",
     "prefill_first": "the prompt that runs gets its share",
+    "beside_a_prompt": "the prompt needs no more than its share",
     "prefix": "the block is computed",
     "commit": "the step is committed",
     "leader": "the first branch has computed the prompt",
@@ -104,17 +105,17 @@ def queued(scheduler: Readings) -> list[BlockedRequest]:
     step.room.due = scheduler.ledger.due().count
     planned = step.planned()
     found: list[BlockedRequest] = []
-    ahead: dict[Hashable, LiveRequest] = {}  # by tenant, if the policy shares among them
+    most = scheduler.config.max_bypasses
+    lines: dict[Hashable, list[LiveRequest]] = {}  # by tenant, if the policy shares among tenants
     for position, entry in enumerate(waiting):
-        lane = entry.tenant if scheduler.tenants is not None else None
-        first = ahead.setdefault(lane, entry)
-        if first is not entry:
-            figures = {"behind": str(first.request_id), "place": position + 1}
-            found.append(with_change(scheduler, entry, "head_of_line", figures))
+        before = lines.setdefault(entry.tenant if scheduler.tenants is not None else None, [])
+        if len(before) <= most and all(may_be_passed(other.bypassed, most) for other in before):
+            guard, figures = head_of_queue(scheduler, step, entry, planned)
         else:
-            found.append(
-                with_change(scheduler, entry, *head_of_queue(scheduler, step, entry, planned))
-            )
+            guard = "head_of_line"
+            figures = {"behind": str(before[0].request_id), "place": position + 1}
+        found.append(with_change(scheduler, entry, guard, figures))
+        before.append(entry)
     return found
 
 
@@ -137,6 +138,8 @@ def with_change(
     # wait for: either the next step takes the request, or a rule of the preset keeps it out.
     alone = scheduler.cache.available == ledger.gpu.total and ledger.steps == ledger.committed
     waiting = NOTHING if guard in ("rules", "none") and alone else HELPS
+    if guard == "paused":
+        waiting = CANNOT_HELP
     change = change_for(scheduler, entry, guard, figures)
     beyond = beyond_the_watermark(scheduler, entry) if guard == "rules" else 0
     if beyond > 0:

@@ -53,8 +53,8 @@ LIMITS: Mapping[str, str] = MappingProxyType(
     {
         "pause_after_preemption": "a step that preempted for growth admits nothing",
         "displaced": "a step that displaced admits the head alone",
-        "prefill_first": "nothing is admitted while a prompt that runs lacks tokens of its share, and no request "
-        "of several sequences while one could use more",
+        "prefill_first": "nothing is admitted while a prompt that runs lacks tokens of its share",
+        "beside_a_prompt": "no request of several sequences is admitted while a prompt could use more than its share",
         "head of the line": "nothing passes a request that does not enter more often than max_bypasses says",
         "prefix": "a request that fits waits, if that is asked for, while one that runs before it computes the "
         "first block that it would not find",

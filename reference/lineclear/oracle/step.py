@@ -133,7 +133,7 @@ class Expected:
         while (head := self.orders.head()) is not None:
             kept_out = bool(self.serving.longs) and len(head.branches) > 1
             if kept_out and not self.reason:
-                self.reason = "prefill_first"
+                self.reason = "beside_a_prompt"
             fits = not kept_out and self.entering.fits(head)
             waits = fits and self.entering.waits_for_prefix(head)
             if waits and not self.reason:

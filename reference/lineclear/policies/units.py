@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
-from math import gcd, inf, isfinite, lcm
+from math import gcd, isfinite, lcm
 
 #: What a setting may be given as.
 Number = int | float | Fraction
@@ -36,18 +36,24 @@ def amount(label: str, value: object) -> Fraction:
     return Fraction(repr(float(value))) if isinstance(value, float) else Fraction(value)
 
 
+#: Seconds that one level or one token may be worth: with the greatest priority, 10**300, a key is a finite float.
+MOST_SECONDS = 10**7
+
+
 def need_seconds(label: str, value: object) -> None:
     """Checks a time that a setting is.
 
     Raises:
-        ValueError: it is no finite number of at least 0.
+        ValueError: it is no number of at least 0 and at most `MOST_SECONDS`.
     """
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float | Fraction)
-        or not 0 <= value < inf
+        or not 0 <= value <= MOST_SECONDS
     ):
-        raise ValueError(f"{label} must be a number of at least 0, not {value!r}")
+        raise ValueError(
+            f"{label} must be a number of at least 0 and at most {MOST_SECONDS:,} seconds, not {value!r}"
+        )
 
 
 def unit_of(amounts: Iterable[Fraction], parts: int = 1) -> Fraction:

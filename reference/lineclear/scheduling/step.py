@@ -278,7 +278,7 @@ class Step:
             have, want = self.room.offered(entry)
             beside = not self.room.longs or enters_beside(True, entry.record.width)
             if not beside and not self.admission_blocked_by:
-                self.admission_blocked_by = "prefill_first"
+                self.admission_blocked_by = "beside_a_prompt"
             fits = beside and not entry.record.open_swap and have.covers(want)
             awaits = fits and self.config.wait_for_prefix and self._awaits(entry)
             if awaits and not self.admission_blocked_by:

@@ -23,7 +23,7 @@ from lineclear.theorems.wait_times import Waits
 from lineclear.workload.workload import Arrival, Workload
 
 #: Beyond a bound by less than this share of it is rounding, if one of the two is a float: keys that
-#: are seconds are. What is counted is a whole number or a fraction, and rounds nothing.
+#: are seconds are (premise A5). What is counted is a whole number or a fraction, and rounds nothing.
 ROUNDING = 1e-9
 
 #: What of it a theorem bounds, by the theorem or by the end of its name.

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from math import inf
 from typing import Any
 
 from lineclear.config import Config
@@ -24,7 +25,6 @@ from lineclear.rules import rules_of
 from lineclear.theorems.bounds import Bound, BoundInputs, bound_of, sizes_of
 from lineclear.workload.workload import Workload
 from lineclear_spec.language.dialect import objection
-from lineclear_spec.liveness.premises import PREMISES
 from lineclear_spec.liveness.theorems import CLAIMS, Theorem
 
 
@@ -91,32 +91,32 @@ class Guarantee:
 
 #: What each rule that `Config.lacking` may name takes away, by that name.
 TAKEN_BY_RULE: dict[str, tuple[str, ...]] = {
-    "a swapped request goes back by its place in the order": ("F2", "F4"),
+    "a swapped request goes back by its place in the order": ("F2", "F4", "F15"),
     "the watermark is waived when nothing runs": ("F1",),
     "a request is preempted only if a block is needed": ("F1",),
     "decodes go on while prompts arrive": ("F5",),
     "no request is admitted in a step that preempted": ("F2",),
-    "a preempted request is queued before later arrivals": ("F2", "F4"),
+    "a preempted request is queued before later arrivals": ("F2", "F4", "F15"),
     "a swapped prompt goes on in chunks": ("F5",),
     "a preempted request is queued again by its place in the order": ("F4", "F9", "F11"),
-    "no request passes one that does not fit": ("F2", "F9"),
+    "no request passes one that does not fit": ("F2", "F9", "F15"),
     "a request that grows preempts only later ones in the order": ("F3",),
 }
-#: Premises about the queue that a theorem's words need besides those that it names: P5 and P9 speak of who
-#: goes before whom, and that is as the order says only if no request enters before the head.
-ALSO: dict[str, tuple[str, ...]] = {"P2": ("F14",), "P5": ("F2",), "P9": ("F2",)}
-BYPASS = "max_bypasses"
+#: What a step that decides by rules of its own takes away.
+OF_A_STEP = ("F1", "F2", "F3", "F4", "F5", "F9", "F12", "F14", "F15")
+#: Up to this priority the rounding of a key is below `bound_checks.ROUNDING`.
+MOST_EXACT = 10**6
 #: Levels of which the feedback queue's lemmas are proved, see the end of its file.
 PROVED_LEVELS = 6
 
 
 def lost_premises(config: Config, workload: Workload | None = None) -> list[Lost]:
-    """Every premise that these settings, or these requests, take away. F8 and A1 to A4 are what the environment
-    and callers do: of them A3 alone is looked at, if there is a workload.
+    """Every premise that these settings, or these requests, take away. F8 and A1 to A5 are what the environment
+    and callers do: of them A3 and A5 alone are looked at, and F13, if there is a workload.
     """
     lost: list[Lost] = []
     if config.max_bypasses:
-        lost += [Lost(name, f"{BYPASS} {config.max_bypasses}") for name in ("F2", "F9")]
+        lost += [Lost(name, f"max_bypasses {config.max_bypasses}") for name in ("F2", "F9")]
     if config.wait_for_prefix:
         why = "the head may wait for a block that one before it computes; the first in the order never does"
         lost.append(Lost("F14", "wait_for_prefix", why))
@@ -127,13 +127,17 @@ def lost_premises(config: Config, workload: Workload | None = None) -> list[Lost
     swaps = config.num_cpu_blocks > 0 and config.preemption_mode != "recompute"
     if config.swapped_first and swaps and not isinstance(policy, TenantPolicy):
         # A policy that shares among tenants has queues of its own, which the setting leaves alone.
-        lost.append(Lost("F2", "swapped_first"))
+        lost += [Lost(name, "swapped_first") for name in ("F2", "F15")]
     setting = f"rules {config.rules}"
     for rule in config.lacking:
-        lost += [Lost(name, setting, f"off is that {rule}") for name in TAKEN_BY_RULE[rule]]
+        lost += [
+            Lost(name, setting, f"off is that {rule}") for name in TAKEN_BY_RULE.get(rule, ())
+        ]
     if rules_of(config.rules).replaces:
         why = "admission, victims and queue positions are not decided by what is proved"
-        lost += [Lost(name, setting, why) for name in ("F2", "F3", "F4", "F12")]
+        lost += [Lost(name, setting, why) for name in OF_A_STEP]
+    if ":" in config.rules and not config.rules.startswith("lineclear."):
+        lost.append(Lost("proof", setting, "a way of one's own to build a step"))
     if config.num_lookahead_slots:
         drafts = f"num_lookahead_slots {config.num_lookahead_slots}"
         lost.append(Lost("F10", drafts, "a step is charged as one token, however many it accepts"))
@@ -147,14 +151,25 @@ def lost_premises(config: Config, workload: Workload | None = None) -> list[Lost
             Lost("F10", f"max_steps_in_flight {config.max_steps_in_flight} with swaps", why)
         )
     if workload is not None:
-        without = sum(r.deadline is None for r in workload.requests)
+        without = sum(r.deadline is None or r.deadline == inf for r in workload.requests)
         late = sum(
             r.deadline is not None and r.deadline < r.arrival_time for r in workload.requests
         )
-        for count, what in ((without, "have no deadline"), (late, "had to be done on arrival")):
+        beyond = sum(abs(r.priority) > MOST_EXACT for r in workload.requests)
+        groups = sum(r.parallel > 1 for r in workload.requests)
+        for premise, count, what in (
+            ("A3", without, "have no deadline"),
+            ("A3", late, "had to be done on arrival"),
+            ("A5", beyond, f"have a priority beyond {MOST_EXACT:,}"),
+            (
+                "F13",
+                groups,
+                "have several sequences, of which the first may end before the others",
+            ),
+        ):
             if count:
                 of = f"{count:,} of {len(workload.requests):,} requests"
-                lost.append(Lost("A3", "the workload", f"{of} {what}"))
+                lost.append(Lost(premise, "the workload", f"{of} {what}"))
     return list(dict.fromkeys(lost))
 
 
@@ -210,17 +225,10 @@ def stands(theorem: Theorem, lost: Iterable[Lost], case: BoundInputs) -> Guarant
     """The status of one theorem when these premises are lost."""
     if not theorem.holds:
         return Guarantee(theorem.name, theorem.sentence, "fails", theorem.premises)
-    label = theorem.name.partition(".")[2]
-    needed = {*theorem.premises, *ALSO.get(label, ()), "proof"}
-    mine = tuple(
-        one
-        for one in lost
-        # That a request is passed `max_bypasses` times at most holds with any `max_bypasses`.
-        if one.premise in needed and not (label == "P5" and one.setting.startswith(BYPASS))
-    )
+    needed = {*theorem.premises, "proof"}
+    mine = tuple(one for one in lost if one.premise in needed)
     if mine:
-        kept = tuple(name for name in theorem.premises if name in PREMISES)
-        return Guarantee(theorem.name, theorem.sentence, "no guarantee", kept, mine)
+        return Guarantee(theorem.name, theorem.sentence, "no guarantee", theorem.premises, mine)
     bound = bound_of(theorem.name, case)
     return Guarantee(theorem.name, theorem.sentence, "holds", theorem.premises, (), bound)
 

@@ -76,11 +76,11 @@ PREMISES: dict[str, Premise] = {
         ),
         Premise(
             "F8",
-            "the environment answers: steps are committed, copies and holds of cached blocks end, and only "
-            "finitely many copies fail",
+            "the environment answers: steps are committed; copies, pauses and holds of cached blocks end; only "
+            "finitely many copies fail and requests are restarted",
             "monitored",
-            "`stall_report` names what is not answered, and counts blocks held; "
-            "`Counters.failed_copies` counts; lengths are finite by `submit`, a step that is "
+            "`stall_report` names what is not answered, a pause too, and counts blocks held; "
+            "`Counters.failed_copies` and `restarted` count; lengths are finite by `submit`, a step that is "
             "issued computes a token by `issue_step`",
         ),
         Premise(
@@ -98,9 +98,10 @@ PREMISES: dict[str, Premise] = {
             "may generate",
             "monitored",
             "`LiveRequest.started` charges a prompt once; a sampled token is charged when its step is "
-            "issued, and one that a failed copy loses is charged again: `Counters.failed_copies`; off "
-            "with two steps in flight and swaps, as a recompute may lose it too while its copy in is "
-            "under way, and with drafts, as a step is charged as one token",
+            "issued, and one that a failed copy or a restart loses is charged again: `Counters.failed_copies` and "
+            "`restarted`; off with two steps in flight and swaps, as a recompute may lose it too while its copy in "
+            "is under way, with drafts, as a step is charged as one token, and for a request that may fork later: the "
+            "branch that forks in the place of one that was ahead has its tokens still to generate",
         ),
         Premise(
             "F11",
@@ -119,18 +120,27 @@ PREMISES: dict[str, Premise] = {
         ),
         Premise(
             "F13",
-            "between two looks at a request it learns at most one token for each step that was issued",
+            "between two looks at a request its first sequence learns at most one token for each step that was issued, "
+            "and stays the first",
             "guard",
             "without drafts and with one step in flight, as is the default (`num_lookahead_slots`, "
             "`max_steps_in_flight`); otherwise a level is that of the last look, and the request may have used up its "
-            "quantum since",
+            "quantum since. Off for a request of several sequences: the first may end, or begin again by `restart`, "
+            "and the next have generated less",
         ),
         Premise(
             "F14",
-            "the head of the queue waits for nothing but the blocks, seats and tokens that it lacks",
+            "the head of the queue waits for nothing but what it lacks, a copy of its own and the end of a pause",
             "guard",
-            "off with `wait_for_prefix`: then it also waits while a request that runs before it in the order "
-            "computes a block that both have a name for",
+            "`Room.offered` says what is left and what it needs; off with `wait_for_prefix`: then it also waits while "
+            "a request that runs before it in the order computes a block that both have a name for",
+        ),
+        Premise(
+            "F15",
+            "requests that wait are asked in the order, and who would enter before others is counted for each of them",
+            "guard",
+            "one heap in the policy's order, and `progress.may_be_passed`, asked in `step.py` of each that is passed; "
+            "off with `swapped_first`",
         ),
         Premise(
             "W",
@@ -156,15 +166,22 @@ PREMISES: dict[str, Premise] = {
         ),
         Premise(
             "A3",
-            "a deadline is not before the arrival, and every request has one",
+            "every request has a deadline, which is finite and not before the arrival",
             "assumed",
-            "`deadline` is the caller's word, and may be left out",
+            "`deadline` is the caller's word, and may be left out or infinite",
         ),
         Premise(
             "A4",
             "finitely many tenants ever have a request",
             "assumed",
             "`tenant` is the caller's word, and a new name costs nothing",
+        ),
+        Premise(
+            "A5",
+            "the seconds that a priority or a length is worth in a key are exact",
+            "assumed",
+            "they are a float, of 53 bits: with a priority of a million they are off by a billionth of a level at "
+            "most, beyond 2**53 by whole levels; `priority` is the caller's word",
         ),
     )
 }

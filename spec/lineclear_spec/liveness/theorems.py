@@ -113,17 +113,17 @@ def of_any_order(
     return (
         Theorem(
             f"{policy}.P1",
-            "while a request lives a step is issued, unless a step or a copy is in flight or a "
-            "request was preempted",
+            "while a request lives a step is issued, unless a request was preempted or a step, a copy, a hold of "
+            "cached blocks or a pause has yet to end",
             ("F1", "F5", "F6", "F8"),
             (TABLE,),
             "Progress",
         ),
         Theorem(
             f"{policy}.P2",
-            "the head of the queue enters if what a step leaves is enough for it, unless the step "
-            "preempted a request or left a prompt unfinished",
-            ("F2",),
+            "the head of the queue enters if what a step leaves is enough for it, unless it waits for the end of a "
+            "copy or of a pause, or the step preempted a request or left a prompt unfinished",
+            ("F2", "F14"),
             (
                 DECISION + "a step that did nothing for those that run lets the head in",
                 DECISION + "when no request runs no block is kept free",
@@ -151,7 +151,7 @@ def of_any_order(
         Theorem(
             f"{policy}.P5",
             "while it waits a request is passed at most `max_bypasses` times",
-            ("F4",),
+            ("F4", "F15"),
             (DECISION + "a request is passed at most",),
             "Order",
         ),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import sys
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ import lineclear.scheduling.room as room_module
 from lineclear.cli.summary import summary
 from lineclear.config import PRESETS, Config
 from lineclear.monitor.liveness import Stalled, Watch
+from lineclear.monitor.relief import CANNOT_HELP
 from lineclear.plan import Plan
 from lineclear.policies import BUILT_IN
 from lineclear.request import Request
@@ -218,10 +221,16 @@ def test_a_run_beyond_the_bound_of_the_theorem_is_seen(monkeypatch: pytest.Monke
     assert endless(*SKIPPED, rules=ANY_FIT).watch.slowest > 14
 
 
-def test_no_bound_is_reported_where_no_theorem_holds() -> None:
+def test_no_bound_is_reported_where_no_theorem_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("own_steps_for_tests")
+    setattr(module, "Own", type("Own", (Step,), {}))  # noqa: B010
+    monkeypatch.setitem(sys.modules, module.__name__, module)
     for changes in ({"max_bypasses": 1}, {"swapped_first": True}, {"scheduling_policy": "mlfq"}):
         assert Engine(small(**changes)).watch.bound() is None
-    assert Engine(PRESETS["nano_vllm"]).watch.bound() is None
+    own = Config(rules="own_steps_for_tests:Own")
+    for config in (PRESETS["nano_vllm"], own):
+        watch = Engine(config).watch
+        assert (watch.bound(), watch.token_bound()) == (None, None)
 
 
 SENT_BACK = (tiny(num_gpu_blocks=5, max_num_seqs=4, max_num_batched_tokens=4), (3, 3), (2, 3), 2)
@@ -285,6 +294,36 @@ def test_a_copy_that_is_never_reported_is_no_alarm() -> None:
     scheduler.complete([number])
     assert scheduler.stall_report().held[0].guard == "none"
     assert scheduler.schedule().step is not None
+
+
+@pytest.mark.parametrize("mode", ["keep", "wait", "recompute"])
+def test_a_pause_is_no_alarm(mode: str) -> None:
+    engine = Engine(small(), seed=None)
+    engine.add(8, 8)
+    engine.turn()
+    engine.scheduler.pause(mode)
+    engine.add(8, 2)
+    engine.turns(30)
+    assert engine.watch.idle == 0
+    held = engine.scheduler.stall_report().held
+    assert {one.waiting for one in held if one.guard == "paused"} == {CANNOT_HELP}
+    engine.scheduler.resume()
+    engine.turns(20)
+    assert not engine.scheduler.entries
+
+
+def test_a_hold_that_lasts_is_no_alarm_while_no_request_runs() -> None:
+    engine = Engine(small(num_gpu_blocks=4, prefix_caching="prompt"), seed=None)
+    engine.add(8, 1, prefix_names=(1, 2))
+    engine.turn()
+    assert engine.scheduler.hold(1) is not None
+    engine.add(13, 3)
+    engine.turns(20)
+    assert engine.watch.idle == 0
+    assert engine.scheduler.stall_report().held[0].guard == "blocks"
+    engine.scheduler.let_go(1)
+    engine.turns(6)
+    assert not engine.scheduler.entries
 
 
 def simulated(workload: Any, config: Config) -> RunResult:

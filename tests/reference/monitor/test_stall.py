@@ -78,6 +78,40 @@ def test_a_prompt_that_runs_goes_first() -> None:
     assert guards(drive) == {"a": "none", "b": "prefill_first"}
 
 
+def test_a_group_waits_beside_a_prompt_that_could_use_more_than_its_share() -> None:
+    """That prompt has its share, so it is not what the group waits for."""
+    drive = Drive(num_gpu_blocks=32, max_num_batched_tokens=16, long_prefill_token_threshold=4)
+    drive.add("group", 4, n=2)
+    drive.step()
+    drive.step({"group": [[0], [0]]})
+    drive.add("long", 40)
+    drive.step()
+    drive.scheduler.transitions.preempt(drive.scheduler.entries["group"])
+    drive.step()
+    (held,) = [h for h in drive.scheduler.stall_report().held if h.request_id == "group"]
+    assert (held.guard, held.phase) == ("beside_a_prompt", "waiting")
+    assert "it has several sequences" in held.sentence()
+    assert held.relief.sentence() == "the prompt needs no more than its share"
+
+
+def test_who_may_pass_the_head_has_a_guard_of_its_own() -> None:
+    """With `max_bypasses` an end of the head does not help a request that lacks blocks itself."""
+    drive = Drive(max_bypasses=1, num_gpu_blocks=8)
+    drive.add("runs", 20, most=8)
+    drive.step()
+    for name in ("head", "second", "third"):
+        drive.add(name, 16)
+    assert guards(drive) == {
+        "runs": "none", "head": "blocks", "second": "blocks", "third": "head_of_line",
+    }  # fmt: skip
+    drive.add("small", 1)
+    drive.abort("second")
+    drive.abort("third")
+    drive.step()  # small has passed the head, once
+    drive.add("fourth", 16)
+    assert guards(drive)["fourth"] == "head_of_line"
+
+
 def test_the_pause_after_a_preemption() -> None:
     drive = Drive()
     drive.add("a", 15, most=12)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from drive import small
+from drive import Drive, small
 from faulty import review_of_waiting_in_a_row
 
 from lineclear.policies.mlfq import MultiLevelFeedbackQueue
 from lineclear.request import Request
 from lineclear.scheduler import Scheduler
+from lineclear.theorems.guarantees import guarantees
+from lineclear.workload.workload import Arrival, Workload
 
 PROMOTE_AFTER = 8
 
@@ -56,6 +58,37 @@ def test_counting_only_steps_of_waiting_in_a_row_starves_it(
 ) -> None:
     monkeypatch.setattr(MultiLevelFeedbackQueue, "review", review_of_waiting_in_a_row)
     assert steps_to_the_end() is None
+
+
+def test_a_group_whose_first_sequence_ends_stands_below_its_level_until_it_is_looked_at() -> None:
+    """Why F13 is off for groups: after a recompute the first sequence is ahead of the second."""
+    drive = Drive(
+        scheduling_policy="mlfq",
+        policy_options=(("quantum", 2),),
+        block_size=1,
+        num_gpu_blocks=60,
+        max_num_seqs=2,
+        max_num_batched_tokens=3,
+        long_prefill_token_threshold=0,
+    )
+    drive.add("group", 4, most=20, n=2)
+    entry, policy = drive.scheduler.entries["group"], drive.scheduler.adapter.policy
+    drive.step()
+    drive.step({"group": [[0], [0]]})
+    for _ in range(5):
+        drive.step()
+    drive.scheduler.transitions.preempt(entry)
+    drive.until(lambda _: drive.known("group")[0] == 4 + 11)
+    assert drive.known("group") == [4 + 11, 4 + 9]
+    drive.step(stop=["group"])
+    assert drive.known("group") == [4 + 10]
+    assert entry.order[0] == 3
+    assert policy.key(entry.view(drive.ledger)) == 2
+    pair = Arrival("pair", 0.0, 4, (2, 2), 2)
+    rows = guarantees(drive.scheduler.config, Workload("one", "test", (pair,)))
+    lost = {row.theorem: row.why for row in rows if row.lost}
+    assert set(lost) == {"mlfq.P4", "mlfq.P4'"}
+    assert "F13 (the workload: 1 of 1 requests have several sequences" in lost["mlfq.P4"]
 
 
 def test_who_has_ended_leaves_nothing_behind() -> None:

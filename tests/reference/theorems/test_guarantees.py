@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from functools import cache
 from itertools import product
 from typing import Any
@@ -24,6 +25,7 @@ from lineclear.config import (
 from lineclear.policies import load_claims, make
 from lineclear.policies.mlfq import MultiLevelFeedbackQueue
 from lineclear.rules import RULES, rules_of
+from lineclear.scheduling.step import Step
 from lineclear.theorems.guarantees import TAKEN_BY_RULE, Guarantee, claims_of, guarantees, verdict
 from lineclear.workload.generators import generate
 from lineclear.workload.workload import Arrival, Workload
@@ -204,7 +206,7 @@ def test_the_swapped_going_first_takes_nothing_where_no_request_is_swapped() -> 
     for changes in ({"preemption_mode": "recompute"}, {"num_cpu_blocks": 0}):
         assert "theorems hold" in verdict(guarantees(small(swapped_first=True, **changes)))
     lost = rows_of(small(swapped_first=True, preemption_mode="swap"))
-    assert lost["fcfs.P5"].why == "no guarantee: F2 (swapped_first)"
+    assert lost["fcfs.P5"].why == "no guarantee: F15 (swapped_first)"
     assert lost["fcfs.P4'"].status == "holds"  # victims are chosen as always
 
 
@@ -247,17 +249,65 @@ def test_of_a_policy_of_ones_own_nothing_is_claimed() -> None:
     assert "fcfs.P7" in rows_of(Config(scheduling_policy=built_in))
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+def test_of_a_way_of_ones_own_to_build_a_step_nothing_is_claimed(policy: str) -> None:
+    config = Config(scheduling_policy=policy, rules="own_policy_for_tests:Idle")
+    assert {row.status for row in guarantees(config)} <= {"no guarantee", "fails"}
+    why = rows_of(replace(config, scheduling_policy="vtc"))["vtc.P12"].why
+    assert "not proved (rules own_policy_for_tests:Idle: a way of one's own" in why
+
+
+def test_rules_of_real_systems_keep_no_theorem_about_what_a_step_decides() -> None:
+    for preset in ("vllm_v0", "vllm_v0_chunked", "nano_vllm"):
+        assert not [row.theorem for row in guarantees(PRESETS[preset]) if row.status == "holds"]
+
+
+def test_a_theorem_is_lost_by_premises_that_it_names_alone() -> None:
+    for config in shuffled()[:400]:
+        for row in guarantees(replace(config, num_lookahead_slots=0)):
+            named = {*row.premises, "proof"}
+            assert {lost.premise for lost in row.lost} <= named, row.theorem
+    waits = small(prefix_caching="prompt", wait_for_prefix=True)
+    assert "F14" in rows_of(waits)["fcfs.P2"].premises
+
+
+def test_priorities_that_a_float_does_not_hold_are_told() -> None:
+    """A level of priority may then count as 16: test_passed_bounds.py has the run."""
+    config = small(scheduling_policy="aging")
+    for priority in (10**6 + 1, -(10**300)):
+        one = Workload("one", "test", (arrival(1, 3, 4, priority=priority),))
+        assert rows_of(config, one)["aging.P9"].why == (
+            "no guarantee: A5 (the workload: 1 of 1 requests have a priority beyond 1,000,000)"
+        )
+        assert rows_of(config, one)["aging.P7"].status == "holds"
+
+
+@pytest.mark.parametrize("seconds", [1.1e7, 1e300, 10**400])
+def test_seconds_of_which_a_key_would_overflow_are_refused(seconds: float) -> None:
+    for policy, name in (("aging", "seconds_per_level"), ("sjf_aging", "seconds_per_token")):
+        with pytest.raises(ValueError, match=f"{name} must be a number of at least 0 and at most"):
+            make(policy, {name: seconds})
+    greatest = small(scheduling_policy="aging", policy_options=(("seconds_per_level", 10**7),))
+    two = (arrival(1, 3, 4, priority=10**300), arrival(2, 3, 4, priority=-(10**300)))
+    assert rows_of(greatest, Workload("two", "test", two))["aging.P7"].status == "holds"
+
+
 @pytest.fixture(autouse=True)
 def own_policy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A policy that calls itself fcfs and is none."""
+    """A policy that calls itself fcfs and is none, and a step in which nothing happens."""
     import sys
     from types import ModuleType
 
     class Renamed(MultiLevelFeedbackQueue):
         name = "fcfs"
 
+    class Idle(Step):
+        def build(self) -> None:
+            """Schedules nothing."""
+
     module = ModuleType("own_policy_for_tests")
     setattr(module, "Renamed", Renamed)  # noqa: B010
+    setattr(module, "Idle", Idle)  # noqa: B010
     monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
@@ -306,6 +356,7 @@ def test_bounds_are_formulas_and_numbers() -> None:
     debt = 30 + 2 * 8 * 9  # U: the longest prompt, and 8 sequences of 9 tokens at 2 each
     weights = ("weights", {"a": 0.5})
     assert bound("vtc", "P12", weights).number == 2 * debt / 0.5
+    assert dict(bound("vtc", "P12", weights).where) == {"U": debt, "w_min": Fraction(1, 2)}
     assert bound("vtc", "P7", weights).number == 2 * debt / 0.5 // 6 + 1  # the shortest prompt
     assert bound("drr", "P13", ("quantum", 10.0)).number == 10 + 2 * (10 + debt)
     assert bound("drr", "P7", ("quantum", 10.0)).number == debt // 10 + 1

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import inf
 from typing import Any
 
 import pytest
 from bounded import Driven, drawn
-from drive import small
+from drive import Drive, small
 from faulty import ANY_FIT, LONGEST_VICTIM, TAIL_REQUEUE, review_of_waiting_in_a_row
 
 import lineclear.scheduling.step as step_module
@@ -20,6 +21,7 @@ from lineclear.policies.drr import DeficitRoundRobin
 from lineclear.policies.mlfq import MultiLevelFeedbackQueue
 from lineclear.policies.sjf import AgingShortestJobFirst
 from lineclear.policies.view import View
+from lineclear.request import Request
 from lineclear.simulation.simulate import Simulation
 from lineclear.theorems.bound_checks import BoundCheck
 from lineclear.theorems.bounds import cap
@@ -97,6 +99,49 @@ def test_head_starts_that_are_longer_than_said_are_seen(
     # who is level goes first if it was first
     assert whole.seen == whole.guarantee.bound.number - 1
     assert_passed(stream(config, planted(**dict(options)))[label])
+
+
+def test_a_priority_that_a_float_does_not_hold_has_another_head_start() -> None:
+    """Why A5 is a premise: 10**17 + 7 counts as 10**17, and 10**17 + 9 as 10**17 + 16."""
+    config = tiny(scheduling_policy="aging", policy_options=(("seconds_per_level", 1.0),))
+
+    def run(least: int) -> BoundCheck:
+        driven = Driven(config)
+        driven.add(1, 12, priority=least + 9)  # it holds the seat
+        driven.turn()
+        driven.add(1, 2, priority=least + 7)
+        for turn in range(30):
+            if turn == 6:
+                driven.add(1, 2, priority=least + 9)
+            driven.turn()
+        return driven.rows()["P9"]
+
+    small_ones, large = run(0), run(10**17)
+    assert small_ones.guarantee.bound is not None
+    assert small_ones.guarantee.bound.number == 2
+    assert (small_ones.seen, small_ones.passed) == (0, False)
+    assert large.seen == 6
+    assert "A5 (the workload: " in large.guarantee.why
+
+
+def test_a_request_whose_deadline_is_infinite_waits_for_ever() -> None:
+    """Why A3 asks for a finite one: however late others arrive, theirs is earlier."""
+
+    def run(last: float) -> BoundCheck:
+        driven = Driven(tiny(scheduling_policy="edf"))
+        driven.add(1, 2, deadline=1.0)  # it holds the seat
+        driven.turn()
+        waits = driven.add(1, 2, deadline=last)
+        for turn in range(40):
+            driven.add(1, 1, deadline=turn + 3.0)
+            driven.turn()
+        assert (waits in driven.scheduler.entries) is (last == inf)
+        return driven.rows()["P7"]
+
+    early, never = run(20.0), run(inf)
+    assert early.guarantee.status == "holds"
+    assert not early.passed
+    assert "A3 (the workload: 1 of 42 requests have no deadline" in never.guarantee.why
 
 
 idle = DeficitRoundRobin.idle
@@ -201,6 +246,33 @@ def test_a_token_is_charged_twice_with_two_steps_in_flight_and_swaps() -> None:
     assert [(name, n, most[name]) for name, n in charged.items() if n > most[name]] == [
         ("35", 5, 4)
     ]
+
+
+def test_a_request_that_may_fork_later_is_charged_for_more_than_n_times_its_tokens() -> None:
+    """Why F10 is lost there: the first branch is ahead after a recompute, and ends; the other forks in its place."""
+    sizes: dict[str, Any] = {"block_size": 1, "num_gpu_blocks": 160, "max_num_seqs": 2}
+    drive = Drive(
+        scheduling_policy="vtc",
+        max_num_batched_tokens=3,
+        long_prefill_token_threshold=0,
+        **sizes,
+    )
+    scheduler, most = drive.scheduler, 30
+    scheduler.add(
+        Request(request_id="a", prompt_tokens=4, max_tokens=most, n=2, may_fork_later=True)
+    )
+    drive.step()
+    drive.step({"a": [[0], [0]]})
+    for _ in range(20):
+        drive.step()
+    scheduler.transitions.preempt(scheduler.entries["a"])
+    while "a" in scheduler.entries:
+        plan = drive.schedule()
+        alone = len(scheduler.entries["a"].record.members) == 1
+        names = [(row.request_id, row.branch) if row.branch else "a" for row in plan.sampling]
+        drive.commit(plan, {names[0]: [[0], [0]]} if alone else {})
+    policy: Any = scheduler.adapter.policy
+    assert policy.charged(None, drive.ledger.steps) > policy.most_charged(4, most, 2)
 
 
 def endless(broken: Config, promised: Config, first: Any, then: Any, every: int) -> Any:

@@ -54,7 +54,7 @@ claim(
                 "aging.P9",
                 "only requests that arrive within (their priority - its own) * seconds_per_level "
                 "after a request can go before it, at whatever moment",
-                ("F4",),
+                ("F2", "F4", "A5"),
                 (
                     "order_aging/progress/a request that comes before arrived before",
                     "order_aging/progress/at every moment",

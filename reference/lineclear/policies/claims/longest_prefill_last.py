@@ -57,7 +57,7 @@ claim(
                 "lpl_aging.P9",
                 "only requests that arrive within (its prompt - theirs) * seconds_per_token after a "
                 "request can go before it",
-                ("F4",),
+                ("F2", "F4", "A5"),
                 ("order_lpl_aging/progress/a request that comes before arrived before",),
                 "No starvation",
             ),

@@ -76,7 +76,7 @@ claim(
                 "sjf_aging.P9",
                 "only requests that arrive within (its length - theirs) * seconds_per_token after "
                 "a request can go before it",
-                ("F4",),
+                ("F2", "F4", "A5"),
                 ("order_sjf_aging/progress/a request that comes before arrived before",),
                 "No starvation",
             ),

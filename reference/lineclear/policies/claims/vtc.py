@@ -69,7 +69,7 @@ claim(
             Theorem(
                 "vtc.P7",
                 "every request comes to its end: another tenant is admitted only while its counter is "
-                "not above the one that waits, and every admission raises it",
+                "not above the one that waits, and each first admission and each token raises it",
                 ("F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8", "F9", "F10", "A4"),
                 (TABLE, *KEPT, STEPS + "an admission raises", STEPS + "only who"),
                 "Sharing",
