@@ -13,8 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / name) for name in ("spec", "reference")]
 
-from lineclear.lessons.errata import Settled  # noqa: E402
-from lineclear.lessons.everything import Everything, tell_all  # noqa: E402
+from lineclear.lessons.errata import Everything, Settled, tell_all  # noqa: E402
 from lineclear.lessons.lesson import LessonResult  # noqa: E402
 
 PAGE = ROOT / "docs" / "lesson.md"

@@ -44,7 +44,7 @@ WORK: Mapping[str, tuple[str, ...]] = {
     "simulate": (
         "lineclear.simulation.simulate.Simulation.run",
         "lineclear.lessons.tell",
-        "lineclear.lessons.everything.tell_all",
+        "lineclear.lessons.errata.tell_all",
     ),
     "compare": ("lineclear.simulation.compare.compare",),
     "policies": (

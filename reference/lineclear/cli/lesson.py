@@ -26,7 +26,7 @@ def run_lesson(arguments: argparse.Namespace) -> int:
             write_text("\n".join(f"{name:{width}}  {title}" for name, title in titles.items()))
         return PASSED
     if arguments.lesson == "all":
-        from lineclear.lessons.everything import tell_all
+        from lineclear.lessons.errata import tell_all
 
         everything = tell_all()
         if arguments.format == "json":

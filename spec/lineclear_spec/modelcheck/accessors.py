@@ -46,13 +46,13 @@ def field(records: str, name: str, missing: Any) -> Accessor:
 def entry(rows: str, missing: Any) -> Accessor:
     """What a dict of the view has under a key, or under several, or what stands for nothing."""
     read = attrgetter(rows)
-    return lambda view, *key: read(view).get(key if len(key) > 1 else key[0], missing)
+    return lambda view, *key: read(view).get(key[0] if len(key) == 1 else key, missing)
 
 
 def contains(rows: str) -> Accessor:
     """Whether a collection of the view has a key, or several as one."""
     read = attrgetter(rows)
-    return lambda view, *key: (key if len(key) > 1 else key[0]) in read(view)
+    return lambda view, *key: (key[0] if len(key) == 1 else key) in read(view)
 
 
 def size(rows: str) -> Accessor:

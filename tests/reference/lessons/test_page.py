@@ -13,7 +13,7 @@ from scripts import module_of
 
 from lineclear.cli import main
 from lineclear.lessons import LESSONS
-from lineclear.lessons.everything import Everything, tell_all
+from lineclear.lessons.errata import Everything, tell_all
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -69,7 +69,7 @@ def test_the_whole_lesson_in_text_and_json(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("lineclear.lessons.everything.tell_all", lambda: everything)
+    monkeypatch.setattr("lineclear.lessons.errata.tell_all", lambda: everything)
     text = printed(capsys, "simulate", "--lesson", "all")
     assert all(f"\n{name}: " in f"\n{text}" for name in LESSONS)
     assert "  42  the table of policies" in text
@@ -93,5 +93,5 @@ def test_a_violation_in_any_run_is_a_failure(
     planted = replace(
         everything, results={**everything.results, "q5": replace(first, runs=(broken,))}
     )
-    monkeypatch.setattr("lineclear.lessons.everything.tell_all", lambda: planted)
+    monkeypatch.setattr("lineclear.lessons.errata.tell_all", lambda: planted)
     assert "conservation: planted" in printed(capsys, "simulate", "--lesson", "all", code=1)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from lineclear.lessons import LESSONS, Claim, LessonResult, tell
-from lineclear.lessons.errata import ERRATA, Erratum, settle, settled
+from lineclear.lessons.errata import settle, settled
+from lineclear.lessons.errata_list import ERRATA, Erratum
 from lineclear.lessons.measured import CONFIG, measure, requests
 from lineclear.lessons.phases import driven
 from lineclear.policies.fair import Fair
