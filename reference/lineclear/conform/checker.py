@@ -4,7 +4,8 @@ Guarantees: `feed` checks an event in the state before it and applies it only if
 broken; memory does not grow with the length of the log. After a violation the checker takes no
 more events, because an impossible event leads to no state.
 
-    checker = Checker(Header(blocks=8, block_size=4)) for event in events:
+    checker = Checker(Header(blocks=8, block_size=4))
+    for event in events:
         violations = checker.feed(event)
 """
 

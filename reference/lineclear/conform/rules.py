@@ -147,15 +147,16 @@ ROWS = (
         "length",
         "LC421",
         "a row computes only positions of known tokens and drafts, a row that samples computes the newest "
-        "token, and no request gets a token past max",
+        "token, and no request gets a token past max or keeps one that no row of the step gave it",
         "A request gets more tokens than its limit, or samples from a position without a token.",
         "Check how tokens of steps in flight are counted.",
         {
             "known": ("submit", "fork", "lengths", "step", "samples", "preempt"),
             "max": ("submit", "fork", "lengths", "step", "samples", "preempt"),
             "newest": ("submit", "fork", "lengths", "step", "samples", "preempt"),
+            "kept": ("submit", "fork", "lengths", "step", "samples", "preempt"),
         },
-        ("step",),
+        ("step", "settle"),
     ),
     Rule(
         "once",
@@ -228,7 +229,9 @@ ROWS = (
 )
 
 #: Clauses that depend on how many tokens a request has.
-COUNTED = ("length.known", "length.max", "length.newest", "computed.start", "progress.kept")
+COUNTED = (
+    "length.known", "length.max", "length.newest", "length.kept", "computed.start", "progress.kept",
+)  # fmt: skip
 RULES = {row.name: row for row in ROWS}
 #: Every clause as `rule.clause`, with what it needs.
 CLAUSES = {f"{row.name}.{clause}": needs for row in ROWS for clause, needs in row.clauses.items()}

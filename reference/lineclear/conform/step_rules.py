@@ -163,12 +163,22 @@ def corrected(check: RuleContext, rows: list[list[Any]], kept: list[list[Any]]) 
     """Rows of a settled step that kept another number of tokens than scheduled."""
     samples = {(row[0], row[4] if len(row) == 5 else 0): row[3] for row in rows}
     for row in kept:
-        s = row[2] if len(row) == 3 else 0
-        live = check.state.live.get(row[0])
+        r, tokens, s = row[0], row[1], row[2] if len(row) == 3 else 0
+        sampled = samples.pop((r, s), None)
+        live = check.state.live.get(r)
         q = None if live is None else live.sequences.get(s)
         if q is None or q.num_tokens >= ENDLESS:
             continue
-        change = row[1] - samples.get((row[0], s), 0)
+        most = 0 if sampled is None else sampled + check.header.drafts
+        if tokens > most:
+            check.broken(
+                "length.kept",
+                f"{r!r} keeps {tokens} tokens of step {check.state.settled}, which gives it at most {most}",
+                (r,),
+                kept=tokens,
+                most=most,
+            )
+        change = tokens - (sampled or 0)
         q.num_tokens += change
         q.best = max(q.num_tokens, q.best + min(change, 0))
         if q.num_tokens > q.limit:

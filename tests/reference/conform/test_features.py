@@ -99,7 +99,7 @@ def test_drafts_are_kept_or_computed_again() -> None:
     assert clauses(DRAFTS, *DRAFTED, none, step(3, ["a", 5, 1, 1])) == ["computed.start"]
     assert clauses(Header(8, 2), *DRAFTED) == ["length.known"]
     more = e("settle", n=2, kept=[["a", 5]])
-    assert clauses(DRAFTS, *DRAFTED, more) == ["length.max"]
+    assert clauses(DRAFTS, *DRAFTED, more) == ["length.kept", "length.max"]
 
 
 CPU = Header(8, 2, pools={"cpu": PoolSize(4)})
@@ -186,6 +186,52 @@ def test_what_a_step_in_flight_samples_may_be_lost() -> None:
 def test_an_id_may_be_used_again() -> None:
     once = [*A, e("free", "a", at=0, blocks=[0, 1]), e("finish", "a")]
     assert clauses(Header(4, 2), *once, *once) == []
+
+
+@pytest.mark.parametrize("settled", [{}, {"kept": [["a", 0]]}])
+def test_a_step_in_flight_gives_nothing_to_a_later_request_with_the_same_id(
+    settled: dict[str, Any],
+) -> None:
+    two = Header(8, 2, max_steps_in_flight=2)
+    again = [
+        *A,
+        step(1, ["a", 0, 3, 1]),
+        e("free", "a", at=0, blocks=[0, 1]),
+        e("abort", "a"),
+        e("submit", "a", prompt=3, max=2),
+        e("alloc", "a", blocks=[2, 3]),
+    ]
+    settle, row = e("settle", n=1, **settled), step(2, ["a", 0, 3, 1])
+    assert clauses(two, *again, settle, row) == []
+    assert clauses(two, *again, row, settle, e("settle", n=2), step(3, ["a", 3, 1, 1])) == []
+    given = e("settle", n=1, kept=[["a", 1]])
+    assert clauses(two, *again, given) == ["length.kept"]
+
+
+class Compared(int):
+    """A block id or an id of a request that counts how often it is compared."""
+
+    times = 0
+
+    def __hash__(self) -> int:
+        return int(self)
+
+    def __eq__(self, other: object) -> bool:
+        Compared.times += 1
+        return int(self) == other
+
+
+@pytest.mark.parametrize("twice", [False, True])
+@pytest.mark.parametrize("kind", ["waiting", "running", "free", "alloc"])
+def test_what_an_event_costs_is_linear_in_its_lists(kind: str, twice: bool) -> None:
+    size = 1_000
+    ids = [Compared(k) for k in (*range(size), *([0] if twice else []))]
+    checker = Checker(Header(size, 2), validate=False)
+    checker.run(e("submit", k, prompt=1) for k in range(size))
+    Compared.times = 0
+    checker.feed(e("alloc", 0, blocks=ids) if kind == "alloc" else e("check", **{kind: ids}))
+    assert bool(checker.found) == twice
+    assert Compared.times < 20 * size
 
 
 def test_a_log_may_begin_in_the_middle_of_a_run() -> None:
