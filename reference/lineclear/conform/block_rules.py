@@ -289,7 +289,7 @@ def free(check: RuleContext, event: dict[str, Any]) -> None:
         return
     table = table_of(check, sequence, event)
     has = table.blocks[at : at + len(blocks)]
-    if has != blocks and check.broken(
+    if (has != blocks or HOLE in blocks) and check.broken(
         "release.slice",
         f"{r!r} frees entries {at} to {at + len(blocks) - 1} as blocks {blocks}, but its table in "
         f"{table.pool.name} names {has} there",

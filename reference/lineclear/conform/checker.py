@@ -20,7 +20,7 @@ from lineclear.conform.events import EventError
 from lineclear.conform.header import Header
 from lineclear.conform.rule_context import RuleContext, Violation
 from lineclear.conform.rules import RuleCoverage, standings
-from lineclear.conform.schema import check_event
+from lineclear.conform.schema import check_event, free_lists
 
 #: The function that checks and applies an event, by kind.
 HANDLERS = {
@@ -40,7 +40,7 @@ class Checker(RuleContext):
         validate: whether to check each event's form; unnecessary for events built by a correct program.
 
     Attributes:
-        counts: number of events so far, by kind.
+        counts: number of events so far, by kind, and of check events that have all that a rule needs.
         found: violations of the last event.
     """
 
@@ -74,6 +74,12 @@ class Checker(RuleContext):
         self.number += 1
         self.event = event
         self.counts[kind] += 1
+        if kind == "check":
+            every = self.state.pools.keys() <= free_lists(event.get("free", {})).keys()
+            self.counts["check event with the free blocks of every pool"] += every
+            self.counts["check event with both queues"] += (
+                "waiting" in event and "running" in event
+            )
         HANDLERS[kind](self, event)
         return self.found
 

@@ -21,6 +21,13 @@ def copy(check: RuleContext, event: dict[str, Any]) -> None:
         check.broken(
             "ordered.done", f"copy {op} is issued, but a copy with this number is open", copy=op
         )
+    if after_step > state.steps > 0:
+        check.broken(
+            "ordered.number",
+            f"copy {op} waits for step {after_step}, but the last one that was issued is {state.steps}",
+            copy=op,
+            after_step=after_step,
+        )
     src = [(pool_of(check, name), block) for name, block in event["src"]]
     dst = [(pool_of(check, name), block) for name, block in event["dst"]]
     for pool, block in (*src, *dst):

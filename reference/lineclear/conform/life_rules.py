@@ -90,6 +90,15 @@ def fork(check: RuleContext, event: dict[str, Any]) -> None:
             f"{live.r!r} forks into sequence {event['s']}, which is or was one of its sequences",
             (live.r,),
         )
+    if parent is not None and (known := event.get("known", 0)) > parent.num_tokens:
+        check.broken(
+            "length.known",
+            f"{live.r!r} forks into sequence {event['s']} with {known} tokens, but sequence {event['of']} has "
+            f"{parent.num_tokens}",
+            (live.r,),
+            known=known,
+            has=parent.num_tokens,
+        )
     if check.found or parent is None:
         return
     state = check.state

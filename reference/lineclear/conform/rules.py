@@ -105,7 +105,7 @@ ROWS = (
         "Blocks are lost until a restart, or a block is free and in use at once.",
         "Find the last event that changed the holders of the named block.",
         {"free": (*HOLD, *CACHE, "check", "free_ids")},
-        ("check",),
+        ("check event with the free blocks of every pool",),
     ),
     Rule(
         "queues",
@@ -114,7 +114,7 @@ ROWS = (
         "A request that is in no queue is never scheduled again.",
         "Look at the last transition of the request.",
         {"lists": ("submit", "check", *ENDS)},
-        ("check",),
+        ("check event with both queues",),
     ),
     Rule(
         "capacity",
@@ -190,8 +190,8 @@ ROWS = (
     Rule(
         "ordered",
         "LC424",
-        "steps are numbered and settled in order, no more than max_steps_in_flight are in flight, and no access "
-        "to a block starts before a conflicting one that is not over",
+        "steps are numbered and settled in order, what waits for a step waits for an issued one, no more than "
+        "max_steps_in_flight are in flight, and no access to a block starts before a conflicting one that is not over",
         "The device reads a block while it is overwritten: a race.",
         "Give the later operation a wait, or keep the block until the earlier one is over.",
         {
@@ -289,7 +289,7 @@ def standings(header: Header, counts: Mapping[str, int]) -> list[RuleCoverage]:
         elif rule.name == "queue_order" and header.order is None:
             status, lacks = "not stated", ["the header states no order"]
         elif rule.name in ("conservation", "queues") and not asked:
-            status, lacks = "unchecked", ["the log has no check event"]
+            status, lacks = "unchecked", [f"the log has no {rule.kinds[0]}"]
         else:
             status = "checked"
         found.append(RuleCoverage(rule.name, status, asked, tuple(lacks)))

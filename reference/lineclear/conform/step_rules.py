@@ -21,7 +21,7 @@ def step(check: RuleContext, event: dict[str, Any]) -> None:
     state, header = check.state, check.header
     n: int = event["n"]
     rows: list[list[Any]] = event["rows"]
-    numbered(check, n)
+    numbered(check, n, event.get("after_step", 0))
     leader = state.leaders.get
     issue = Issue(n, event.get("after_step", 0))
     tokens_in_step = kept = 0
@@ -116,8 +116,8 @@ def step(check: RuleContext, event: dict[str, Any]) -> None:
         idle(check)
 
 
-def numbered(check: RuleContext, n: int) -> None:
-    """Steps are numbered consecutively, and at most `max_steps_in_flight` are in flight.
+def numbered(check: RuleContext, n: int, after_step: int) -> None:
+    """Steps are numbered consecutively and wait for earlier ones, and at most `max_steps_in_flight` are in flight.
 
     A log may begin in the middle of a run, so the first step may have any number.
     """
@@ -125,6 +125,10 @@ def numbered(check: RuleContext, n: int) -> None:
     if state.steps and n != state.steps + 1:
         check.broken(
             "ordered.number", f"step {n} follows step {state.steps}", step=n, last=state.steps
+        )
+    if after_step >= n > 0:
+        check.broken(
+            "ordered.number", f"step {n} waits for step {after_step}", after_step=after_step
         )
     if len(state.flights) >= header.max_steps_in_flight and "settle" not in check.omitted:
         check.broken(
