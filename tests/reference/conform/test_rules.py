@@ -123,7 +123,7 @@ def test_a_rule_without_a_single_check_event_is_not_reported_as_checked() -> Non
         ({"free": [0, 1, 2, 3], "waiting": ["a"]}, {"conservation", "queues"}),
         ({"free": {"gpu": [0, 1, 2, 3]}, "waiting": ["a"], "running": []}, {"conservation"}),
         ({"free": {"gpu": [0, 1, 2, 3], "cpu": [0]}, "running": ["a"]}, {"queues"}),
-        ({"free": {"gpu": [0, 1, 2, 3], "cpu": [0]}, "waiting": ["a"], "running": []}, set()),
+        ({"free": {"gpu": [0, 1, 2, 3], "cpu": [0]}, "waiting": ["a"], "running": []}, set[str]()),
     ],
 )
 def test_a_check_event_counts_for_a_rule_only_if_it_has_all_that_the_rule_compares(
