@@ -126,6 +126,20 @@ def test_a_failed_copy_carries_nothing() -> None:
     assert clauses(CPU, *OUT, e("done", op=1, failed=True), *IN) == ["computed.start"]
 
 
+def test_a_copy_of_a_block_that_another_request_holds_carries_nothing() -> None:
+    """Its KV is that of other tokens, unless it is published."""
+    other = [e("submit", "b", prompt=2), e("alloc", "b", blocks=[6]), step(2, ["b", 0, 2, 1])]
+    wrong = {**OUT[-1], "src": [["gpu", 6], ["gpu", 1]]}
+
+    def broken(copied: Event, *before: Event) -> list[str]:
+        swapped = [*OUT[:-2], *other, e("settle", n=2), *before, OUT[-2], copied, e("done", op=1)]
+        return clauses(CPU, *swapped, *IN[:-1], {**IN[-1], "n": 3})
+
+    assert broken(OUT[-1]) == []
+    assert broken(wrong) == ["computed.start"]
+    assert broken(wrong, e("store", blocks=[6])) == []
+
+
 def test_a_copy_into_other_entries_is_not_the_same_kv() -> None:
     turned = [*IN[:3], {**IN[3], "dst": [["gpu", 5], ["gpu", 4]]}, *IN[4:]]
     assert clauses(CPU, *OUT, e("done", op=1), *turned) == ["computed.start"]
