@@ -16,7 +16,7 @@ from lineclear.cli.exits import PASSED, UsageError
 from lineclear.cli.files import need_file, need_folder
 from lineclear.cli.numbers import whole
 from lineclear.cli.output import add_format, write_json, write_text
-from lineclear_gpu.model_arguments import add_model, device_of, dtype_of
+from lineclear_gpu.model_arguments import add_model, device_of, dtype_of, refuse_of_gpu
 
 EPILOG = """\
 The costs are microseconds per token: to move its KV out and in again, and to compute its KV again in a
@@ -69,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear_gpu.transfer import Transfer
 
     device, dtype = device_of(arguments), dtype_of(arguments)
+    refuse_of_gpu(arguments, device, "eager")
     path = default_path() if arguments.file is None else Path(arguments.file)
     try:
         (need_file if path.exists() else need_folder)(path)

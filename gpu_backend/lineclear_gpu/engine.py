@@ -21,7 +21,6 @@ from lineclear.config import Config
 from lineclear.monitor.audit import audit
 from lineclear.monitor.hazards import Hazards
 from lineclear.plan import Plan
-from lineclear.request import InvalidRequest
 from lineclear.scheduler import Scheduler
 from lineclear_gpu.block_names import BlockNames
 from lineclear_gpu.book import Book
@@ -150,13 +149,10 @@ class Engine:
 
         Raises:
             EngineError: the request is rejected; the message says why.
-            InvalidRequest: a request with this id is live, or the id or tenant is not hashable.
+            InvalidRequest: a request with this id is live or has an open stream, or the id or tenant is not hashable.
         """
         params = SamplingParams() if params is None else params
-        if self.results.groups.live(request_id) is not None:
-            raise InvalidRequest(
-                f"request_id {request_id!r} is live already; abort it or use another id"
-            )
+        self.results.check_id(request_id)
         with self._whole:
             output, parts, most = self.intake.take(
                 request_id, prompt_token_ids, params, prompt, tenant, cache_salt

@@ -50,6 +50,17 @@ def device_of(arguments: argparse.Namespace) -> str:
     return device
 
 
+def refuse_of_gpu(arguments: argparse.Namespace, device: str, *names: str) -> None:
+    """Refuses these arguments, which say how a GPU is used, on a CPU.
+
+    Raises:
+        UsageError: names those that were written.
+    """
+    if device == "cpu":
+        why = "a CPU records no steps, fuses no layers and has pools of the sizes of the settings"
+        arguments.parser.refuse(why, *names)
+
+
 def dtype_of(arguments: argparse.Namespace) -> Any:
     """The chosen torch type; None for that of the model.
 

@@ -17,7 +17,7 @@ from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
 from lineclear.cli.output import write_json, write_text
 from lineclear.cli.settings import read_settings
 from lineclear.cli.simulate import load
-from lineclear_gpu.model_arguments import SMALL, dtype_of
+from lineclear_gpu.model_arguments import SMALL, dtype_of, refuse_of_gpu
 from lineclear_gpu.serving import params_of, serve, summary
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lineclear_gpu.model import Model
 
 #: Requests per second; arrival times have no effect here.
-EVERYBODY_AT_ONCE = 1e9
+AT_ONCE = 1e9
 #: A model with fewer weights is computed by one thread.
 FEW_WEIGHTS = 50_000_000
 
@@ -40,6 +40,9 @@ def run_model(arguments: argparse.Namespace, device: str) -> int:
     from lineclear_gpu.model import ModelError, Unsupported, load_model
     from lineclear_gpu.pool import PoolError
 
+    refuse_of_gpu(arguments, device, "eager", "gpu_memory_utilization")
+    if arguments.generate is None:
+        arguments.parser.refuse("all requests are added at once", "request_rate")
     dtype = dtype_of(arguments)
     drawn = arguments.workload is None
     defaults = {"max_steps_in_flight": 2} if device == "cuda" else {}
@@ -144,11 +147,9 @@ def short(arguments: argparse.Namespace) -> Workload:
     prompts = Lengths(median=48, sigma=0.8, least=4, most=160)
     outputs = Lengths(median=24, sigma=0.6, least=4, most=64)
     arguments.parser.refuse("a generated workload has limits of its own", "max_tokens")
-    rate = arguments.request_rate or EVERYBODY_AT_ONCE
+    count = arguments.num_requests or 24
     try:
-        return synthetic(
-            arguments.num_requests or 24, rate, arguments.seed, prompts=prompts, outputs=outputs
-        )
+        return synthetic(count, AT_ONCE, arguments.seed, prompts=prompts, outputs=outputs)
     except WorkloadError as error:
         raise UsageError(str(error)) from error
 

@@ -99,11 +99,11 @@ class Text:
         self.text = ""  # all known text that no later token changes
         self.given = 0  # characters handed out
         self._tail = ""  # how the decoder shows the bytes of a character that is not complete
+        self._read = 0  # tokens
         # A token's text may depend on the tokens before it, so text is decoded in a window of tokens.
-        self._start = 0  # the first token of the window
-        self._known = 0  # tokens up to which the window's text is complete
+        self._window: list[int] = []
+        self._known = 0  # tokens of the window up to which its text is complete
         self._shown = 0  # characters of the window's text that are in `text`
-        self._longest = max(map(len, stops), default=1) - 1
 
     def add(self, tokens: list[int]) -> str | None:
         """Processes the newest tokens; returns the stop text that they completed, if any.
@@ -113,17 +113,21 @@ class Text:
         """
         if self.decode is None:
             return None
-        window = self.decode(tokens[self._start :])
-        complete = window.rstrip(UNFINISHED)
-        self._tail = window[len(complete) :]
+        window = self._window + tokens[self._read :]
+        self._read = len(tokens)
+        text = self.decode(window)
+        complete = text.rstrip(UNFINISHED)
+        before, self._tail = self._tail, text[len(complete) :]
         new = complete[self._shown :]
         seen = len(self.text)
         self.text += new
-        if not self._tail and new:
-            self._start, self._known = self._known, len(tokens)
-            self._shown = len(self.decode(tokens[self._start : self._known]))
-        else:
-            self._shown = max(self._shown, len(complete))
+        if new and not self._tail:
+            self._window = window[self._known :]
+            self._known = len(self._window)
+            self._shown = len(self.decode(self._window))
+        elif new or before or self._tail or not self._known:
+            self._window, self._shown = window, max(self._shown, len(complete))
+        # Otherwise the tokens have no text, such as special ones: the window does not grow with them.
         return self._stop(seen)
 
     def _stop(self, seen: int) -> str | None:
@@ -154,11 +158,16 @@ class Text:
             self.text += self._tail
             self._tail = ""
         upto = len(self.text)
-        if not ended and self.stops:
-            for size in range(min(self._longest, upto), 0, -1):
-                if any(stop.startswith(self.text[upto - size :]) for stop in self.stops):
-                    upto -= size
-                    break
+        if not ended:
+            upto -= max((begun(stop, self.text) for stop in self.stops), default=0)
         new = self.text[self.given : upto] if upto > self.given else ""
         self.given = max(self.given, upto)
         return new
+
+
+def begun(stop: str, text: str) -> int:
+    """How many characters at the end of a text, which lacks the stop text, may be its beginning."""
+    at = text.find(stop[0], max(0, len(text) - len(stop) + 1))
+    while at >= 0 and not stop.startswith(text[at:]):
+        at = text.find(stop[0], at + 1)
+    return 0 if at < 0 else len(text) - at

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lineclear.request import Finished
+from lineclear.request import Finished, InvalidRequest
 from lineclear_gpu.block_names import BlockNames
 from lineclear_gpu.book import Book
 from lineclear_gpu.flights import DecodeRows, EngineRequest, Flight
@@ -64,6 +64,25 @@ class Results:
                 (deltas if unread is None else unread).append(delta)
         kept, self._kept = self._kept, []
         return kept + deltas if kept else deltas
+
+    def check_id(self, request_id: Hashable) -> None:
+        """Refuses an id whose output would be mixed up with that of another request.
+
+        Raises:
+            InvalidRequest: a group with this id is live, or a stream of a request with it is open.
+        """
+        try:
+            is_read = request_id in self.unread
+        except TypeError:  # an id that cannot be hashed is of no request
+            is_read = False
+        if self.groups.live(request_id) is not None:
+            raise InvalidRequest(
+                f"request_id {request_id!r} is live already; abort it or use another id"
+            )
+        if is_read:
+            raise InvalidRequest(
+                f"request_id {request_id!r} is that of an open stream; read it to its end, close it or use another id"
+            )
 
     def keep(self, deltas: list[Delta]) -> None:
         """Puts what was taken back: the next call takes it."""

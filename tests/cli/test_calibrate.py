@@ -61,6 +61,7 @@ def test_the_text_names_the_costs_and_the_file(
     [
         (["--model", "./no/such/model"], "no model"),
         (["--dtype", "int8"], "--dtype is one of float32, float16, bfloat16"),
+        (["--eager"], "a CPU records no steps, fuses no layers and has pools"),
         (["--block-size", "0"], "--block-size: must be a whole number from 1 to 256"),
         (["--file", "FOLDER"], "it is a folder; name another file"),
         (["--file", "FOLDER/text/costs.json"], "name another file"),

@@ -307,6 +307,27 @@ def test_a_journal_that_was_changed_is_malformed(
     assert ", line " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("within", [0, 9])
+def test_a_journal_that_was_cut_off_says_so(
+    within: int, journal: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = Path(journal).read_text()
+    cut = tmp_path / "cut.jsonl"
+    # Without its last line, or in the middle of the one before.
+    cut.write_text(text[: text.rindex("{") - within])
+    assert "  the journal was cut off: its last line," in printed(capsys, "conform", str(cut))
+    assert "INCONCLUSIVE: the journal was cut off" in printed(
+        capsys, "conform", str(cut), "--strict", code=3
+    )
+    for path, found in ((str(cut), True), (journal, False)):
+        content = json.loads(printed(capsys, "conform", path, "--format", "json"))
+        assert (content["conforms"], content["cut"]) == (True, found)
+    for form in ("junit", "markdown"):
+        command = ["conform", str(cut), "--strict", "--format", form]
+        assert "the journal was cut off" in printed(capsys, *command, code=3)
+    assert "cut off" not in printed(capsys, "conform", journal)
+
+
 KV = [
     [0.5, [{"type": "BlockStored", "block_hashes": ["ab", 7], "parent_block_hash": None}], 0],
     [0.6, [["BlockStored", ["ab"], None, [1, 2], 2, None, "GPU"]]],

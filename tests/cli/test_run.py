@@ -94,7 +94,7 @@ def test_a_line_now_and_then_when_it_is_piped(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lineclear_gpu.serving.LINES", 0.0)
-    assert main(["run", "--device", "cpu", "--num-requests", "3", "--eager"]) == 0
+    assert main(["run", "--device", "cpu", "--num-requests", "3"]) == 0
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) > 5
     for word in ("tokens/s", "step ", "(host ", "device waited for ", "KV ", "running", "swapped"):
@@ -135,6 +135,12 @@ def test_a_cpu_says_that_nothing_is_recorded(capsys: pytest.CaptureFixture[str])
             ],
             "omit --gpu-memory-utilization, --eager, --num-requests",
         ),
+        (
+            ["--device", "cpu", "--eager", "--gpu-memory-utilization", "0.5"],
+            "a CPU records no steps, fuses no layers and has pools of the sizes of the settings: "
+            "omit --gpu-memory-utilization, --eager",
+        ),
+        (["--request-rate", "5"], "all requests are added at once: omit --request-rate"),
         (["--num-gpu-blocks", "0"], "num_gpu_blocks must be"),
         (["nowhere.csv"], "nowhere.csv"),
     ],

@@ -160,3 +160,35 @@ def test_bytes_that_are_no_character_yet_are_held_back() -> None:
         assert "\ufffd" not in new
         given += new
     assert given == "aé€z"
+
+
+def test_tokens_without_text_are_decoded_a_few_times_only() -> None:
+    """As a model's own end token, over and over, if it is to be ignored."""
+    decoded = 0
+
+    def decode(ids: list[int]) -> str:
+        nonlocal decoded
+        decoded += len(ids)
+        return "".join(chr(token) for token in ids if token)
+
+    text = Text(decode, (), keep_stop=False)
+    said = [ord("a"), ord("b"), *[0] * 500, ord("c"), *[0] * 500, ord("d")]
+    for count in range(1, len(said) + 1):
+        text.add(said[:count])
+    assert text.take(ended=True) == "abcd"
+    assert decoded < 5 * len(said)
+
+
+def test_stop_texts_that_have_not_begun_are_not_compared() -> None:
+    class Compared(str):
+        times = 0
+
+        def startswith(self, *rest: object) -> bool:
+            Compared.times += 1
+            return super().startswith(*rest)  # type: ignore[arg-type]
+
+    text = Text(lambda ids: "x" * len(ids), (Compared("y" * 500), Compared("zx")), keep_stop=False)
+    for count in range(1, 501):
+        text.add([0] * count)
+        text.take(ended=False)
+    assert Compared.times == 0

@@ -10,6 +10,7 @@ import pytest
 import torch
 from served import GREEDY, MEMORY_PRESSURE, expected, made, prompts, tokens
 
+from lineclear.request import InvalidRequest
 from lineclear_gpu.engine import EngineError
 from lineclear_gpu.outputs import Delta
 from lineclear_gpu.params import ParamsError, SamplingParams
@@ -134,6 +135,22 @@ def test_an_id_that_somebody_else_chose_is_not_used() -> None:
     while llm.engine.busy:
         llm.engine.step()
     assert theirs.outputs[0].token_ids == expected()[0]
+
+
+def test_an_id_of_an_open_stream_is_not_used_again() -> None:
+    """What the caller's request gets would go to the stream."""
+    llm = made()
+    stream = llm.stream(prompts()[0], GREEDY)
+    llm.generate(prompts()[1:2], SamplingParams(max_tokens=40))
+    name = stream.output.request_id
+    assert stream.output.finished
+    with pytest.raises(InvalidRequest, match="is that of an open stream; read it to its end"):
+        llm.engine.add(name, prompts()[1], GREEDY)
+    assert ids(list(stream)) == expected()[0]
+    llm.engine.add(name, prompts()[1], GREEDY)
+    given: list[Delta] = []
+    llm.engine.run(given.extend)
+    assert ids(given) == expected()[1]
 
 
 def test_an_interrupted_generate_leaves_nothing_behind() -> None:

@@ -189,6 +189,7 @@ BREAKS = (
     Break("length.known", "main", change(14, rows=[["a", 4, 2, 1]])),
     Break("length.max", "main", change(20, rows=[["b", 0, 5, 2]])),
     Break("length.newest", "main", change(20, rows=[["b", 0, 4, 1]])),
+    Break("length.kept", "main", change(15, kept=[["b", 1]])),
     Break("once.live", "main", insert(24, e("finish", "b"))),
     Break("once.again", "main", insert(6, e("submit", "b", prompt=4, max=2))),
     Break("once.holds", "main", drop(22)),

@@ -1,7 +1,7 @@
 """`lineclear conform`: checks the log of any scheduler against the rules that all must obey.
 
 Guarantees: exit code 0 only if every event was checked and none breaks a rule, and with --strict only if every rule
-was fully checked; a malformed line is an error with its number, field and remedy.
+was fully checked and a journal is whole; a malformed line is an error with its number, field and remedy.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ simulate, or vLLM's KV cache events as JSON lines; - is standard input. Every ru
 leaves open is listed; none is assumed to hold.
 
 exit codes: 0 conforms, 1 an event breaks a rule, 2 a line is malformed, 3 with --strict: a rule
-could not be checked
+could not be checked, or a journal was cut off
 
 examples:
   lineclear conform run.jsonl                       does the engine obey the rules?
@@ -159,7 +159,7 @@ def code_of(result: Conformance, table: list[str], *, strict: bool) -> int:
     """The exit code."""
     if result.violations or table:
         return REFUTED
-    return INCONCLUSIVE if strict and result.inconclusive else PASSED
+    return INCONCLUSIVE if strict and (result.inconclusive or result.cut) else PASSED
 
 
 def report(
@@ -173,7 +173,7 @@ def report(
         table: what the proved table says, line by line.
         code: the exit code.
     """
-    from lineclear.conform.result import lines
+    from lineclear.conform.result import CUT, lines
 
     form, level = arguments.format, arguments.level
     if form == "text":
@@ -184,7 +184,8 @@ def report(
             done = "written" if result.reduced is not None else "not written, nothing to reduce"
             text += ["", f"{done}: {arguments.reduced}"]
         if code == INCONCLUSIVE:
-            text += ["", "INCONCLUSIVE: the rules above could not be fully checked"]
+            why = "the rules above could not be fully checked" if result.inconclusive else CUT
+            text += ["", f"INCONCLUSIVE: {why}"]
         elif code == PASSED:
             text += ["", "no event breaks a rule that was checked"]
         write_text("\n".join(text))
@@ -206,7 +207,7 @@ def report(
 def outcome_of(result: Conformance, table: list[str], *, strict: bool) -> Outcome:
     """The result as one stage, one case for each rule."""
     from lineclear.checks.stage import Finding, Outcome, ReportCase
-    from lineclear.conform.result import describe, pictures
+    from lineclear.conform.result import CUT, describe, pictures
 
     broken = {violation.rule: violation for violation in result.violations}
     cases: list[ReportCase] = []
@@ -231,6 +232,8 @@ def outcome_of(result: Conformance, table: list[str], *, strict: bool) -> Outcom
         )
         for violation in result.violations
     ]
+    if result.cut:
+        cases.append(ReportCase("conform", "end", "unknown" if strict else "skipped", CUT))
     if table:
         cases.append(ReportCase("conform", "table", "refuted", table[0]))
         findings.append(Finding("LC426", table[0], tuple(table[1:]), result.path, 0))
@@ -240,7 +243,9 @@ def outcome_of(result: Conformance, table: list[str], *, strict: bool) -> Outcom
     return Outcome(
         "conform",
         status,
-        f"{result.events:,} events" + (f"; not fully checked: {open_rules}" if open_rules else ""),
+        f"{result.events:,} events"
+        + (f"; not fully checked: {open_rules}" if open_rules else "")
+        + (f"; {CUT}" if result.cut else ""),
         {"events": result.events},
         findings,
         cases,

@@ -5,6 +5,7 @@ Guarantees: each function checks an event and applies it only if no rule is brok
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -52,6 +53,13 @@ def exists(check: RuleContext, clause: str, pool: LoggedPool, block: int) -> boo
 def holders(pool: LoggedPool, block: int) -> tuple[Any, ...]:
     """The requests whose tables name a block."""
     return tuple(dict.fromkeys(table.sequence.live.r for table in pool.held.get(block, ())))
+
+
+def repeated(ids: list[Any]) -> set[Any]:
+    """What a list names more than once."""
+    if len(set(ids)) == len(ids):
+        return set()
+    return {each for each, times in Counter(ids).items() if times > 1}
 
 
 def named(requests: tuple[Any, ...]) -> str:
@@ -122,7 +130,7 @@ def alloc(check: RuleContext, event: dict[str, Any]) -> None:
     at: int | None = event.get("at")
     if at is not None:
         vacant(check, table, at, event)
-    twice = len(blocks) > 1 and len(set(blocks)) != len(blocks)
+    twice = repeated(blocks)
     wait = 0
     fenced = bool(pool.fence) and not check.header.stream_ordered
     pins = bool(state.copies) and not check.header.waits
@@ -131,7 +139,7 @@ def alloc(check: RuleContext, event: dict[str, Any]) -> None:
             exists(check, "allocation.exists", pool, block)
             continue
         where = ((pool.name, block),)
-        if block in pool.held or (twice and blocks.count(block) > 1):
+        if block in pool.held or block in twice:
             has = holders(pool, block) or (r,)
             check.broken(
                 "allocation.held",
@@ -281,7 +289,7 @@ def free(check: RuleContext, event: dict[str, Any]) -> None:
         return
     table = table_of(check, sequence, event)
     has = table.blocks[at : at + len(blocks)]
-    if has != blocks and check.broken(
+    if (has != blocks or HOLE in blocks) and check.broken(
         "release.slice",
         f"{r!r} frees entries {at} to {at + len(blocks) - 1} as blocks {blocks}, but its table in "
         f"{table.pool.name} names {has} there",

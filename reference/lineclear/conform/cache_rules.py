@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lineclear.conform.block_rules import exists, holders, named, pool_of
+from lineclear.conform.block_rules import exists, holders, named, pool_of, repeated
 from lineclear.conform.rule_context import RuleContext
 from lineclear.conform.schema import free_lists
 from lineclear.conform.state import DEFAULT
@@ -100,13 +100,11 @@ def conserve(check: RuleContext, event: dict[str, Any]) -> None:
     for name, ids in free_lists(event["free"]).items():
         pool = pool_of(check, name)
         mine, theirs = pool.free(), set(ids)
-        twice = (
-            [block for block in theirs if ids.count(block) > 1] if len(ids) > len(theirs) else []
-        )
+        twice = sorted(repeated(ids))
         both, lost = sorted(theirs - mine), sorted(mine - theirs)
         parts: list[str] = []
         if twice:
-            parts.append(f"the engine's free list names {sorted(twice)} twice")
+            parts.append(f"the engine's free list names {twice} twice")
         for block in both[:3]:
             has = holders(pool, block)
             why = (

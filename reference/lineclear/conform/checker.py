@@ -4,7 +4,8 @@ Guarantees: `feed` checks an event in the state before it and applies it only if
 broken; memory does not grow with the length of the log. After a violation the checker takes no
 more events, because an impossible event leads to no state.
 
-    checker = Checker(Header(blocks=8, block_size=4)) for event in events:
+    checker = Checker(Header(blocks=8, block_size=4))
+    for event in events:
         violations = checker.feed(event)
 """
 
@@ -19,7 +20,7 @@ from lineclear.conform.events import EventError
 from lineclear.conform.header import Header
 from lineclear.conform.rule_context import RuleContext, Violation
 from lineclear.conform.rules import RuleCoverage, standings
-from lineclear.conform.schema import check_event
+from lineclear.conform.schema import check_event, free_lists
 
 #: The function that checks and applies an event, by kind.
 HANDLERS = {
@@ -39,7 +40,7 @@ class Checker(RuleContext):
         validate: whether to check each event's form; unnecessary for events built by a correct program.
 
     Attributes:
-        counts: number of events so far, by kind.
+        counts: number of events so far, by kind, and of check events that have all that a rule needs.
         found: violations of the last event.
     """
 
@@ -73,6 +74,12 @@ class Checker(RuleContext):
         self.number += 1
         self.event = event
         self.counts[kind] += 1
+        if kind == "check":
+            every = self.state.pools.keys() <= free_lists(event.get("free", {})).keys()
+            self.counts["check event with the free blocks of every pool"] += every
+            self.counts["check event with both queues"] += (
+                "waiting" in event and "running" in event
+            )
         HANDLERS[kind](self, event)
         return self.found
 

@@ -21,6 +21,13 @@ def copy(check: RuleContext, event: dict[str, Any]) -> None:
         check.broken(
             "ordered.done", f"copy {op} is issued, but a copy with this number is open", copy=op
         )
+    if after_step > state.steps > 0:
+        check.broken(
+            "ordered.number",
+            f"copy {op} waits for step {after_step}, but the last one that was issued is {state.steps}",
+            copy=op,
+            after_step=after_step,
+        )
     src = [(pool_of(check, name), block) for name, block in event["src"]]
     dst = [(pool_of(check, name), block) for name, block in event["dst"]]
     for pool, block in (*src, *dst):
@@ -66,7 +73,10 @@ def copy(check: RuleContext, event: dict[str, Any]) -> None:
         return
     state.copies[op] = Copying(op, src, dst)
     for (pool, block), (target, block_id) in zip(src, dst, strict=True):
-        target.filled[block_id] = pool.filled.get(block, 0)
+        whose = {table.sequence.live for table in pool.held.get(block, ())}
+        into = {table.sequence.live for table in target.held.get(block_id, ())}
+        foreign = whose and block not in pool.published and whose.isdisjoint(into)
+        target.filled[block_id] = 0 if foreign else pool.filled.get(block, 0)
         if block in pool.entry:
             target.entry[block_id] = pool.entry[block]
         state.touch(target, block_id)

@@ -6,7 +6,7 @@ journal leads to; nothing is omitted. Its header states the limits that the jour
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Any
 
 from lineclear.conform.events import Event
@@ -46,8 +46,8 @@ def most_drafts(lines: Iterable[str]) -> int:
 
 def journal_events(
     lines: Iterable[str], drafts: int = 0, *, checks: bool = True
-) -> tuple[Header, Iterator[Event]]:
-    """A journal as an event log.
+) -> tuple[Header, Generator[Event, None, bool]]:
+    """A journal as an event log; its events return whether the journal has its last line.
 
     Args:
         lines: of the journal.
@@ -61,7 +61,7 @@ def journal_events(
     number, first = next(rows, (0, None))
     limits = limits_of(number, first)
 
-    def events() -> Iterator[Event]:
+    def events() -> Generator[Event, None, bool]:
         result = Replay(Ledger(limits))
         out: list[Event] = []
         translate = Translator(result.ledger, out.append, checks=checks)
@@ -77,5 +77,6 @@ def journal_events(
             out.clear()
         translate.flush()
         yield from out
+        return result.complete
 
     return header_of(limits, drafts), events()

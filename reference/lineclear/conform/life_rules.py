@@ -9,6 +9,7 @@ import heapq
 from collections.abc import Callable
 from typing import Any
 
+from lineclear.conform.block_rules import repeated
 from lineclear.conform.cache_rules import conserve
 from lineclear.conform.rule_context import RuleContext
 from lineclear.conform.state import DEFAULT, PREEMPTED, RUNNING, SWAPPED, WAITING, LoggedRequest
@@ -88,6 +89,15 @@ def fork(check: RuleContext, event: dict[str, Any]) -> None:
             "once.again",
             f"{live.r!r} forks into sequence {event['s']}, which is or was one of its sequences",
             (live.r,),
+        )
+    if parent is not None and (known := event.get("known", 0)) > parent.num_tokens:
+        check.broken(
+            "length.known",
+            f"{live.r!r} forks into sequence {event['s']} with {known} tokens, but sequence {event['of']} has "
+            f"{parent.num_tokens}",
+            (live.r,),
+            known=known,
+            has=parent.num_tokens,
         )
     if check.found or parent is None:
         return
@@ -189,7 +199,7 @@ def check_event(check: RuleContext, event: dict[str, Any]) -> None:
                     f"{check.state.history(r)}",
                     (r,),
                 )
-        for r in {r for r in ids if ids.count(r) > 1}:
+        for r in repeated(ids):
             check.broken("queues.lists", f"the engine's {name} queue names {r!r} twice", (r,))
     if len(lists) < 2:
         return

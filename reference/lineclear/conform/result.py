@@ -19,6 +19,8 @@ from lineclear.conform.rule_context import Violation
 from lineclear.conform.rules import RULES, RuleCoverage
 from lineclear.conform.source import Source
 
+CUT = "the journal was cut off: its last line, which holds the digest, is missing"
+
 
 @dataclass(frozen=True, slots=True)
 class Conformance:
@@ -34,6 +36,7 @@ class Conformance:
         line: line of that event, 0 without a violation.
         reduced: the reduced log, None without a violation.
         before: the state before that event, as lines of text.
+        cut: whether the log is a journal that was cut off: what it recorded behind its last event is not known.
     """
 
     path: str
@@ -45,6 +48,7 @@ class Conformance:
     line: int
     reduced: Reduced | None
     before: tuple[str, ...] = ()
+    cut: bool = False
 
     @property
     def inconclusive(self) -> list[RuleCoverage]:
@@ -60,6 +64,7 @@ class Conformance:
             "engine": {name: value for name, value in engine.items() if name not in ("e", "log")},
             "events": self.events,
             "conforms": not self.violations,
+            "cut": self.cut,
             "line": self.line or None,
             "violations": [violation.json() for violation in self.violations],
             "before": list(self.before),
@@ -105,6 +110,7 @@ def conform(source: Source) -> Conformance:
         line if violations else 0,
         reduced,
         tuple(state_before(source, violations[0])) if violations else (),
+        source.cut,
     )
 
 
@@ -125,6 +131,8 @@ def lines(result: Conformance) -> list[str]:
         f"{result.path}: {result.kind}" + (f" of {engine}" if engine else "") + ", "
         f"{result.events:,} events, {checked} of {len(result.standings)} rules fully checked"
     ]
+    if result.cut:
+        text.append(f"  {CUT}")
     for row in result.standings:
         if row.status != "checked":
             text.append(f"  {row.status:<10} {row.rule:<15} {'; '.join(row.lacks)}")

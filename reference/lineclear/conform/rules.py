@@ -105,7 +105,7 @@ ROWS = (
         "Blocks are lost until a restart, or a block is free and in use at once.",
         "Find the last event that changed the holders of the named block.",
         {"free": (*HOLD, *CACHE, "check", "free_ids")},
-        ("check",),
+        ("check event with the free blocks of every pool",),
     ),
     Rule(
         "queues",
@@ -114,7 +114,7 @@ ROWS = (
         "A request that is in no queue is never scheduled again.",
         "Look at the last transition of the request.",
         {"lists": ("submit", "check", *ENDS)},
-        ("check",),
+        ("check event with both queues",),
     ),
     Rule(
         "capacity",
@@ -147,15 +147,16 @@ ROWS = (
         "length",
         "LC421",
         "a row computes only positions of known tokens and drafts, a row that samples computes the newest "
-        "token, and no request gets a token past max",
+        "token, and no request gets a token past max or keeps one that no row of the step gave it",
         "A request gets more tokens than its limit, or samples from a position without a token.",
         "Check how tokens of steps in flight are counted.",
         {
             "known": ("submit", "fork", "lengths", "step", "samples", "preempt"),
             "max": ("submit", "fork", "lengths", "step", "samples", "preempt"),
             "newest": ("submit", "fork", "lengths", "step", "samples", "preempt"),
+            "kept": ("submit", "fork", "lengths", "step", "samples", "preempt"),
         },
-        ("step",),
+        ("step", "settle"),
     ),
     Rule(
         "once",
@@ -189,8 +190,8 @@ ROWS = (
     Rule(
         "ordered",
         "LC424",
-        "steps are numbered and settled in order, no more than max_steps_in_flight are in flight, and no access "
-        "to a block starts before a conflicting one that is not over",
+        "steps are numbered and settled in order, what waits for a step waits for an issued one, no more than "
+        "max_steps_in_flight are in flight, and no access to a block starts before a conflicting one that is not over",
         "The device reads a block while it is overwritten: a race.",
         "Give the later operation a wait, or keep the block until the earlier one is over.",
         {
@@ -228,7 +229,9 @@ ROWS = (
 )
 
 #: Clauses that depend on how many tokens a request has.
-COUNTED = ("length.known", "length.max", "length.newest", "computed.start", "progress.kept")
+COUNTED = (
+    "length.known", "length.max", "length.newest", "length.kept", "computed.start", "progress.kept",
+)  # fmt: skip
 RULES = {row.name: row for row in ROWS}
 #: Every clause as `rule.clause`, with what it needs.
 CLAUSES = {f"{row.name}.{clause}": needs for row in ROWS for clause, needs in row.clauses.items()}
@@ -286,7 +289,7 @@ def standings(header: Header, counts: Mapping[str, int]) -> list[RuleCoverage]:
         elif rule.name == "queue_order" and header.order is None:
             status, lacks = "not stated", ["the header states no order"]
         elif rule.name in ("conservation", "queues") and not asked:
-            status, lacks = "unchecked", ["the log has no check event"]
+            status, lacks = "unchecked", [f"the log has no {rule.kinds[0]}"]
         else:
             status = "checked"
         found.append(RuleCoverage(rule.name, status, asked, tuple(lacks)))

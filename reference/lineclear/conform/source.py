@@ -27,6 +27,7 @@ class Source:
         kind: event log, journal or KV events.
         header: header of the log.
         line: number of the line read last.
+        cut: whether it was read to its end and is a journal without its last line, which holds the digest.
         on_event: called before each event is yielded.
 
     Raises:
@@ -38,6 +39,7 @@ class Source:
         self.path = path
         self.name = name or str(path)
         self.line = 0
+        self.cut = False
         self.on_event: Callable[[], object] = lambda: None
         with path.open(encoding="utf-8-sig") as file:
             first = next((line for line in file if line.strip()), "")
@@ -82,7 +84,7 @@ class Source:
             else:
                 self.line = 1
                 _, events = journal_log.journal_events(counted(file, self), self._drafts)
-                yield from events
+                self.cut = not (yield from events)
 
     def error(self, error: EventError) -> EventError:
         """The same error with the number of the line read last."""

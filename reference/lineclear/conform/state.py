@@ -312,18 +312,24 @@ class LogState:
 
     def lose(self, live: LoggedRequest) -> None:
         """Drops the samples of steps in flight for a request."""
-        for at, (n, rows) in enumerate(self.flights):
+        for _, rows in self.flights:
             for row in rows:
                 q = live.sequences.get(row[4] if len(row) == 5 else 0)
                 if row[0] == live.r and q is not None and q.num_tokens < ENDLESS:
                     q.num_tokens -= row[3]
                     q.best = max(q.num_tokens, q.best - row[3])
+        self.forget_rows(live)
+
+    def forget_rows(self, live: LoggedRequest) -> None:
+        """Steps in flight give a request no tokens, nor a later one with its id."""
+        for at, (n, rows) in enumerate(self.flights):
             self.flights[at] = (n, [row for row in rows if row[0] != live.r])
 
     def leave(self, live: LoggedRequest, kind: str, number: int) -> None:
         """Removes a request that has ended."""
         del self.live[live.r]
         self.leaders.pop(live.r, None)
+        self.forget_rows(live)
         self.ended.append((live.r, kind, number))
         if any(sequence.holds() for sequence in live.sequences.values()):
             self.leaving[live.r] = live

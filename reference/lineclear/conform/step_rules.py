@@ -21,7 +21,7 @@ def step(check: RuleContext, event: dict[str, Any]) -> None:
     state, header = check.state, check.header
     n: int = event["n"]
     rows: list[list[Any]] = event["rows"]
-    numbered(check, n)
+    numbered(check, n, event.get("after_step", 0))
     leader = state.leaders.get
     issue = Issue(n, event.get("after_step", 0))
     tokens_in_step = kept = 0
@@ -116,8 +116,8 @@ def step(check: RuleContext, event: dict[str, Any]) -> None:
         idle(check)
 
 
-def numbered(check: RuleContext, n: int) -> None:
-    """Steps are numbered consecutively, and at most `max_steps_in_flight` are in flight.
+def numbered(check: RuleContext, n: int, after_step: int) -> None:
+    """Steps are numbered consecutively and wait for earlier ones, and at most `max_steps_in_flight` are in flight.
 
     A log may begin in the middle of a run, so the first step may have any number.
     """
@@ -125,6 +125,10 @@ def numbered(check: RuleContext, n: int) -> None:
     if state.steps and n != state.steps + 1:
         check.broken(
             "ordered.number", f"step {n} follows step {state.steps}", step=n, last=state.steps
+        )
+    if after_step >= n > 0:
+        check.broken(
+            "ordered.number", f"step {n} waits for step {after_step}", after_step=after_step
         )
     if len(state.flights) >= header.max_steps_in_flight and "settle" not in check.omitted:
         check.broken(
@@ -163,12 +167,22 @@ def corrected(check: RuleContext, rows: list[list[Any]], kept: list[list[Any]]) 
     """Rows of a settled step that kept another number of tokens than scheduled."""
     samples = {(row[0], row[4] if len(row) == 5 else 0): row[3] for row in rows}
     for row in kept:
-        s = row[2] if len(row) == 3 else 0
-        live = check.state.live.get(row[0])
+        r, tokens, s = row[0], row[1], row[2] if len(row) == 3 else 0
+        sampled = samples.pop((r, s), None)
+        live = check.state.live.get(r)
         q = None if live is None else live.sequences.get(s)
         if q is None or q.num_tokens >= ENDLESS:
             continue
-        change = row[1] - samples.get((row[0], s), 0)
+        most = 0 if sampled is None else sampled + check.header.drafts
+        if tokens > most:
+            check.broken(
+                "length.kept",
+                f"{r!r} keeps {tokens} tokens of step {check.state.settled}, which gives it at most {most}",
+                (r,),
+                kept=tokens,
+                most=most,
+            )
+        change = tokens - (sampled or 0)
         q.num_tokens += change
         q.best = max(q.num_tokens, q.best + min(change, 0))
         if q.num_tokens > q.limit:

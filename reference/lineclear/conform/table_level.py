@@ -5,27 +5,25 @@ with the blocks that the log names; tables and free blocks are compared after ev
 has no action for groups of layers or restarts: a log with them is rejected as a whole.
 
 The table admits a request with blocks for every known token, and allocates blocks for a running
-one when a step needs them, so allocations are collected until an event shows their use.
+one, so allocations are collected until a row, or an event that depends on who holds what, comes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from lineclear.conform.checker import Checker
 from lineclear.conform.events import Event, RequestId
 from lineclear.conform.header import Header
 from lineclear.conform.schema import free_lists
-from lineclear.conform.state import DEFAULT
-from lineclear.conform.table_names import Differs, TableError, TableNames, limits_of
+from lineclear.conform.state import DEFAULT, LoggedTable
+from lineclear.conform.table_names import Differs, TableError, TableNames, limits_of, steer
 from lineclear_spec import actions
 from lineclear_spec.kernel.ledger import Ledger
 from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.records import (
     COPY_BLOCK,
     Broken,
-    Pool,
     Refused,
     Request,
     Sequence,
@@ -59,12 +57,7 @@ def replay_events(header: Header, events: Iterable[Event], line: Callable[[], in
 
 
 class TableReplay:
-    """A ledger that follows a log.
-
-    Attributes:
-        ledger: the state of the table.
-        checker: the rules, with the log's tables.
-    """
+    """A ledger that follows a log, and the rules with the log's own tables."""
 
     def __init__(self, header: Header) -> None:
         self.ledger = Ledger(limits_of(header))
@@ -72,10 +65,12 @@ class TableReplay:
         self.hits: dict[RequestId, int] = {}  # blocks found by a request that is not admitted yet
         self.checker = Checker(header)
         self.requests: dict[RequestId, Request] = {}
-        self.sequences: dict[tuple[RequestId, int], Sequence] = {}
+        self.sequences: dict[RequestId, dict[int, Sequence]] = {}
         self.pending: dict[Sequence, tuple[int, int, int]] = {}  # step, accepted, rejected
-        self.rows: dict[int, list[list[Any]]] = {}
-        self.drafts: dict[tuple[int, Sequence], int] = {}
+        # Sequences that blocks are collected for.
+        self.allocated: dict[tuple[RequestId, int], None] = {}
+        # Of each row that samples in a step in flight: its sequence, that one's name, its drafts.
+        self.rows: dict[int, list[tuple[Sequence, tuple[RequestId, int], int]]] = {}
         self.moving: Request | None = None  # between preempt or resume of a swap and its copy
         self.failed: set[int] = set()
         self.numbers: dict[int, int] = {}  # copy of the log -> operation
@@ -97,6 +92,8 @@ class TableReplay:
             self.sample(
                 None if kind in ("step", "settle", "preempt", "resume") else event.get("r")
             )
+        if kind in ("check", "preempt", "fork"):
+            self.grow_all()
         handler = getattr(self, f"_{kind}", None)
         if handler is None:
             raise TableError(
@@ -120,7 +117,7 @@ class TableReplay:
 
     def of(self, event: Event) -> Sequence:
         """The sequence that an event names."""
-        return self.sequences[event["r"], event.get("s", 0)]
+        return self.sequences[event["r"]][event.get("s", 0)]
 
     # ---- requests ------------------------------------------------------------------------------
 
@@ -129,41 +126,49 @@ class TableReplay:
             raise TableError("submit without max: the table needs the maximum length of a request")
         limit = event["prompt"] + event["max"]
         request = self.ledger.new_request(event["prompt"], limit, event.get("n", 1))
-        self.sequences[event["r"], 0] = actions.submit(self.ledger, request)
+        self.sequences[event["r"]] = {0: actions.submit(self.ledger, request)}
         self.requests[event["r"]] = request
 
     def _reject(self, event: Event) -> None:
-        pass
+        """No action."""
 
-    def _idle(self, event: Event) -> None:
-        pass
+    _idle = _reject
 
     def _finish(self, event: Event) -> None:
-        actions.finish(self.ledger, self.requests.pop(event["r"]))
+        self.end(event["r"], actions.finish)
 
     def _abort(self, event: Event) -> None:
         self.hits.pop(event["r"], None)
-        actions.abort(self.ledger, self.requests.pop(event["r"]))
+        self.end(event["r"], actions.abort)
 
     _fail = _abort
 
+    def end(self, r: RequestId, action: Callable[[Ledger, Request], object]) -> None:
+        """Ends a request; a later one may have its id."""
+        for s in self.sequences.pop(r):
+            self.allocated.pop((r, s), None)
+        action(self.ledger, self.requests.pop(r))
+
     def _fork(self, event: Event) -> None:
-        parent = self.sequences[event["r"], event["of"]]
+        parent = self.sequences[event["r"]][event["of"]]
         known = event.get("known", parent.own_tokens + 1)
         child = actions.fork(self.ledger, parent, known - parent.own_tokens)
-        self.sequences[event["r"], event["s"]] = child
+        self.sequences[event["r"]][event["s"]] = child
         self.same(event["r"], event["s"])
 
     def _prune(self, event: Event) -> None:
-        actions.prune(self.ledger, self.sequences.pop((event["r"], event["s"])))
+        r, s = event["r"], event["s"]
+        self.allocated.pop((r, s), None)
+        actions.prune(self.ledger, self.sequences[r].pop(s))
 
     # ---- blocks --------------------------------------------------------------------------------
 
     def _alloc(self, event: Event) -> None:
-        """Held back until an event shows what the blocks are for."""
+        """Collects the blocks."""
+        if event.get("pool", DEFAULT) == DEFAULT:
+            self.allocated[event["r"], event.get("s", 0)] = None
 
-    def _free(self, event: Event) -> None:
-        """Freed with the action of a later event."""
+    _free = _reject  # the action of a later event frees them
 
     def _hit(self, event: Event) -> None:
         if event.get("pool", DEFAULT) != DEFAULT or self.moving is self.requests[event["r"]]:
@@ -200,11 +205,15 @@ class TableReplay:
     def holder(self, block: int) -> tuple[Sequence, int]:
         """A sequence of the ledger whose table names the block, and the entry."""
         for table in self.checker.state.pools[DEFAULT].held.get(block, ()):
-            sequence = self.sequences[table.sequence.live.r, table.sequence.s]
+            sequence = self.sequence_of(table)
             for index, entry in enumerate(sequence.table):
                 if entry.block_id == block and sequence.alive:
                     return sequence, index
         raise Differs(f"block {block} is published, but no table of the ledger names it")
+
+    def sequence_of(self, table: LoggedTable) -> Sequence:
+        """The ledger's sequence for a table of the log."""
+        return self.sequences[table.sequence.live.r][table.sequence.s]
 
     def block_ids(self, r: RequestId, s: int) -> list[int]:
         """The blocks that the log's table names."""
@@ -212,9 +221,17 @@ class TableReplay:
         table = q.tables.get((DEFAULT, ""))
         return [] if table is None else table.blocks
 
+    def grow_all(self) -> None:
+        """Gives the ledger's tables all blocks that were collected."""
+        for r, s in tuple(self.allocated):
+            if len(self.block_ids(r, s)) > self.sequences[r][s].length:
+                self.grow(r, s, 0)
+        self.allocated.clear()
+
     def grow(self, r: RequestId, s: int, needed: int) -> None:
         """Gives the ledger's table the blocks that the log allocated, and room for `needed`."""
-        ledger, sequence = self.ledger, self.sequences[r, s]
+        self.allocated.pop((r, s), None)
+        ledger, sequence = self.ledger, self.sequences[r][s]
         request = sequence.request
         new = self.block_ids(r, s)[sequence.length :]
         if request.phase == Phase.WAITING:
@@ -240,7 +257,7 @@ class TableReplay:
 
     def same(self, r: RequestId, s: int) -> None:
         """Reports ledger and log if they disagree about a table."""
-        mine = [block.block_id for block in self.sequences[r, s].table]
+        mine = [block.block_id for block in self.sequences[r][s].table]
         if mine != self.block_ids(r, s):
             raise Differs(
                 f"the block table of {r!r} is {mine} by the table's actions, {self.block_ids(r, s)} in the log"
@@ -267,8 +284,9 @@ class TableReplay:
             actions.recompute(self.ledger, request)
 
     def _resume(self, event: Event) -> None:
-        if self.requests[event["r"]].phase == Phase.SWAPPED:
-            self.moving = self.requests[event["r"]]
+        request = self.requests[event["r"]]
+        if request.phase == Phase.SWAPPED:
+            self.moving = request
 
     def _copy(self, event: Event) -> None:
         pairs = {a[1]: b[1] for a, b in zip(event["src"], event["dst"], strict=True)}
@@ -294,17 +312,14 @@ class TableReplay:
 
     def writer(self, src: int, dst: int) -> Sequence:
         """The sequence that gets its own copy of a shared block."""
-        for (r, s), sequence in self.sequences.items():
-            if not sequence.alive or r not in self.checker.state.live:
-                continue
-            mine = [block.block_id for block in sequence.table]
-            theirs = self.block_ids(r, s)
-            if src in mine and dst in theirs and theirs.index(dst) == mine.index(src):
+        for table in self.checker.state.pools[DEFAULT].held.get(dst, ()):
+            sequence, at = self.sequence_of(table), table.blocks.index(dst)
+            if at < sequence.length and sequence.table[at].block_id == src:
                 return sequence
         raise Differs(f"no table has block {dst} in place of block {src}")
 
     def dispatch(self, number: int) -> None:
-        """Marks the operation as dispatched by a plan."""
+        """A plan has dispatched the operation."""
         if number > self.ledger.dispatched:
             actions.dispatch_copies(self.ledger)
 
@@ -343,11 +358,12 @@ class TableReplay:
 
     def _step(self, event: Event) -> None:
         ledger = self.ledger
+        rows: list[tuple[Sequence, tuple[RequestId, int], int]] = []
         for row in event["rows"]:
             r, start, tokens, samples = row[:4]
             s = row[4] if len(row) == 5 else 0
             self.grow(r, s, start + tokens)
-            sequence = self.sequences[r, s]
+            sequence = self.sequences[r][s]
             self.same(r, s)
             if start != sequence.own_dispatched:
                 raise Differs(
@@ -356,44 +372,27 @@ class TableReplay:
             exist = sequence.own_tokens + sequence.own_samples
             drafts = max(0, start + tokens - exist)
             actions.schedule_tokens(ledger, sequence, tokens, drafts)
-            self.drafts[ledger.steps + 1, sequence] = drafts
             if samples != sequence.last_samples:
                 raise Differs(f"{r!r} samples {samples}, but {sequence.last_samples} in the table")
+            if samples:
+                rows.append((sequence, (r, s), drafts))
         if event["rows"]:
             actions.issue_step(ledger)
-            self.rows[ledger.steps] = event["rows"]
+            self.rows[ledger.steps] = rows
             self.waits(event, ledger.forward_of(ledger.steps))
 
     def _settle(self, event: Event) -> None:
         ledger = self.ledger
         actions.commit_step(ledger)
         kept = {(k[0], k[2] if len(k) == 3 else 0): k[1] for k in event.get("kept", ())}
-        for row in self.rows.pop(ledger.committed, []):
-            who = row[0], row[4] if len(row) == 5 else 0
-            sequence = self.sequences.get(who)
-            drafts = 0 if sequence is None else self.drafts.pop((ledger.committed, sequence), 0)
-            if sequence is None or not sequence.alive or not row[3]:
-                continue
-            accepted = kept.get(who, 1)
-            left = 0 if sequence.drafts == 0 else drafts - (accepted - 1)
-            self.pending[sequence] = ledger.committed, accepted, left
+        for sequence, who, drafts in self.rows.pop(ledger.committed, []):
+            if sequence.alive:
+                accepted = kept.get(who, 1)
+                left = 0 if sequence.drafts == 0 else drafts - (accepted - 1)
+                self.pending[sequence] = ledger.committed, accepted, left
 
     def _check(self, event: Event) -> None:
         for name, ids in free_lists(event.get("free", {})).items():
             pool = self.ledger.cpu if name == "cpu" else self.ledger.gpu
             if sorted(pool.order[: pool.free]) != sorted(ids):
                 raise Differs(f"the free blocks of {name} differ from the table's")
-
-
-def steer(pool: Pool, block_ids: list[int]) -> None:
-    """Makes the pool allocate these blocks next: the engine chooses among free blocks."""
-    if len(block_ids) > pool.free:
-        raise Differs(
-            f"{len(block_ids)} blocks of {pool.name} are allocated, {pool.free} are free"
-        )
-    for k, block_id in enumerate(block_ids):
-        to = pool.free - 1 - k
-        if block_id not in pool.order[: to + 1]:
-            raise Differs(f"block {block_id} of {pool.name} is allocated but not free")
-        at = pool.order.index(block_id)
-        pool.order[to], pool.order[at] = block_id, pool.order[to]

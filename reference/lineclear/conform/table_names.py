@@ -1,4 +1,5 @@
-"""The ledger that replays a log through the proved table: its limits, and its names of cached blocks.
+"""The ledger that replays a log through the proved table: its limits, which blocks it takes, and its names of cached
+blocks.
 
 Guarantees: an engine that the table cannot express is rejected as a whole, with the reason. Equal keys of a log are one
 name and different keys are two; a block that the log publishes without a key gets a name of its own. What the log
@@ -13,7 +14,7 @@ from collections.abc import Sequence as Ordered
 from lineclear.conform.header import Header
 from lineclear_spec import actions
 from lineclear_spec.kernel.ledger import Ledger
-from lineclear_spec.kernel.records import Limits, Sequence
+from lineclear_spec.kernel.records import Limits, Pool, Sequence
 
 #: What a log may omit and still be replayed.
 SPARE = ("keys", "check", "free_ids", "reject", "idle")
@@ -55,6 +56,21 @@ def limits_of(header: Header) -> Limits:
     )
 
 
+def steer(pool: Pool, block_ids: list[int]) -> None:
+    """Makes the pool allocate these blocks next: the engine chooses among free blocks."""
+    if len(block_ids) > pool.free:
+        raise Differs(
+            f"{len(block_ids)} blocks of {pool.name} are allocated, {pool.free} are free"
+        )
+    for k, block_id in enumerate(block_ids):
+        to = pool.free - 1 - k
+        try:
+            at = pool.order.index(block_id, 0, to + 1)
+        except ValueError:
+            raise Differs(f"block {block_id} of {pool.name} is allocated but not free") from None
+        pool.order[to], pool.order[at] = block_id, pool.order[to]
+
+
 class TableNames:
     """The names that the ledger knows.
 
@@ -67,6 +83,7 @@ class TableNames:
         self.names: dict[Hashable, int] = {}
         self.made = 0
         self.used: set[int] = set()  # names that the log has used
+        self.listed: dict[int, int] = {}  # block id -> the name under which it is found
 
     def fresh(self) -> int:
         """A name that stands for nothing else."""
@@ -80,12 +97,6 @@ class TableNames:
             self.names[key] = name
         self.used.add(name)
         return name
-
-    def listed(self, block_id: int) -> int:
-        """The name under which this block is found, 0 if it is not."""
-        return next(
-            (n for n, block in self.ledger.cached.items() if block.block_id == block_id), 0
-        )
 
     def give(self, sequence: Sequence, index: int, name: int) -> None:
         """The sequence's block at this entry has this name; those before it may have any."""
@@ -102,8 +113,8 @@ class TableNames:
     def find(self, sequence: Sequence, block_ids: Ordered[int]) -> int:
         """Names a waiting sequence's first blocks as they are listed; returns the tokens of these."""
         for index, block_id in enumerate(block_ids):
-            name = self.listed(block_id)
-            if not name:
+            name = self.listed.get(block_id)
+            if name is None:
                 raise Differs(f"block {block_id} is found, but it is not published")
             self.give(sequence, index, name)
         return len(block_ids) * self.ledger.limits.block_size
@@ -115,11 +126,12 @@ class TableNames:
             raise Differs(f"the content {key!r} is published already, by another block")
         self.give(sequence, index, name)
         actions.publish(self.ledger, sequence, index)
+        self.listed[sequence.table[index].block_id] = name
 
     def withdraw(self, block_id: int) -> None:
         """The block can be found no more."""
-        name = self.listed(block_id)
-        if not name:
+        name = self.listed.pop(block_id, None)
+        if name is None:
             raise Differs(f"block {block_id} is evicted, but it is not published")
         rests = self.ledger.listing(name).ref == 0
         (actions.evict if rests else actions.unlist)(self.ledger, name)

@@ -99,7 +99,7 @@ def test_drafts_are_kept_or_computed_again() -> None:
     assert clauses(DRAFTS, *DRAFTED, none, step(3, ["a", 5, 1, 1])) == ["computed.start"]
     assert clauses(Header(8, 2), *DRAFTED) == ["length.known"]
     more = e("settle", n=2, kept=[["a", 5]])
-    assert clauses(DRAFTS, *DRAFTED, more) == ["length.max"]
+    assert clauses(DRAFTS, *DRAFTED, more) == ["length.kept", "length.max"]
 
 
 CPU = Header(8, 2, pools={"cpu": PoolSize(4)})
@@ -124,6 +124,20 @@ IN = [
 def test_a_failed_copy_carries_nothing() -> None:
     assert clauses(CPU, *OUT, e("done", op=1), *IN) == []
     assert clauses(CPU, *OUT, e("done", op=1, failed=True), *IN) == ["computed.start"]
+
+
+def test_a_copy_of_a_block_that_another_request_holds_carries_nothing() -> None:
+    """Its KV is that of other tokens, unless it is published."""
+    other = [e("submit", "b", prompt=2), e("alloc", "b", blocks=[6]), step(2, ["b", 0, 2, 1])]
+    wrong = {**OUT[-1], "src": [["gpu", 6], ["gpu", 1]]}
+
+    def broken(copied: Event, *before: Event) -> list[str]:
+        swapped = [*OUT[:-2], *other, e("settle", n=2), *before, OUT[-2], copied, e("done", op=1)]
+        return clauses(CPU, *swapped, *IN[:-1], {**IN[-1], "n": 3})
+
+    assert broken(OUT[-1]) == []
+    assert broken(wrong) == ["computed.start"]
+    assert broken(wrong, e("store", blocks=[6])) == []
 
 
 def test_a_copy_into_other_entries_is_not_the_same_kv() -> None:
@@ -186,6 +200,52 @@ def test_what_a_step_in_flight_samples_may_be_lost() -> None:
 def test_an_id_may_be_used_again() -> None:
     once = [*A, e("free", "a", at=0, blocks=[0, 1]), e("finish", "a")]
     assert clauses(Header(4, 2), *once, *once) == []
+
+
+@pytest.mark.parametrize("settled", [{}, {"kept": [["a", 0]]}])
+def test_a_step_in_flight_gives_nothing_to_a_later_request_with_the_same_id(
+    settled: dict[str, Any],
+) -> None:
+    two = Header(8, 2, max_steps_in_flight=2)
+    again = [
+        *A,
+        step(1, ["a", 0, 3, 1]),
+        e("free", "a", at=0, blocks=[0, 1]),
+        e("abort", "a"),
+        e("submit", "a", prompt=3, max=2),
+        e("alloc", "a", blocks=[2, 3]),
+    ]
+    settle, row = e("settle", n=1, **settled), step(2, ["a", 0, 3, 1])
+    assert clauses(two, *again, settle, row) == []
+    assert clauses(two, *again, row, settle, e("settle", n=2), step(3, ["a", 3, 1, 1])) == []
+    given = e("settle", n=1, kept=[["a", 1]])
+    assert clauses(two, *again, given) == ["length.kept"]
+
+
+class Compared(int):
+    """A block id or an id of a request that counts how often it is compared."""
+
+    times = 0
+
+    def __hash__(self) -> int:
+        return int(self)
+
+    def __eq__(self, other: object) -> bool:
+        Compared.times += 1
+        return int(self) == other
+
+
+@pytest.mark.parametrize("twice", [False, True])
+@pytest.mark.parametrize("kind", ["waiting", "running", "free", "alloc"])
+def test_what_an_event_costs_is_linear_in_its_lists(kind: str, twice: bool) -> None:
+    size = 1_000
+    ids = [Compared(k) for k in (*range(size), *([0] if twice else []))]
+    checker = Checker(Header(size, 2), validate=False)
+    checker.run(e("submit", k, prompt=1) for k in range(size))
+    Compared.times = 0
+    checker.feed(e("alloc", 0, blocks=ids) if kind == "alloc" else e("check", **{kind: ids}))
+    assert bool(checker.found) == twice
+    assert Compared.times < 20 * size
 
 
 def test_a_log_may_begin_in_the_middle_of_a_run() -> None:
@@ -278,6 +338,14 @@ QUEUE = [
         (SMALL, [*A, e("prune", "a", s=0)], ["once.again"]),
         (SMALL, [*A, e("fork", "a", s=1, of=2)], ["once.live"]),
         (SMALL, [*A, e("fork", "a", s=0, of=0)], ["once.again"]),
+        (SMALL, [*A, e("fork", "a", s=1, of=0, known=4)], ["length.known"]),
+        (SMALL, [*RUNS, e("fork", "a", s=1, of=0, known=4)], []),
+        (SMALL, [A[0], e("alloc", "a", at=1, blocks=[0]), e("free", "a", at=0, blocks=[-1, 0])],
+         ["release.slice"]),
+        (SMALL, [*A, step(1, ["a", 0, 3, 1], after_step=1)], ["ordered.number"]),
+        (SMALL, [*A, step(8, ["a", 0, 3, 1], after_step=7)], []),
+        (CPU, [*OUT[:-1], {**OUT[-1], "after_step": 2}], ["ordered.number"]),
+        (CPU, [*OUT[:-1], {**OUT[-1], "after_step": 1}], []),
         (SMALL, [*RUNS, e("store", blocks=[5])], ["publish.computed"]),
         (SMALL, [*RUNS, STORE, e("evict", blocks=[0], keys=["x"])], ["publish.key"]),
         (CPU, TWO_COPIES, ["ordered.copy"]),

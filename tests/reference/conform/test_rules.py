@@ -9,7 +9,7 @@ import pytest
 from stories import BASES, BREAKS, Break
 
 from lineclear.conform import RULES, Checker, EventError
-from lineclear.conform.header import FORMAT, Header
+from lineclear.conform.header import FORMAT, Header, PoolSize
 from lineclear.conform.picture import draw
 from lineclear.conform.reduce import fixed, reduce_log
 from lineclear.conform.rules import CLAUSES
@@ -111,9 +111,27 @@ def test_a_rule_without_a_single_check_event_is_not_reported_as_checked() -> Non
     checker.run([{"e": "submit", "r": "a", "prompt": 1}])
     open_ = {row.rule: row.lacks for row in checker.standings() if row.status == "unchecked"}
     assert open_ == {
-        "conservation": ("the log has no check event",),
-        "queues": ("the log has no check event",),
+        "conservation": ("the log has no check event with the free blocks of every pool",),
+        "queues": ("the log has no check event with both queues",),
     }
+
+
+@pytest.mark.parametrize(
+    ("check", "unchecked"),
+    [
+        ({}, {"conservation", "queues"}),
+        ({"free": [0, 1, 2, 3], "waiting": ["a"]}, {"conservation", "queues"}),
+        ({"free": {"gpu": [0, 1, 2, 3]}, "waiting": ["a"], "running": []}, {"conservation"}),
+        ({"free": {"gpu": [0, 1, 2, 3], "cpu": [0]}, "running": ["a"]}, {"queues"}),
+        ({"free": {"gpu": [0, 1, 2, 3], "cpu": [0]}, "waiting": ["a"], "running": []}, set[str]()),
+    ],
+)
+def test_a_check_event_counts_for_a_rule_only_if_it_has_all_that_the_rule_compares(
+    check: dict[str, Any], unchecked: set[str]
+) -> None:
+    checker = Checker(Header(4, 2, pools={"cpu": PoolSize(1)}))
+    assert checker.run([{"e": "submit", "r": "a", "prompt": 1}, {"e": "check", **check}]) == []
+    assert {row.rule for row in checker.standings() if row.status == "unchecked"} == unchecked
 
 
 def test_after_a_violation_nothing_more_is_taken() -> None:

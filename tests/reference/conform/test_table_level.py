@@ -14,7 +14,7 @@ from stories import BASES, change
 
 from lineclear.conform import Checker, Header
 from lineclear.conform.journal_log import journal_events
-from lineclear.conform.table_level import TableError, replay_events
+from lineclear.conform.table_level import TableError, TableReplay, replay_events
 from lineclear.conform.translator import Translator
 from lineclear.journal.file import JournalFile
 from lineclear.monitor.audit import audit
@@ -143,6 +143,48 @@ def test_the_table_allows_blocks_that_are_found_by_their_content() -> None:
 def test_what_the_table_says_of_cached_blocks(events: Log, why: str) -> None:
     lines = refused(SMALL, events)
     assert (why in lines[0]) if why else lines == []
+
+
+def test_the_table_allows_a_request_that_is_admitted_before_it_has_a_row() -> None:
+    """It holds its blocks while the step has no tokens left for it; so may a request that runs, for its next row."""
+    waits = [{**RUN[0], "r": "b", "prompt": 3}, {**RUN[1], "r": "b", "blocks": [0, 5]}]
+    check = {"e": "check", "free": [2]}
+    row = {"e": "step", "n": 2, "rows": [["b", 0, 3, 1], ["a", 5, 1, 1]]}
+    assert refused(SMALL, [RUN[0], *waits, *RUN[1:4], check, row]) == []
+    over = [
+        {"e": "preempt", "r": "b", "how": "recompute"},
+        {"e": "free", "r": "b", "at": 0, "blocks": [0, 5]},
+        {"e": "check", "free": [0, 2, 5]},
+    ]
+    assert refused(SMALL, [RUN[0], *waits, *RUN[1:4], *over, RUN[4]]) == []
+    assert refused(SMALL, [*RUN[:4], RUN[6], {"e": "check", "free": [2, 5]}, *RUN[4:6]]) == []
+    part = [{**waits[1], "blocks": [0]}, {"e": "check", "free": [1, 2, 3, 4, 5]}]
+    assert "runs with 1 blocks, but admit allocates 2" in refused(SMALL, [waits[0], *part])[0]
+
+
+def test_an_id_of_a_request_that_ended_in_flight_may_be_used_again() -> None:
+    over = [{"e": "free", "r": "a", "at": 0, "blocks": [3, 1, 4]}, {"e": "abort", "r": "a"}]
+    again = [{**event, "n": 2} if event["e"] in ("step", "settle") else event for event in RUN[:4]]
+    assert refused(SMALL, [*RUN[:3], *over, RUN[3], *again]) == []
+    assert (
+        refused(
+            replace(SMALL, max_steps_in_flight=2), [*RUN[:3], *over, *again[:3], RUN[3], again[3]]
+        )
+        == []
+    )
+
+
+def test_what_the_replay_keeps_and_looks_through_does_not_grow_with_the_log() -> None:
+    class Unscanned(dict[Any, Any]):
+        def items(self) -> Any:
+            raise AssertionError("every cached block is looked at")
+
+    replay = TableReplay(SMALL)
+    replay.ledger.cached = Unscanned()
+    for event in CACHED:
+        replay(event)
+    assert list(replay.sequences) == list(replay.requests) == ["b"]
+    assert replay.allocated == {}
 
 
 def test_words_that_the_table_does_not_have() -> None:
