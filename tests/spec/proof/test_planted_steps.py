@@ -14,28 +14,18 @@ from typing import Any
 import pytest
 import z3
 from edits import planted
-from plants import red, running
+from plants import installed, red, running
 
 from lineclear_spec.actions import commit_step, finish, issue_step, schedule_tokens, submit
 from lineclear_spec.kernel import blocks, primitives
 from lineclear_spec.kernel.ledger import Ledger
 from lineclear_spec.kernel.records import Broken, Limits
-from lineclear_spec.mutation.mutants import put_step
 from lineclear_spec.proof.obligations import build
 from lineclear_spec.symbolic.ledger import SymbolicLedger
 from lineclear_spec.symbolic.state import Sequence, State
 from lineclear_spec.symbolic.terms import Misuse, Record
 
 # ---- block steps: where plain data looks ---------------------------------------------------------
-
-
-def installed(name: str, body: Any, run: Callable[[], Any]) -> Any:
-    right = getattr(blocks, name)
-    put_step(name, body)
-    try:
-        return run()
-    finally:
-        put_step(name, right)
 
 
 HELD = "    ledger.pools[tier].put(ledger.held_at(tier, request), ledger.issued)  # see *Fences* above\n"
