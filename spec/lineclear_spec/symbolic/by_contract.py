@@ -107,28 +107,22 @@ class ByContract(Whole):
             )
 
     def _refuse_in_action(self, name: str, written: set[str]) -> None:
-        """What plain data does and a contract does not say.
-
-        Raises:
-            Misuse: what a request holds is looked for after its members were written, or a copy is recorded for an
-                operation that a plan may have dispatched.
+        """Refuse what the contract of a step does not see: plain data looks for members that were written, or a plan
+        may have dispatched the operation that it copies for.
         """
         if name in THROUGH_MEMBERS:
             self._presume_members(name)
         if written & {"source_gpu", "source_cpu"}:
             if self.state.fields["issued"] is self.untouched["issued"]:
                 raise Misuse(
-                    f"{name} records copies for an operation that a plan may have dispatched: decide one before"
+                    f"{name} copies for an operation that a plan may have dispatched: decide one before"
                 )
             self._copies_once()
         self.freed |= "ref" in written
 
     def _presume_members(self, what: str) -> None:
-        """Refuse to go on once members were written: where a request may have one sequence only, plain data takes
-        its first member's table for all that it holds.
-
-        Raises:
-            Misuse: they were.
+        """Refuse to go on once members were written: of a request that may have one sequence only, plain data takes
+        the first member's table for all that it holds.
         """
         if any(self.state.fields[f] is not self.untouched[f] for f in ("width", "member")):
             raise Misuse(
@@ -136,15 +130,10 @@ class ByContract(Whole):
             )
 
     def _copies_once(self) -> None:
-        """Refuse to record copies for an operation a second time: a device would do both at once, in any order.
-
-        Raises:
-            Misuse: it has them.
-        """
-        issued = self.state.fields["issued"]
-        if self.copied is issued:
+        """Refuse to record copies for one operation twice: a device would do both at once, in any order."""
+        if self.copied is self.state.fields["issued"]:
             raise Misuse("copies are recorded twice for one operation: record all of them at once")
-        self.copied = issued
+        self.copied = self.state.fields["issued"]
 
     def _demand_step_invariants(self, name: str, state: State) -> None:
         """The proof of the step starts from the step invariants: those whose fields were written are obligations."""
@@ -185,11 +174,7 @@ class ByContract(Whole):
                 raise Misuse(f"a lemma needs {clause.name}, which may not hold here")
 
     def presume_tables(self) -> None:
-        """Refuse to go on unless each request holds what the tables of its members name, where plain data may look.
-
-        Raises:
-            Misuse: tables, members or what is held were written, and the step or action has not made up for it.
-        """
+        """Refuse to go on unless each request holds what the tables of its members name, where plain data may look."""
         self.presume("holdings")
         self.presume("group_local")  # the tables, and which blocks have names
         self._presume_members("what a request holds")

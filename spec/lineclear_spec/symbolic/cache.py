@@ -238,5 +238,4 @@ class Cache(Whole):
     def rest(self, _blocks: Any) -> None:
         """Which block has rested longest is no part of the state."""
 
-    def wake(self, _blocks: Any) -> None:
-        """Which block has rested longest is no part of the state."""
+    wake = rest

@@ -92,11 +92,7 @@ class Unnamed(NoValue):
 
 
 def to_be_named(found: Any) -> Vector:
-    """The blocks of what `unnamed` gave.
-
-    Raises:
-        Misuse: it is something else.
-    """
+    """The blocks of what `unnamed` gave."""
     if not isinstance(found, Unnamed):
         raise Misuse("drop_each and seal_each take what unnamed gave, a dict on plain data")
     return found._blocks
@@ -307,11 +303,7 @@ class Held(Owned):
         self._fields = dict(ledger.state.fields)
 
     def vector(self) -> Vector:
-        """Its blocks as they are now.
-
-        Raises:
-            Misuse: what decides which they are was written since it was read.
-        """
+        """Its blocks as they are now."""
         if any(self.ledger.state.fields[f] is not self._fields[f] for f in HELD_BY):
             raise Misuse(
                 "what a request held is used after it was written: on plain data it may be a copy; read it anew"

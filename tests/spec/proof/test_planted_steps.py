@@ -114,14 +114,15 @@ def test_names_are_not_counted_from_the_end() -> None:
 
 
 def test_no_block_is_taken_for_a_request_without_a_sequence() -> None:
-    """Proved, as it does nothing; plain data looked for the table of a first sequence that there is not."""
+    """It does nothing; plain data looked for the table of a first sequence that there is not."""
     old = "    ledger.clear_tables(request)\n    ledger.remove_members(request)\n"
     new = f"    leader = ledger.leader(request)\n{old}    ledger.take_blocks(leader, 0)\n"
     plant = planted(finish, old, new)
     made, request = running()
     plant(made, request)
     assert request.phase == 4
-    assert red("finish", plant) == []
+    with pytest.raises(Misuse, match="take_blocks is found through the members"):
+        build("finish", plant)
 
 
 def test_the_forward_of_a_step_in_flight_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
