@@ -91,10 +91,13 @@ class BlockView:
     tier = field("_block", "tier", NO_BLOCK)
     block_id = field("_block", "block_id", NO_BLOCK)
     group = field("_block", "request", NO_BLOCK)
-    name = field("_block", "name", NO_BLOCK)
     readers = field("_block", "readers", NO_BLOCK)
     cached = entry("_cached", NO_BLOCK)
     preceding = entry("_preceding", -1)
+
+    def name(self, b: Block) -> int:
+        """Its name; one that is gone keeps its own, as on formulas."""
+        return self._block.get(b, b).name
 
     def listed(self, b: Block) -> bool:
         """Whether it can be found under its name."""

@@ -87,7 +87,7 @@ class Unnamed(NoValue):
 
     def __getattr__(self, name: str) -> NoReturn:
         raise Misuse(
-            "blocks by the names that they get are a dict on plain data: only drop_each and seal_each take them"
+            "blocks by name are a dict on plain data: only drop_each and seal_each take it"
         )
 
 
@@ -305,9 +305,7 @@ class Held(Owned):
     def vector(self) -> Vector:
         """Its blocks as they are now."""
         if any(self.ledger.state.fields[f] is not self._fields[f] for f in HELD_BY):
-            raise Misuse(
-                "what a request held is used after it was written: on plain data it may be a copy; read it anew"
-            )
+            raise Misuse("what a request held is used after it was written: read it anew")
         s, r = self.ledger.state.snapshot(), self.owner
         return Vector(self.ledger, Block, s.blocks(r), partial(s.held, r), s.held_index)
 

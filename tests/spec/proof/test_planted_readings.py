@@ -89,6 +89,20 @@ def test_what_a_request_held_is_used_before_it_is_written() -> None:
         installed("clear_tables", plant, lambda: build("clear_tables"))
 
 
+def test_refs_to_sealed_blocks_are_dropped_once() -> None:
+    """Formulas keep which sequences refer to a block, and drop each once; plain data counted the entries again."""
+    drop = "    let_go(ledger, ledger.drop_sealed(request))\n"
+    plant = planted(blocks.clear_tables, drop, drop + drop)
+    made, request = running()
+    made.name_blocks(request.members[0], (7,))
+    block = request.members[0].table[0]
+    blocks.seal_entries(made, request.members[0], 0, 1)
+    plant(made, request)
+    assert block.ref == -1
+    with pytest.raises(Misuse, match="refs were counted before"):
+        installed("clear_tables", plant, lambda: build("clear_tables"))
+
+
 def test_a_request_without_members_takes_no_block() -> None:
     new = """    ledger.require(ledger.allowed("admit", request), "the request waits")
     ledger.require(ledger.gpu.free >= 1, "a block is free")
@@ -177,7 +191,7 @@ def test_blocks_by_name_are_no_list() -> None:
     made.name_blocks(request.members[0], (7,))
     with pytest.raises(KeyError):
         plant(made, request.members[0], 0, 1)
-    with pytest.raises(Misuse, match="a dict on plain data: only drop_each and seal_each"):
+    with pytest.raises(Misuse, match="a dict on plain data: only drop_each and seal_each take it"):
         installed("seal_entries", plant, lambda: build("publish_run"))
 
 
