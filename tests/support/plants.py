@@ -1,14 +1,19 @@
-"""What tests of plants share: a ledger with a request that runs, and which obligations of a unit fail."""
+"""What tests of plants share: a ledger with a request that runs, which obligations of a unit fail, and a block step
+that stands for another one.
+"""
 
 # pyright: basic
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from lineclear_spec.actions import admit, submit
+from lineclear_spec.kernel import blocks
 from lineclear_spec.kernel.ledger import Ledger
 from lineclear_spec.kernel.records import Limits, Request
+from lineclear_spec.mutation.mutants import put_step
 from lineclear_spec.proof.obligations import build
 from lineclear_spec.proof.prove import prove_unit
 
@@ -25,3 +30,13 @@ def running(parallel: int = 1, prompt: int = 3) -> tuple[Ledger, Request]:
     submit(made, request)
     admit(made, request)
     return made, request
+
+
+def installed(name: str, body: Any, run: Callable[[], Any]) -> Any:
+    """What `run` gives while another function stands for the block step."""
+    right = getattr(blocks, name)
+    put_step(name, body)
+    try:
+        return run()
+    finally:
+        put_step(name, right)

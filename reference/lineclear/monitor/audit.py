@@ -201,7 +201,7 @@ def check_cache(ledger: Ledger, sealed: Counter[Block]) -> list[int]:
                 "references", f"{block} is named {sealed[block]} times, its ref is {block.ref}"
             )
     resting = [block for block in ledger.cached.values() if not block.ref]
-    if set(resting) != set(ledger.resting):
+    if len(resting) != len(ledger.resting) or set(resting) != set(ledger.resting):
         raise InvariantViolation("catalogue", "the blocks that rest are listed wrong")
     return [block.block_id for block in (*sealed, *resting)]
 

@@ -33,7 +33,7 @@ from lineclear_spec.kernel.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Reversible
+    from collections.abc import Callable, Iterable, Iterator
 
 T = TypeVar("T")
 #: The k-th block id was appended to the table of the k-th sequence; `always(q)` stands for q at every k.
@@ -200,9 +200,9 @@ class Ledger(EndedRequests):
     listed: staticmethod[[Iterable[Any]], list[Any]] = staticmethod(list)
 
     @staticmethod
-    def backwards(records: Reversible[T]) -> list[T]:
+    def backwards(records: Iterable[T]) -> list[T]:
         """The records, last one first."""
-        return list(reversed(records))
+        return [*records][::-1]
 
     @staticmethod
     def select(condition: Callable[[T], bool], records: Iterable[T]) -> list[T]:

@@ -70,8 +70,9 @@ class CachedBlocks(Kernel):
             self.journal("name_blocks", (sequence, added))
 
     def inherit(self, parent: Sequence, child: Sequence, count: int) -> None:
-        """The child's first names are its parent's."""
-        child.block_names = parent.block_names[:count]
+        """The child's first names are its parent's; the others stay."""
+        names = parent.block_names[:count]
+        child.block_names = names + child.block_names[len(names) :]
 
     def is_listed(self, name: int) -> bool:
         """Whether a block can be found under the name."""

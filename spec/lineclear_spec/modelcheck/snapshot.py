@@ -224,7 +224,6 @@ class ConcreteView(DeviceView, Derived):
     tier = field("_block", "tier", NO_BLOCK)
     block_id = field("_block", "block_id", NO_BLOCK)
     group = field("_block", "request", NO_BLOCK)
-    name = field("_block", "name", NO_BLOCK)
     readers = field("_block", "readers", NO_BLOCK)
     cached = entry("_cached", NO_BLOCK)
     preceding = entry("_preceding", -1)
@@ -235,6 +234,10 @@ class ConcreteView(DeviceView, Derived):
     listed = contains("_listed")
     held_index = place("_held", lambda view, b: (view.group(b), b))
     holder_index = place("_holders", lambda _, s, b: (b, s))
+
+    def name(self, b: Block) -> int:
+        """Its name; a block that is gone keeps its own, as on formulas."""
+        return self._block.get(b, b).name
 
     # ---- sequences and requests --------------------------------------------------------------------------------
 

@@ -141,6 +141,9 @@ def action(name: str, body: Callable[..., Any] | None = None) -> Unit:
         unit.goals.append(Goal("contract", label, everything, instance(domains, predicate)))
     for label, domains, predicate in ranking.ranking(name, before, after, tuple(values)):
         unit.goals.append(Goal("ranking", label, everything, instance(domains, predicate)))
+    if ledger.sent and after.fields["steps"] is before.fields["steps"]:
+        lost = "what waits is sent where a step is issued, as only its plan has it"
+        unit.goals.append(Goal("defined", lost, everything, z3.BoolVal(False)))
     unit.goals = told_apart(sorted(unit.goals, key=lambda g: g.depth))
     return unit
 

@@ -18,7 +18,7 @@ import z3
 from lineclear_spec.invariants import present, within
 from lineclear_spec.kernel.records import GPU
 from lineclear_spec.symbolic.state import Block, Int, Sequence, State, unique
-from lineclear_spec.symbolic.terms import Whole
+from lineclear_spec.symbolic.terms import Misuse, Whole
 from lineclear_spec.symbolic.vectors import Vector, enumerated, unknown
 
 
@@ -171,6 +171,8 @@ class Blocks(Whole):
         """
         s = self.state
         old = s.snapshot()
+        if old.fields["holder"] is not self.untouched["holder"]:
+            raise Misuse("refs were counted before: on plain data each entry counts down again")
         counted = z3.Const("b", Block)
         self.demand(
             z3.ForAll([counted], old.ref(counted) >= 0),

@@ -102,6 +102,11 @@ class Bulk(Whole):
         """Who reads plans has the table of each sequence that runs: the one that is named, or what it had and what
         was appended.
         """
+        if self.sent or self.condition is not None:
+            raise Misuse(
+                "what waits is sent twice or in a branch: on plain data the plan has what was sent last; send it once"
+            )
+        self.sent = True
         s = self.state
         old = s.snapshot()
 
@@ -129,6 +134,7 @@ class Bulk(Whole):
             targets: as many block ids, each once.
         """
         s = self.state
+        self._copies_once()
         self.demand(s.open(s.issued), "the operation is open")
         self.demand(sources.size == targets.size, "as many targets as sources")
         o = s.issued

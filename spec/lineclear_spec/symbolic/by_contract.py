@@ -17,6 +17,9 @@ from lineclear_spec.symbolic.state import State, fresh, instance, quantify, show
 from lineclear_spec.symbolic.terms import Misuse, Whole, raw
 from lineclear_spec.symbolic.vectors import Bucket, Vector
 
+#: Block steps that find what a request holds through its members, on plain data.
+THROUGH_MEMBERS = frozenset({"take_blocks", "replace_entry", "clear_tables", "move_blocks"})
+
 
 class Dated(dict[str, Any]):
     """The fields of a state, with how much was known when each was written last.
@@ -58,6 +61,7 @@ class ByContract(Whole):
         for label, domains, predicate in contract.requirements(before, count, *values):
             self._owe("defined", f"{name}: {label}", instance(domains, predicate))
         self._demand_step_invariants(name, before)
+        self._refuse_in_action(name, set(contract.modifies(*values)))
         self._forget(contract, before, count, values)
 
     def prove(self, name: str, *arguments: Any) -> None:
@@ -102,6 +106,35 @@ class ByContract(Whole):
                 f"the step {contract.name} writes {extra}, which its contract does not list"
             )
 
+    def _refuse_in_action(self, name: str, written: set[str]) -> None:
+        """Refuse what the contract of a step does not see: plain data looks for members that were written, or a plan
+        may have dispatched the operation that it copies for.
+        """
+        if name in THROUGH_MEMBERS:
+            self._presume_members(name)
+        if written & {"source_gpu", "source_cpu"}:
+            if self.state.fields["issued"] is self.untouched["issued"]:
+                raise Misuse(
+                    f"{name} copies for an operation that a plan may have dispatched: decide one before"
+                )
+            self._copies_once()
+        self.freed |= "ref" in written
+
+    def _presume_members(self, what: str) -> None:
+        """Refuse to go on once members were written: of a request that may have one sequence only, plain data takes
+        the first member's table for all that it holds.
+        """
+        if any(self.state.fields[f] is not self.untouched[f] for f in ("width", "member")):
+            raise Misuse(
+                f"{what} is found through the members of a request, which were written: do it before"
+            )
+
+    def _copies_once(self) -> None:
+        """Refuse to record copies for one operation twice: a device would do both at once, in any order."""
+        if self.copied is self.state.fields["issued"]:
+            raise Misuse("copies are recorded twice for one operation: record all of them at once")
+        self.copied = self.state.fields["issued"]
+
     def _demand_step_invariants(self, name: str, state: State) -> None:
         """The proof of the step starts from the step invariants: those whose fields were written are obligations."""
         for clause in clauses("step"):
@@ -141,15 +174,10 @@ class ByContract(Whole):
                 raise Misuse(f"a lemma needs {clause.name}, which may not hold here")
 
     def presume_tables(self) -> None:
-        """Refuse to go on unless each request holds what the tables of its members name, where plain data may look.
-
-        Raises:
-            Misuse: tables, members or what is held were written, and the step or action has not made up for it.
-        """
+        """Refuse to go on unless each request holds what the tables of its members name, where plain data may look."""
         self.presume("holdings")
         self.presume("group_local")  # the tables, and which blocks have names
-        if any(self.state.fields[f] is not self.at_start[f] for f in ("width", "member")):
-            raise Misuse("what a request holds is read after its members were written")
+        self._presume_members("what a request holds")
 
     def _forget(self, contract: Any, before: State, count: Any, values: list[Any]) -> None:
         """Every field that the step may write is unknown from here on, but for what the contract ensures.

@@ -22,7 +22,7 @@ from lineclear_spec.invariants import leads, within
 from lineclear_spec.logic import not_
 from lineclear_spec.symbolic.state import Block, Int, Sequence, State, unique
 from lineclear_spec.symbolic.terms import Record, Term, Whole, raw
-from lineclear_spec.symbolic.vectors import Vector, enumerated, select
+from lineclear_spec.symbolic.vectors import Unnamed, Vector, enumerated, select, to_be_named
 
 
 def only_entry(s: State, q: Any, at: Any) -> Any:
@@ -178,7 +178,7 @@ class Cache(Whole):
         s.put("listed", (b,), z3.BoolVal(True))
         s.put("cached", (n,), b)
 
-    def unnamed(self, sequence: Any, first: Any, end: Any) -> Vector:
+    def unnamed(self, sequence: Any, first: Any, end: Any) -> Unnamed:
         """The blocks from one entry to before another that `publish` may publish. Each is known by the only entry
         that names it.
 
@@ -196,11 +196,11 @@ class Cache(Whole):
             return z3.And(q == sequence.z, within(low, k, high), may_be_sealed(s, b))
 
         # They are finitely many, as the entries of a table are, which `lemma_select` filters.
-        return enumerated(self, Block, unique("unnamed"), chosen)
+        return Unnamed(enumerated(self, Block, unique("unnamed"), chosen))
 
-    def seal_each(self, blocks: Vector) -> None:
+    def seal_each(self, unnamed: Any) -> None:
         """Each block gets its name, under which it can be found."""
-        s = self.state
+        s, blocks = self.state, to_be_named(unnamed)
         old = s.snapshot()
         self.demand(
             blocks.every(
@@ -238,5 +238,4 @@ class Cache(Whole):
     def rest(self, _blocks: Any) -> None:
         """Which block has rested longest is no part of the state."""
 
-    def wake(self, _blocks: Any) -> None:
-        """Which block has rested longest is no part of the state."""
+    wake = rest

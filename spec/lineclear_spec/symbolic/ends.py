@@ -129,6 +129,8 @@ class Ends(Whole):
         s = self.state
         old = s.snapshot()
 
+        self.freed = True
+
         def theirs(b: Any) -> Any:
             return z3.And(requests.has(old.group(b)), its_request_holds(old, b), old.name(b) == 0)
 

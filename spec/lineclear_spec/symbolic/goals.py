@@ -38,6 +38,10 @@ class Goal:
     depth: int
     formula: Any
 
+    def __post_init__(self) -> None:
+        if self.formula is None and self.kind not in ("preserved", "refines"):
+            raise Misuse(f"{self.kind} {self.label} says nothing: its predicate returns None")
+
 
 @dataclass(slots=True)
 class Unit:

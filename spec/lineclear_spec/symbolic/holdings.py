@@ -18,7 +18,7 @@ import z3
 from lineclear_spec.invariants import INVARIANTS, holds, within
 from lineclear_spec.symbolic.state import Block, Int, Request, State, stated, unique
 from lineclear_spec.symbolic.terms import Whole
-from lineclear_spec.symbolic.vectors import Held, Vector, unknown
+from lineclear_spec.symbolic.vectors import Held, Vector, to_be_named, unknown
 
 
 def facts_of_remove_all(before: Vector, gone: Vector, after: Vector) -> list[Any]:
@@ -195,6 +195,7 @@ class Holdings(Whole):
         held = Held(self, request.z)
         s, r = self.state, held.owner
         gone = held.vector()
+        self.freed = True
         s.put_where("ref", gone.has, 0)
         s.put("blocks", (r,), z3.IntVal(0))
 
@@ -260,8 +261,9 @@ class Holdings(Whole):
         )
         s.fields["length"] = lambda q: old.length(q) + z3.If(sequences.has(q), 1, 0)
 
-    def drop_each(self, blocks: Vector) -> None:
+    def drop_each(self, unnamed: Any) -> None:
         """Each block leaves its request, and gets its name next; the order of the rest is open."""
+        blocks = to_be_named(unnamed)
         blocks.demand_distinct()
         old = self.state.snapshot()
         self.demand(

@@ -99,6 +99,9 @@ class SymbolicLedger(
         # The fields at the beginning; `at_start` is None until hypotheses are about them.
         self.untouched = dict(state.fields)
         self.condition: Any = None
+        self.freed = False  # whether blocks were, whose ref plain data leaves as it is
+        self.sent = False  # whether what waits was sent
+        self.copied: Any = None  # `issued` when copies were recorded last
         # "clause/field" -> the field of which it was assumed.
         self.promised_fields: dict[str, Any] = {}
         # Hypotheses, and the state that they are about.

@@ -70,6 +70,10 @@ class Whole(NoValue):
     at_start: Any
     generic: Any
     condition: Any
+    untouched: dict[str, Any]
+    freed: bool
+    sent: bool
+    copied: Any
     given: set[str]
     assumptions: list[Any]
     obligations: list[tuple[str, str, int, Any]]
@@ -86,6 +90,7 @@ class Whole(NoValue):
     demand: Callable[..., None]
     demand_of_lemma: Callable[[Any, str], None]
     presume: Callable[[str], None]
+    _copies_once: Callable[[], None]
     _by_lemma: Callable[[str, Any], None]
     block_ids: Callable[..., Any]
     new_blocks: Callable[..., Any]
@@ -168,6 +173,11 @@ class Record:
         self._own()
         if name in ("held", "blocks") and self.ledger.wrote:
             self.ledger.presume_tables()
+        if name == "ref" and self.ledger.freed:
+            raise Misuse(
+                "a ref is read after blocks were freed: on plain data a block that is gone keeps the ref that it had; "
+                "read it before"
+            )
         made = self.ledger.lists.get((self.z.sort(), name))
         if made is not None:
             return made(self.ledger, self.z)

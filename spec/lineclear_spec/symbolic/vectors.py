@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import z3
 
@@ -20,7 +20,7 @@ from lineclear_spec.invariants import holds, within
 from lineclear_spec.kernel.records import GPU
 from lineclear_spec.symbolic.quantified import bound
 from lineclear_spec.symbolic.state import Block, Int, Sequence, unique
-from lineclear_spec.symbolic.terms import NoValue, Record, Term, raw
+from lineclear_spec.symbolic.terms import Misuse, NoValue, Record, Term, raw
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -75,6 +75,27 @@ class Bucket(Vector):
     def count(self) -> Term:
         """How many there are."""
         return Term(self.size)
+
+
+class Unnamed(NoValue):
+    """The blocks that are to get names: a dict by name on plain data, so no list of blocks."""
+
+    __slots__ = ("_blocks",)
+
+    def __init__(self, blocks: Vector) -> None:
+        self._blocks = blocks
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise Misuse(
+            "blocks by name are a dict on plain data: only drop_each and seal_each take it"
+        )
+
+
+def to_be_named(found: Any) -> Vector:
+    """The blocks of what `unnamed` gave."""
+    if not isinstance(found, Unnamed):
+        raise Misuse("drop_each and seal_each take what unnamed gave, a dict on plain data")
+    return found._blocks
 
 
 class Always(NoValue):
@@ -194,6 +215,10 @@ class Owned(NoValue):
         return self._owner.z
 
 
+#: Fields that decide what a request holds: its own, or the tables of its members.
+HELD_BY = ("blocks", "held", "held_index", "width", "member", "length", "table", "name")
+
+
 class Table(Owned):
     """The block table of a sequence: what a list is on plain data."""
 
@@ -267,12 +292,20 @@ class Table(Owned):
 
 
 class Held(Owned):
-    """The distinct blocks of a request: what the keys of a dict are on plain data."""
+    """The distinct blocks of a request: what the keys of a dict are on plain data. Where the request may have one
+    sequence only that dict is made when it is read, so nothing may be written before it is used.
+    """
 
-    __slots__ = ()
+    __slots__ = ("_fields",)
+
+    def __init__(self, ledger: Any, owner: Any) -> None:
+        super().__init__(ledger, owner)
+        self._fields = dict(ledger.state.fields)
 
     def vector(self) -> Vector:
         """Its blocks as they are now."""
+        if any(self.ledger.state.fields[f] is not self._fields[f] for f in HELD_BY):
+            raise Misuse("what a request held is used after it was written: read it anew")
         s, r = self.ledger.state.snapshot(), self.owner
         return Vector(self.ledger, Block, s.blocks(r), partial(s.held, r), s.held_index)
 

@@ -248,7 +248,7 @@ def test_without_caching_names_of_blocks_are_not_kept() -> None:
         scheduler.name_blocks("two", 0, [1])
 
 
-@pytest.mark.parametrize("fault", ["name", "ref", "resting", "leads", "words"])
+@pytest.mark.parametrize("fault", ["name", "ref", "resting", "twice", "leads", "words"])
 def test_the_audit_sees_a_broken_cache(fault: str) -> None:
     scheduler = Scheduler(config())
     ask(scheduler, "first", (1, 2), most=6)
@@ -265,6 +265,8 @@ def test_the_audit_sees_a_broken_cache(fault: str) -> None:
         scheduler.entries["first"].first.block_names = (7, 2)
     elif fault == "resting":
         ledger.resting.remove(next(iter(ledger.resting)))
+    elif fault == "twice":
+        ledger.resting.extend([*ledger.resting])
     else:
         ledger.cached[1] = ledger.cached[2]
     with pytest.raises(InvariantViolation):

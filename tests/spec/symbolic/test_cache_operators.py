@@ -41,14 +41,11 @@ def test_names() -> None:
             p, c = both.record(both.ledger.sequences[0]), both.record(both.ledger.sequences[2])
             n = both.record(count)
 
-            def plain(v: GhostLedger, count: int = count) -> None:
-                child = v.sequences[2]
-                # the names that it will have: formulas know them before
-                rest = child.block_names[count:]
-                v.inherit(v.sequences[0], child, count)
-                child.block_names = (*child.block_names, *rest)
-
-            compare(both, plain, lambda s, p=p, c=c, n=n: s.inherit(p, c, n))
+            compare(
+                both,
+                lambda v, count=count: v.inherit(v.sequences[0], v.sequences[2], count),
+                lambda s, p=p, c=c, n=n: s.inherit(p, c, n),
+            )
 
 
 def test_blocks_by_name() -> None:

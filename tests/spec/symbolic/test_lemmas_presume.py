@@ -15,7 +15,7 @@ from lineclear_spec.kernel.records import GPU
 from lineclear_spec.symbolic.ledger import SymbolicLedger
 from lineclear_spec.symbolic.state import Block, Int, Request, Sequence, State, quantify
 from lineclear_spec.symbolic.terms import Misuse, Record
-from lineclear_spec.symbolic.vectors import Vector
+from lineclear_spec.symbolic.vectors import Unnamed, Vector
 
 Case = tuple[SymbolicLedger, list[Any]]
 
@@ -37,7 +37,7 @@ def a_set_of_negative_size() -> Case:
     none = Vector(
         ledger, Block, z3.IntVal(0), lambda _k: z3.Const("b", Block), lambda _x: z3.IntVal(0)
     )
-    ledger.drop_each(none)
+    ledger.drop_each(Unnamed(none))
     return ledger, [s.blocks(z3.Const("r", Request)) == -1]
 
 

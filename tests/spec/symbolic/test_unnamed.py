@@ -13,6 +13,7 @@ from two_readings import NAMED_AS, Both, Kept, compare, listed, with_names
 
 from lineclear_spec.kernel.records import Block
 from lineclear_spec.modelcheck.ghosts import GhostLedger
+from lineclear_spec.symbolic.vectors import Unnamed, to_be_named
 
 #: Blocks of the tables of two sequences: one, two, one that both name, three.
 TABLES = (((0,), ()), ((0,), (1,)), ((0,), (0,)), ((0, 1), (2,)))
@@ -68,7 +69,7 @@ def test_unnamed() -> None:
             compare(
                 both,
                 lambda v, k=k, f=first, e=end: [*v.unnamed(v.sequences[k], f, e).values()],
-                lambda s, q=q, f=f, e=e: s.unnamed(q, f, e),
+                lambda s, q=q, f=f, e=e: to_be_named(s.unnamed(q, f, e)),
                 lambda result, _: (
                     listed("unnamed", result) | {"unnamed_count": lambda: len(result)}
                 ),
@@ -87,7 +88,7 @@ def test_unnamed() -> None:
                 compare(
                     both,
                     lambda ledger, word=word, given=given: getattr(ledger, word)(given),
-                    lambda s, word=word, v=v: getattr(s, word)(v),
+                    lambda s, word=word, v=v: getattr(s, word)(Unnamed(v)),
                     made,
                     kept=formulas[word],
                 )
