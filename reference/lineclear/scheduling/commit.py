@@ -83,6 +83,7 @@ class Commit:
         if stopped is not NOTHING:
             self.stops = positions_of(flight, stopped, self.lengths)
         self.ends: dict[Sequence, str] = {}
+        self.forked: dict[Sequence, Sequence] = {}  # from which one each new branch did
         self.touched: list[Sequence] = []  # may end, may join the decode batch
         self.finished: list[Finished] = []
         self.regrouped: dict[LiveRequest, None] = {}  # have other sequences than before
@@ -136,8 +137,9 @@ class Commit:
         if ledger.endings:
             for sequence in ledger.endings.get(ledger.committed, ()):
                 self.ends.setdefault(sequence, "length")
+        ends = self._in_order()
         together = parts.transitions.end_each()
-        for sequence, reason in self.ends.items():
+        for sequence, reason in ends:
             if sequence in together:
                 self._over(together[sequence], sequence, reason)
             else:
@@ -201,12 +203,22 @@ class Commit:
                 entry.name_branch(child)
                 self.regrouped[entry] = None
                 self.touched.append(child)
+                self.forked[child] = sequence
                 if ending is None or k in ending:
                     self.ends[child] = "stop"
                 if entry.record.phase == Phase.RUNNING:
                     parts.batch.explicit[child] = None
         rejected = max(0, sequence.drafts + 1 - sizes[0])
         actions.sample(ledger, sequence, self.flight.step, sizes[0], rejected)
+
+    def _in_order(self) -> list[tuple[Sequence, str]]:
+        """What ends and why: branches in the order of the plan, as the last of those that share output publishes it."""
+        ends = list(self.ends.items())
+        if len(ends) < 2 or all(sequence.request.width < 2 for sequence, _ in ends):
+            return ends
+        flight, forked = self.flight, self.forked
+        places = {flight.sequence(k): k for k in range(len(flight.plan.sampling))}
+        return sorted(ends, key=lambda end: (places[forked.get(end[0], end[0])], end[0].id))
 
     def _end(self, sequence: Sequence, reason: str) -> None:
         """One branch ends, and with the last one its request."""
