@@ -229,7 +229,7 @@ def with_lemma(script: Script) -> Script:
     """The lemma as the first obligation, and its instances as assumptions of all the others."""
     return replace(
         script,
-        functions=script.functions | {"x": ("", "Int"), "y": ("", "Int")},
+        functions=script.functions | dict.fromkeys("fgmsxy", ("", "Int")),
         assumptions=tuple(f"(=> (and (<= 1 {x}) (<= 1 s)) (<= s (* {x} s)))" for x in FACTORS),
         queries=(
             Query("lemma", LEMMA, 0, LEMMA_DENIED),
