@@ -178,8 +178,8 @@ def explored() -> list[tuple[str, ...]]:
             "no behaviour of the scheduler at small scope breaks an invariant, gets stuck or goes "
             "round in circles, whatever its users and its device do",
             "exhausted, bounds printed",
-            f"{last.rstrip('.')}; run of 2026-11-24, before a second implementation (`lineclear.oracle`) judged "
-            "each step and before the default limit on one prompt's tokens of a step; not repeated in full",
+            f"{last.rstrip('.')}; each step judged by a second implementation (`lineclear.oracle`) too; run of "
+            "2026-11-30, not part of `lineclear check`",
             "`lineclear explore --deep`, [docs/explored.md](docs/explored.md)",
         )
     ]
