@@ -137,7 +137,7 @@ PREMISES: dict[str, Premise] = {
         ),
         Premise(
             "F15",
-            "requests that wait are asked in the order, and who would enter before others is counted for each of them",
+            "requests that wait are tried in the order, and for each of them it is counted how many entered before it",
             "guard",
             "one heap in the policy's order, and `progress.may_be_passed`, asked in `step.py` of each that is passed; "
             "off with `swapped_first`",

@@ -271,7 +271,7 @@ def test_a_theorem_is_lost_by_premises_that_it_names_alone() -> None:
     assert "F14" in rows_of(waits)["fcfs.P2"].premises
 
 
-def test_priorities_that_a_float_does_not_hold_are_told() -> None:
+def test_a_priority_that_a_float_does_not_hold_takes_p9_away() -> None:
     """A level of priority may then count as 16: test_passed_bounds.py has the run."""
     config = small(scheduling_policy="aging")
     for priority in (10**6 + 1, -(10**300)):
