@@ -139,8 +139,8 @@ PREMISES: dict[str, Premise] = {
             "F15",
             "requests that wait are tried in the order, and for each of them it is counted how many entered before it",
             "guard",
-            "one heap in the policy's order, and `progress.may_be_passed`, asked in `step.py` of each that is passed; "
-            "off with `swapped_first`",
+            "one heap in the policy's order, or one for each tenant, and `progress.may_be_passed`, asked in `step.py` "
+            "of each that is passed; off with `swapped_first`",
         ),
         Premise(
             "W",

@@ -280,6 +280,8 @@ def test_a_priority_that_a_float_does_not_hold_takes_p9_away() -> None:
             "no guarantee: A5 (the workload: 1 of 1 requests have a priority beyond 1,000,000)"
         )
         assert rows_of(config, one)["aging.P7"].status == "holds"
+        by_length = rows_of(small(scheduling_policy="sjf_aging"), one)
+        assert by_length["sjf_aging.P9"].status == "holds"  # its key has no priority
 
 
 @pytest.mark.parametrize("seconds", [1.1e7, 1e300, 10**400])
