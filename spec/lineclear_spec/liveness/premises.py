@@ -76,8 +76,8 @@ PREMISES: dict[str, Premise] = {
         ),
         Premise(
             "F8",
-            "the environment answers: steps are committed; copies, pauses and holds of cached blocks end; only "
-            "finitely many copies fail and requests are restarted",
+            "the environment answers: steps are committed; copies, pauses and holds of cached blocks end; copies fail "
+            "and requests are restarted only finitely often",
             "monitored",
             "`stall_report` names what is not answered, a pause too, and counts blocks held; "
             "`Counters.failed_copies` and `restarted` count; lengths are finite by `submit`, a step that is "
