@@ -14,6 +14,8 @@ from typing import NamedTuple
 Decode = Callable[[list[int]], str]
 #: How a decoder shows bytes that are no complete character yet.
 UNFINISHED = "\ufffd"
+#: Tokens at most of a character that is not complete: each has a byte at least, and UTF-8 needs four.
+BYTES = 3
 
 
 class Delta(NamedTuple):
@@ -127,7 +129,10 @@ class Text:
             self._shown = len(self.decode(self._window))
         elif new or before or self._tail or not self._known:
             self._window, self._shown = window, max(self._shown, len(complete))
-        # Otherwise the tokens have no text, such as special ones: the window does not grow with them.
+        else:
+            # Tokens without text, such as special ones: the window keeps the newest, which may be bytes of a character
+            # of which the decoder shows nothing yet.
+            self._window = window[: self._known] + window[self._known :][-BYTES:]
         return self._stop(seen)
 
     def _stop(self, seen: int) -> str | None:

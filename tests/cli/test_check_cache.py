@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from refusals import printed
 from staged import Counted, outcome, stage
 
-from lineclear.checks import cache, registry
+from lineclear.checks import cache, registry, table
 from lineclear.checks.stage import Context, Stage
 from lineclear.cli import main
 
@@ -100,6 +101,21 @@ def test_every_source_file_is_in_the_key() -> None:
     assert {"kernel/ledger.py", "proof/baseline.json"} <= names
     assert any(name.startswith("actions/") for name in names)
     assert "checks/cache.py" in {name for name, _ in cache.sources("lineclear")}
+
+
+def test_every_stage_names_packages_with_files() -> None:
+    for one in (*registry.STAGES, *registry.POLICY_STAGES):
+        assert all(cache.sources(package) for package in one.sources), one.name
+
+
+def test_what_the_stages_of_the_table_import_is_in_their_keys() -> None:
+    """Else an answer of before a change would be served after it."""
+    tree = ast.parse(Path(table.__file__).read_text())
+    named = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    named |= {a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names}
+    mine = {name for name in named if name.partition(".")[0] in ("lineclear", "lineclear_spec")}
+    assert len(mine) > 5
+    assert all(name.startswith(tuple(f"{p}." for p in registry.TABLE)) for name in mine), mine
 
 
 def test_a_policy_of_ones_own_is_never_served(fake: Counted, tmp_path: Path) -> None:

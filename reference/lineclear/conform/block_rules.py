@@ -291,8 +291,12 @@ def free(check: RuleContext, event: dict[str, Any]) -> None:
     has = table.blocks[at : at + len(blocks)]
     if (has != blocks or HOLE in blocks) and check.broken(
         "release.slice",
-        f"{r!r} frees entries {at} to {at + len(blocks) - 1} as blocks {blocks}, but its table in "
-        f"{table.pool.name} names {has} there",
+        f"{r!r} frees entries {at} to {at + len(blocks) - 1} as blocks {blocks}, but "
+        + (
+            f"its table in {table.pool.name} names {has} there"
+            if has != blocks
+            else f"{HOLE} is no block: an empty entry is not freed"
+        ),
         (r,),
         tuple((table.pool.name, b) for b in dict.fromkeys((*blocks, *has)) if b != HOLE),
         freed=blocks,

@@ -75,7 +75,9 @@ def copy(check: RuleContext, event: dict[str, Any]) -> None:
     for (pool, block), (target, block_id) in zip(src, dst, strict=True):
         whose = {table.sequence.live for table in pool.held.get(block, ())}
         into = {table.sequence.live for table in target.held.get(block_id, ())}
-        foreign = whose and block not in pool.published and whose.isdisjoint(into)
+        # A request that has named the block copies it before it writes into it (copy on write).
+        may = whose | pool.left.get(block, set())
+        foreign = whose and block not in pool.published and may.isdisjoint(into)
         target.filled[block_id] = 0 if foreign else pool.filled.get(block, 0)
         if block in pool.entry:
             target.entry[block_id] = pool.entry[block]

@@ -30,10 +30,11 @@ class LoggedPool:
         published: blocks that can be hit, with their keys (None if the log has no keys).
         promised: published blocks not computed yet, and the table that will compute them.
         fence: for a freed block, the last step that may still use it.
+        left: for a block that a table names, the live requests whose tables named it before, and none now.
     """
 
     __slots__ = (
-        "entry", "fence", "filled", "first", "held", "last", "name", "promised", "published",
+        "entry", "fence", "filled", "first", "held", "last", "left", "name", "promised", "published",
     )  # fmt: skip
 
     def __init__(self, name: str, blocks: int, first: int) -> None:
@@ -46,6 +47,7 @@ class LoggedPool:
         self.published: dict[int, str | int | None] = {}
         self.promised: dict[int, LoggedTable] = {}
         self.fence: dict[int, int] = {}
+        self.left: dict[int, set[LoggedRequest]] = {}
 
     def free(self) -> set[int]:
         """The blocks that no table names and nothing publishes."""
@@ -294,9 +296,12 @@ class LogState:
                 holders.remove(table)
             if not holders:
                 pool.held.pop(block, None)
+                pool.left.pop(block, None)
             else:
                 for other in holders:
                     other.sequence.safe_to = 0
+                if self.live.get(sequence.live.r) is sequence.live:
+                    pool.left.setdefault(block, set()).add(sequence.live)
             if busy:
                 pool.fence[block] = max(pool.fence.get(block, 0), busy)
             if pool.promised.get(block) is table:
@@ -330,6 +335,9 @@ class LogState:
         del self.live[live.r]
         self.leaders.pop(live.r, None)
         self.forget_rows(live)
+        for pool in self.pools.values():
+            for gone in pool.left.values():
+                gone.discard(live)
         self.ended.append((live.r, kind, number))
         if any(sequence.holds() for sequence in live.sequences.values()):
             self.leaving[live.r] = live

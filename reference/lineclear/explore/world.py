@@ -29,6 +29,7 @@ A move is a tuple of plain data, so a trace can be written down:
 from __future__ import annotations
 
 import copyreg
+import io
 import itertools
 import pickle
 from collections.abc import Callable, Iterator
@@ -66,7 +67,13 @@ def again(same: repeat[Any]) -> tuple[Any, tuple[Any]]:
     return repeat, (next(same),)
 
 
-copyreg.pickle(repeat, again)
+def written(whole: object) -> bytes:
+    """A state as bytes. What other code pickles is left as it is: a `repeat` with an end is written as one without."""
+    buffer = io.BytesIO()
+    pickler = pickle.Pickler(buffer, 5)
+    pickler.dispatch_table = {**copyreg.dispatch_table, repeat: again}
+    pickler.dump(whole)
+    return buffer.getvalue()
 
 
 class World:
@@ -138,7 +145,7 @@ class World:
         try:
             parts = self.arrived, self.names, self.oracle.memory, self.outputs
             whole = (scheduler, observer, self.bench, *parts)
-            return pickle.dumps(whole, 5)
+            return written(whole)
         finally:
             scheduler.config, scheduler.adapter.policy, ledger.limits = config, policy, limits
             self._attach()

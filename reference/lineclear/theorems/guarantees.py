@@ -155,7 +155,8 @@ def lost_premises(config: Config, workload: Workload | None = None) -> list[Lost
         late = sum(
             r.deadline is not None and r.deadline < r.arrival_time for r in workload.requests
         )
-        beyond = sum(abs(r.priority) > MOST_EXACT for r in workload.requests)
+        keyed = claims_of(config) == "aging"  # no other claim with A5 has priorities in its key
+        beyond = sum(keyed and abs(r.priority) > MOST_EXACT for r in workload.requests)
         groups = sum(r.parallel > 1 for r in workload.requests)
         for premise, count, what in (
             ("A3", without, "have no deadline"),

@@ -76,8 +76,8 @@ PREMISES: dict[str, Premise] = {
         ),
         Premise(
             "F8",
-            "the environment answers: steps are committed; copies, pauses and holds of cached blocks end; only "
-            "finitely many copies fail and requests are restarted",
+            "the environment answers: steps are committed; copies, pauses and holds of cached blocks end; copies fail "
+            "and requests are restarted only finitely often",
             "monitored",
             "`stall_report` names what is not answered, a pause too, and counts blocks held; "
             "`Counters.failed_copies` and `restarted` count; lengths are finite by `submit`, a step that is "
@@ -137,10 +137,10 @@ PREMISES: dict[str, Premise] = {
         ),
         Premise(
             "F15",
-            "requests that wait are asked in the order, and who would enter before others is counted for each of them",
+            "requests that wait are tried in the order, and for each of them it is counted how many entered before it",
             "guard",
-            "one heap in the policy's order, and `progress.may_be_passed`, asked in `step.py` of each that is passed; "
-            "off with `swapped_first`",
+            "one heap in the policy's order, or one for each tenant, and `progress.may_be_passed`, asked in `step.py` "
+            "of each that is passed; off with `swapped_first`",
         ),
         Premise(
             "W",

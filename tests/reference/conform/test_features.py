@@ -140,6 +140,29 @@ def test_a_copy_of_a_block_that_another_request_holds_carries_nothing() -> None:
     assert broken(wrong, e("store", blocks=[6])) == []
 
 
+def test_a_request_that_hit_a_block_may_copy_it_before_it_writes_there() -> None:
+    """Copy on write: another request holds the block, and it is not published."""
+    b = e("submit", "b", prompt=4)
+    first = [{**A[0], "prompt": 4, "max": 4}, A[1], step(1, ["a", 0, 4, 1]), e("settle", n=1), b]
+    mine = [e("alloc", "b", at=1, blocks=[2]), e("copy", op=1, src=[["gpu", 1]], dst=[["gpu", 2]])]
+    last = [e("done", op=1), step(2, ["b", 3, 1, 1])]
+    freed = e("free", "b", at=1, blocks=[1])
+    hit, half = e("hit", "b", blocks=[0, 1]), e("hit", "b", blocks=[0])
+    checker = Checker(SMALL)
+    assert checker.run([*first, hit, freed, *mine, *last]) == []
+    assert clauses(SMALL, *first, half, *mine, *last) == ["computed.start"]
+    # Since then the block was another one.
+    again = [
+        e("free", "a", at=1, blocks=[1]),
+        e("alloc", "a", blocks=[1]),
+        step(2, ["a", 2, 2, 0]),
+    ]
+    over = [e("settle", n=2), *mine, e("done", op=1), step(3, ["b", 3, 1, 1])]
+    assert clauses(SMALL, *first, hit, freed, *again, *over) == ["computed.start"]
+    assert checker.run([e("free", "b", at=0, blocks=[0, 2]), e("abort", "b")]) == []
+    assert not any(checker.state.pools["gpu"].left.values())
+
+
 def test_a_copy_into_other_entries_is_not_the_same_kv() -> None:
     turned = [*IN[:3], {**IN[3], "dst": [["gpu", 5], ["gpu", 4]]}, *IN[4:]]
     assert clauses(CPU, *OUT, e("done", op=1), *turned) == ["computed.start"]
@@ -195,6 +218,12 @@ def test_what_a_step_in_flight_samples_may_be_lost() -> None:
     ]
     assert clauses(two, *lost, step(2, ["a", 0, 3, 1])) == []
     assert clauses(two, *lost, step(2, ["a", 0, 4, 1])) == ["length.known"]
+
+
+def test_an_empty_entry_is_not_freed() -> None:
+    log = [A[0], e("alloc", "a", at=1, blocks=[0]), e("free", "a", at=0, blocks=[-1, 0])]
+    (violation,) = Checker(SMALL).run(log)
+    assert violation.message.endswith("but -1 is no block: an empty entry is not freed")
 
 
 def test_an_id_may_be_used_again() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+from itertools import repeat
+
 from lineclear.explore.keys import world_key
 from lineclear.explore.policy_worlds import of_policy
 from lineclear.explore.world import World
@@ -22,3 +25,8 @@ def test_nothing_that_is_done_to_a_thawed_world_reaches_the_frozen_one() -> None
         assert world_key(world) != key
     world.thaw(frozen)
     assert world_key(world) == key
+
+
+def test_what_other_code_pickles_is_left_as_it_is() -> None:
+    twice = pickle.loads(pickle.dumps(repeat(1, 2)))
+    assert (next(twice), next(twice), next(twice, None)) == (1, 1, None)

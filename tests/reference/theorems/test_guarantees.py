@@ -271,7 +271,7 @@ def test_a_theorem_is_lost_by_premises_that_it_names_alone() -> None:
     assert "F14" in rows_of(waits)["fcfs.P2"].premises
 
 
-def test_priorities_that_a_float_does_not_hold_are_told() -> None:
+def test_a_priority_that_a_float_does_not_hold_takes_p9_away() -> None:
     """A level of priority may then count as 16: test_passed_bounds.py has the run."""
     config = small(scheduling_policy="aging")
     for priority in (10**6 + 1, -(10**300)):
@@ -280,6 +280,8 @@ def test_priorities_that_a_float_does_not_hold_are_told() -> None:
             "no guarantee: A5 (the workload: 1 of 1 requests have a priority beyond 1,000,000)"
         )
         assert rows_of(config, one)["aging.P7"].status == "holds"
+        by_length = rows_of(small(scheduling_policy="sjf_aging"), one)
+        assert by_length["sjf_aging.P9"].status == "holds"  # its key has no priority
 
 
 @pytest.mark.parametrize("seconds", [1.1e7, 1e300, 10**400])
