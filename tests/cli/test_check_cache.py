@@ -112,7 +112,9 @@ def test_what_the_stages_of_the_table_import_is_in_their_keys() -> None:
     """Else an answer of before a change would be served after it."""
     tree = ast.parse(Path(table.__file__).read_text())
     named = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    named |= {a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names}
+    named |= {
+        a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names
+    }
     mine = {name for name in named if name.partition(".")[0] in ("lineclear", "lineclear_spec")}
     assert len(mine) > 5
     assert all(name.startswith(tuple(f"{p}." for p in registry.TABLE)) for name in mine), mine
