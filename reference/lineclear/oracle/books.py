@@ -7,6 +7,7 @@ scheduler against them. A request that ended is in none of them; one that is liv
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from lineclear.config import Config
     from lineclear.plan import Plan
     from lineclear.scheduler import Scheduler
+    from lineclear.scheduling.live_request import LiveRequest
 
 
 def fits(config: Config, request: Request) -> bool:
@@ -179,6 +181,47 @@ def check_shelters(scheduler: Scheduler, sheltered: Iterable[Hashable]) -> None:
             raise Undone(
                 "displacement", f"request {entry.request_id!r} {what}, and it should be otherwise"
             )
+
+
+class Charges:
+    """The charges of each tenant, added up from plans.
+
+    Guarantees: a prompt, token or sequence that is reported to the policy twice, late or never is noticed.
+    """
+
+    def __init__(self) -> None:
+        self.prompts: Counter[Hashable] = Counter()
+        self.tokens: Counter[Hashable] = Counter()
+
+    def plan(self, scheduler: Scheduler, plan: Plan, started: Iterable[LiveRequest]) -> None:
+        """A plan samples, and requests run for the first time."""
+        for entry in started:
+            self.prompts[entry.tenant] += entry.record.prompt
+        for row in plan.sampling:
+            self.tokens[scheduler.entries[row.request_id].tenant] += 1
+
+    def check(self, scheduler: Scheduler) -> None:
+        """Every account has what its tenant was served.
+
+        Raises:
+            Undone: it has another sum, or accrues at another rate.
+        """
+        policy = scheduler.tenants
+        if policy is None:
+            return
+        steady = Counter(scheduler.of[s.request].tenant for s in scheduler.batch.members)
+        for tenant, account in policy.accounts.items():
+            unit = policy.unit * policy.weights.get(str(tenant), 1)  # what one unit stands for
+            found, rate = account.rate * unit, policy.output_price * steady[tenant]
+            if found != rate:
+                raise Undone("counts", f"tenant {tenant!r} accrues {found}, not {rate}")
+            if policy.name != "drr":
+                continue  # a counter that is lifted is no sum
+            charged = policy.charged(tenant, scheduler.ledger.steps) * unit
+            wanted = policy.prompt_price * self.prompts[tenant]
+            wanted += policy.output_price * self.tokens[tenant]
+            if charged != wanted:
+                raise Undone("counts", f"tenant {tenant!r} is charged {charged}, not {wanted}")
 
 
 def check_plan(plan: Plan, live: Iterable[Hashable], aborted: Iterable[Hashable]) -> None:

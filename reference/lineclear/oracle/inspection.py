@@ -106,6 +106,7 @@ class Inspection:
     def check_lists(self) -> None:
         """Every list names live requests alone."""
         check_books(self.scheduler, self.memory.live)
+        self.memory.charges.check(self.scheduler)
         failures = self.scheduler.policy_failures
         if failures and self.memory.own is not None:
             raise Undone("order", f"a built-in policy fails: {failures[0]}")

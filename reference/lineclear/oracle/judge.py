@@ -228,7 +228,9 @@ class Oracle(Inspection):
                 if not scheduler.adapter.foreign:
                     raise
                 why = "policy failed"  # the copy raised, and so will the policy
+        fresh = [entry for entry in scheduler.entries.values() if not entry.started]
         plan = scheduler.schedule()
+        memory.charges.plan(scheduler, plan, [entry for entry in fresh if entry.started])
         check_plan(plan, memory.live, memory.aborted)
         memory.aborted.clear()
         memory.issue(plan)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from lineclear.oracle.books import Charges
 from lineclear.oracle.cache import Uses
 from lineclear_spec.kernel.lifecycle import Phase
 from lineclear_spec.kernel.records import Sequence
@@ -27,6 +28,7 @@ class Memory:
         sheltered: requests that displaced another, or entered beside a prompt that could use more than its
             share, and have kept no token since.
         void: by request, its number and the last step whose samples are worthless for it.
+        charges: what tenants were served.
         issued: by step in flight, what was live when it was issued.
         uses: of the blocks that can be found.
         looked: sequences with blocks that may get names, and the first of them.
@@ -41,6 +43,7 @@ class Memory:
         self.sheltered: dict[Hashable, None] = {}
         self.void: dict[Hashable, tuple[int, int]] = {}
         self.issued: dict[int, dict[Hashable, int]] = {}
+        self.charges = Charges()
         self.uses = Uses()
         self.looked: dict[Sequence, int] = {}
         self.rows: dict[int, dict[tuple[Hashable, int], int]] = {}
