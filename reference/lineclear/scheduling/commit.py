@@ -137,7 +137,7 @@ class Commit:
         if ledger.endings:
             for sequence in ledger.endings.get(ledger.committed, ()):
                 self.ends.setdefault(sequence, "length")
-        ends = self._in_order()
+        ends = self._in_order() if len(self.ends) > 1 else self.ends.items()
         together = parts.transitions.end_each()
         for sequence, reason in ends:
             if sequence in together:
@@ -211,10 +211,10 @@ class Commit:
         rejected = max(0, sequence.drafts + 1 - sizes[0])
         actions.sample(ledger, sequence, self.flight.step, sizes[0], rejected)
 
-    def _in_order(self) -> list[tuple[Sequence, str]]:
+    def _in_order(self) -> Iterable[tuple[Sequence, str]]:
         """What ends and why: branches in the order of the plan, as the last of those that share output publishes it."""
-        ends = list(self.ends.items())
-        if len(ends) < 2 or all(sequence.request.width < 2 for sequence, _ in ends):
+        ends = self.ends.items()
+        if all(sequence.request.width < 2 for sequence in self.ends):
             return ends
         flight, forked = self.flight, self.forked
         places = {flight.sequence(k): k for k in range(len(flight.plan.sampling))}
