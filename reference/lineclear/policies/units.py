@@ -52,7 +52,8 @@ def need_seconds(label: str, value: object) -> None:
         or not 0 <= value <= MOST_SECONDS
     ):
         raise ValueError(
-            f"{label} must be a number of at least 0 and at most {MOST_SECONDS:,} seconds, not {value!r}"
+            f"{label} must be a number of at least 0 and at most {MOST_SECONDS:,} seconds, not {value!r}; "
+            "for an order in which waiting counts for nothing, choose the policy without aging"
         )
 
 
