@@ -308,8 +308,7 @@ def own_policy(monkeypatch: pytest.MonkeyPatch) -> None:
             """Schedules nothing."""
 
     module = ModuleType("own_policy_for_tests")
-    setattr(module, "Renamed", Renamed)  # noqa: B010
-    setattr(module, "Idle", Idle)  # noqa: B010
+    vars(module).update(Renamed=Renamed, Idle=Idle)
     monkeypatch.setitem(sys.modules, module.__name__, module)
 
 

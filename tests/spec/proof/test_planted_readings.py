@@ -7,7 +7,6 @@ Each plant is beside what it does to plain data, as in `test_plants.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -126,7 +125,7 @@ def test_a_request_without_members_takes_no_block() -> None:
         build("finish", plant)
 
 
-# ---- what a device is told -------------------------------------------------------------------------
+# ---- what is sent to a device ----------------------------------------------------------------------
 
 
 def test_what_waits_is_sent_by_the_plan_of_a_step() -> None:
@@ -254,7 +253,10 @@ def test_names_that_a_sequence_has_are_not_lost(how: str) -> None:
 def test_a_postcondition_that_says_nothing() -> None:
     """`None` stood for a frame, which is proved without being asked."""
     right = POSTCONDITIONS["dispatch_copies"]
-    said: Callable[..., Any] = lambda *states: [*right(*states), part("silent", lambda: None)]  # noqa: E731
+
+    def said(*states: Any) -> list[Any]:
+        return [*right(*states), part("silent", lambda: None)]
+
     POSTCONDITIONS["dispatch_copies"] = said
     try:
         with pytest.raises(Misuse, match="contract silent says nothing"):
