@@ -30,7 +30,7 @@ class Delta(NamedTuple):
     """
 
     request_id: Hashable
-    index: int  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
+    index: int  # type: ignore[assignment]
     token_ids: tuple[int, ...]
     text: str
     finish_reason: str | None

@@ -81,7 +81,7 @@ def world_key(world: World) -> tuple[Any, ...]:
             for flight in scheduler.flights
         ]
     )
-    table = state_key(KeyedState(world))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    table = state_key(KeyedState(world))  # type: ignore[arg-type]
     return (
         (*table[:LIFT_FENCES], *table[LIFT_FENCES + 1 :]),
         world.arrived,

@@ -31,7 +31,7 @@ def flood(drive: Drive) -> tuple[str, dict[str, Any]]:
     while True:
         row = drive.step()
         for name, tokens in row.tokens.items():
-            tenant = name[0]  # type: ignore[index] # pyright: ignore[reportIndexIssue, reportUnknownVariableType]
+            tenant = name[0]  # type: ignore[index]
             if name not in begun:
                 begun.add(name)
                 served[tenant] += PROMPT_PRICE * PROMPT
