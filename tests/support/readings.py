@@ -7,7 +7,7 @@ Guarantees: a query's formula has a value in a reading only if every state with 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -219,13 +219,11 @@ def traces_of(bounds: Bounds, states: int) -> list[Trace]:
     return searched(replace(bounds, max_states=max(states, 80)))[:states]
 
 
-def readings(most: int, states: int = 80, worlds: Iterable[Bounds] = BOUNDS) -> list[Reading]:
-    """States of every world, each in another situation."""
-    found: list[Reading] = []
+def readings(most: int, states: int = 80, worlds: Iterable[Bounds] = BOUNDS) -> Iterator[Reading]:
+    """States of every world, each in another situation. A solver keeps some 15 MB, so each is made when it is asked."""
     for bounds in worlds:
         met: dict[Any, GhostLedger] = {}
         for trace in traces_of(bounds, states):
             ledger = replay(bounds, trace)
             met.setdefault(situation(ledger), ledger)
-        found += [Reading(ledger) for ledger in list(met.values())[-most:]]
-    return found
+        yield from map(Reading, list(met.values())[-most:])

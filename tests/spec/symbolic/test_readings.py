@@ -7,6 +7,7 @@ that the plain ledger computes, and no other.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -68,7 +69,7 @@ def test_a_query_that_is_read_otherwise_is_seen(
         value = original(self, *arguments)
         return value + 1 if name == "need" else not value
 
-    found = readings(1, worlds=BOUNDS[:4])
+    found = list(readings(1, worlds=BOUNDS[:4]))
     assert len(found) == 4
     monkeypatch.setattr(GhostLedger, name, other)
     for reading in found:
@@ -219,7 +220,7 @@ def edges_of_calls(reading: Reading) -> list[tuple[str, Any, bool, Any]]:
 def test_what_may_be_asked_is_the_same_in_both_readings() -> None:
     """An index check that is one too wide, or a question that is answered of nothing, shows here."""
     met: dict[str, set[bool]] = {}
-    for reading in readings(1, 40)[::3]:
+    for reading in islice(readings(1, 40), 0, None, 3):
         for name, formally, may, plainly in edges_of_calls(reading):
             assert demanded(reading, formally) == may, name
             met.setdefault(name, set()).add(may)
